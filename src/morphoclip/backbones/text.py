@@ -1,0 +1,127 @@
+"""A frozen text encoder by id or folder; hashed n-grams, which need no weights."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from transformers import AutoModel, AutoTokenizer
+
+from morphoclip.backbones.image import explain_unavailable, identity_of
+from morphoclip.config import Config
+
+
+class TextBackboneConfig(Config):
+    """``text_features.backbone``."""
+
+    kind: Literal["transformer", "ngrams"] = "transformer"
+    model_id: str | None = Field(None, description="Hub id or folder; for kind transformer.")
+    revision: str | None = Field(None, description="Commit of the hub's repository.")
+    pooling: Literal["cls", "mean"] = "cls"
+    max_length: int = Field(512, ge=8, description="Tokens; longer prompts are cut and counted.")
+    dim: int = Field(768, ge=8, description="Width of the n-gram features.")
+
+    @model_validator(mode="after")
+    def _transformers_have_a_name(self) -> Self:
+        if self.kind == "transformer" and self.model_id is None:
+            raise ValueError("text_features.backbone.model_id names the transformer to use")
+        return self
+
+
+class TextBackbone(Protocol):
+    """Prompts in, features out."""
+
+    identity: dict[str, str]
+
+    def encode(self, prompts: Sequence[str]) -> tuple[Tensor, int]:
+        """Features ``(P, D_text)`` float32, and how many prompts were cut."""
+        ...
+
+
+class HashedNgrams:
+    """Words and character 3- to 5-grams, hashed with a sign into ``dim`` buckets, unit length."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+        self.identity = {"model": "hashed n-grams", "dim": str(dim)}
+
+    def encode(self, prompts: Sequence[str]) -> tuple[Tensor, int]:
+        """Nothing is ever cut."""
+        features = torch.zeros(len(prompts), self.dim)
+        for row, prompt in enumerate(prompts):
+            for gram in _grams(prompt):
+                digest = hashlib.blake2b(gram.encode(), digest_size=8).digest()
+                bucket = int.from_bytes(digest[:7], "big") % self.dim
+                features[row, bucket] += 1.0 if digest[7] & 1 else -1.0
+        return normalize(features, dim=-1), 0
+
+
+def _grams(prompt: str) -> Iterator[str]:
+    for word in re.findall(r"[a-z0-9]+", prompt.lower()):
+        yield f"word {word}"
+        marked = f"<{word}>"
+        for length in (3, 4, 5):
+            for start in range(len(marked) - length + 1):
+                yield marked[start : start + length]
+
+
+class TextTransformer:
+    """A frozen encoder; each distinct prompt is encoded once, in batches of similar length."""
+
+    def __init__(self, config: TextBackboneConfig, *, device: str, batch_size: int = 32) -> None:
+        assert config.model_id is not None  # noqa: S101 - by TextBackboneConfig
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(
+                config.model_id, revision=config.revision
+            )
+            model = AutoModel.from_pretrained(
+                config.model_id, revision=config.revision, dtype=torch.float32
+            )
+        except (OSError, ValueError) as error:
+            raise explain_unavailable(config.model_id, "text backbone", error) from error
+        self._model: nn.Module = model.eval().requires_grad_(requires_grad=False).to(device)
+        self._config, self._device, self._batch_size = config, device, batch_size
+        self.identity = identity_of(config.model_id, model) | {
+            "pooling": config.pooling,
+            "max_length": str(config.max_length),
+        }
+
+    @torch.inference_mode()
+    def encode(self, prompts: Sequence[str]) -> tuple[Tensor, int]:
+        """CLS or mean of the last hidden state."""
+        lengths = [len(ids) for ids in self._tokenizer(list(prompts))["input_ids"]]
+        order = sorted(range(len(prompts)), key=lambda i: (lengths[i], i))
+        features = torch.empty(len(prompts), int(self._model.config.hidden_size))
+        for start in range(0, len(order), self._batch_size):
+            rows = order[start : start + self._batch_size]
+            features[rows] = self._encode_batch([prompts[row] for row in rows])
+        return features, sum(length > self._config.max_length for length in lengths)
+
+    def _encode_batch(self, prompts: list[str]) -> Tensor:
+        tokens = self._tokenizer(
+            prompts,
+            padding=True,
+            truncation=True,
+            max_length=self._config.max_length,
+            return_tensors="pt",
+        ).to(self._device)
+        hidden: Tensor = self._model(**tokens).last_hidden_state
+        if self._config.pooling == "cls":
+            return hidden[:, 0].float().cpu()
+        mask = tokens["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+        return ((hidden * mask).sum(1) / mask.sum(1)).float().cpu()
+
+
+def load_text_backbone(config: TextBackboneConfig, *, device: str) -> TextBackbone:
+    """The encoder that the parameters name.
+
+    Raises:
+        InputError: The model is gated, missing or unreachable.
+    """
+    if config.kind == "ngrams":
+        return HashedNgrams(config.dim)
+    return TextTransformer(config, device=device)

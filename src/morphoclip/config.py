@@ -1,0 +1,29 @@
+"""The base of every parameter model, and the shapes a command line can give to lists."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+class Config(BaseModel):
+    """Frozen; a key that no field names is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _split_plus(value: Any) -> Any:
+    return tuple(part for part in value.split("+") if part) if isinstance(value, str) else value
+
+
+def _split_numbered_names(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split("+") if part]
+    return {name: number for name, _, number in pairs}
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_plus)]
+"""A list of names; ``A+B`` on the command line, where Kedro splits at commas."""
+
+NumberedNames = Annotated[dict[str, int], BeforeValidator(_split_numbered_names)]
+"""An ordered mapping of names to numbers; ``DNA=4+ER=2`` on the command line."""

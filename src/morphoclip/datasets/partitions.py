@@ -1,0 +1,111 @@
+"""Folders of files: partitions that load {} when empty, and tables that are kept plate by plate."""
+
+import os
+import urllib.parse
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from kedro.io import AbstractDataset
+from kedro_datasets._typing import TablePreview
+from kedro_datasets.partitions import PartitionedDataset
+
+from morphoclip.schemas import PLATE
+
+_PARTIAL = ".partial"
+
+
+class Partitions(PartitionedDataset):
+    """Kedro's partitioned dataset for work that can be interrupted.
+
+    An empty or absent folder loads as ``{}``; each file is written under another name and renamed,
+    so that a killed run leaves no half file that looks whole. ``must_exist`` says whether a run
+    that needs it should stop when there is none.
+    """
+
+    def __init__(self, *, must_exist: bool = True, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._must_exist = must_exist
+
+    def load(self) -> dict[str, Callable[[], Any]]:
+        self._invalidate_caches()
+        return {
+            self._path_to_partition(path): _Loader(self, path) for path in self._list_partitions()
+        }
+
+    def save(self, data: dict[str, Any]) -> None:
+        for partition, value in sorted(data.items()):
+            path = self._partition_to_path(partition)
+            partial = f"{path}.{os.getpid()}{_PARTIAL}"
+            self._filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            self.file_at(partial).save(value() if callable(value) else value)
+            self._filesystem.mv(partial, path)
+        self._invalidate_caches()
+
+    def file_at(self, path: str) -> AbstractDataset:
+        """The dataset of one file."""
+        arguments = deepcopy(self._dataset_config) | {self._filepath_arg: self._join_protocol(path)}
+        dataset: AbstractDataset = self._dataset_type(**arguments)
+        return dataset
+
+    def _list_partitions(self) -> list[str]:
+        if not self._filesystem.exists(self._normalized_path):
+            return []
+        return [path for path in super()._list_partitions() if not path.endswith(_PARTIAL)]
+
+    def _exists(self) -> bool:
+        return not self._must_exist or bool(self._list_partitions())
+
+
+class _Loader:
+    """Loads one partition when it is called."""
+
+    def __init__(self, partitions: Partitions, path: str) -> None:
+        self._partitions, self._path = partitions, path
+
+    def __call__(self) -> Any:
+        return self._partitions.file_at(self._path).load()
+
+
+class PlateTablesDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
+    """One table to its readers, one Parquet file a plate on disk.
+
+    Saving a table replaces the files of the plates in it and leaves the others: runs on different
+    plates do not undo each other. A plate without rows keeps an empty file.
+    """
+
+    def __init__(
+        self, *, path: str, nrows: int = 5, metadata: dict[str, Any] | None = None
+    ) -> None:
+        self._path = Path(path)
+        self._nrows = nrows
+        self.metadata = metadata
+
+    def load(self) -> pd.DataFrame:
+        return pd.concat([pd.read_parquet(path) for path in self._files()], ignore_index=True)
+
+    def save(self, data: pd.DataFrame) -> None:
+        self._path.mkdir(parents=True, exist_ok=True)
+        plates = data.attrs.get("plates", sorted(data[PLATE].unique()))
+        for plate in plates:
+            rows = data[data[PLATE] == plate].reset_index(drop=True)
+            rows.attrs = {}
+            path = self._path / f"{urllib.parse.quote(plate, safe='')}.parquet"
+            partial = path.with_suffix(f".{os.getpid()}{_PARTIAL}")
+            rows.to_parquet(partial)
+            partial.replace(path)
+
+    def preview(self) -> TablePreview:
+        head: Any = self.load().head(self._nrows).to_dict(orient="split")
+        return TablePreview(head)
+
+    def _files(self) -> list[Path]:
+        return sorted(self._path.glob("*.parquet"))
+
+    def _exists(self) -> bool:
+        return bool(self._files())
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path)}

@@ -1,0 +1,67 @@
+"""Plate folders of TIFFs: listed when asked for, read image by image."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from kedro.io import AbstractDataset
+from kedro_datasets._typing import ImagePreview
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from morphoclip.gallery.source import PlateFolders
+from morphoclip.imaging.sites import parse_image_name
+from morphoclip.imaging.tiff import decode_plane
+
+PlateImages = dict[str, dict[str, NDArray[np.uint16]]]
+
+
+class PlateImagesDataset(AbstractDataset[PlateImages, PlateFolders]):
+    """Loads a lazy mapping of plate folders; saves ``{folder: {file name: (H, W) image}}``."""
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        fs_args: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._path = path
+        self._fs_args = fs_args or {}
+        self.metadata = metadata
+
+    def load(self) -> PlateFolders:
+        return PlateFolders(self._path, self._fs_args)
+
+    def save(self, data: PlateImages) -> None:
+        for folder, images in data.items():
+            target = Path(self._path) / folder / "Images"
+            target.mkdir(parents=True, exist_ok=True)
+            for name, image in images.items():
+                partial = target / f".{name}.partial"
+                tifffile.imwrite(partial, image, compression="lzw", photometric="minisblack")
+                partial.replace(target / name)
+
+    def preview(self) -> ImagePreview:
+        """The channels of the first site, each stretched to its own range."""
+        folder = next(iter(self.load().values()))
+        keys = {name: parse_image_name(name) for name in folder.image_names()[:64]}
+        site = next(key.site for key in keys.values() if key)
+        names = [name for name, key in keys.items() if key and key.site == site]
+        figure = Figure(figsize=(2 * len(names), 2.2), layout="constrained")
+        for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
+            axes.imshow(decode_plane(folder.read(name)), cmap="gray")
+            axes.set_title(f"{site[0]} site {site[1]} ch{keys[name].channel}", fontsize=7)
+            axes.axis("off")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=100)
+        return ImagePreview(base64.b64encode(buffer.getvalue()).decode())
+
+    def _exists(self) -> bool:
+        return len(self.load()) > 0
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": self._path}

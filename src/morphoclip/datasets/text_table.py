@@ -1,0 +1,55 @@
+"""A table of text: every value as it is written, nothing guessed to be missing."""
+
+from pathlib import PurePosixPath
+from typing import Any
+
+import fsspec
+import pandas as pd
+from kedro.io import AbstractDataset
+from kedro_datasets._typing import TablePreview
+
+
+class TextTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
+    """CSV (``.csv``) or TSV (anything else) on any fsspec path.
+
+    With ``filepath: null`` it is an optional table that is not there, and loads None.
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str | None,
+        fs_args: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._filepath = filepath
+        self._fs_args = fs_args or {}
+        self.metadata = metadata
+
+    def load(self) -> pd.DataFrame | None:
+        if self._filepath is None:
+            return None
+        with fsspec.open(self._filepath, mode="rt", encoding="utf-8", **self._fs_args) as file:
+            return pd.read_csv(file, sep=self._separator, dtype=str, keep_default_na=False)
+
+    def save(self, data: pd.DataFrame) -> None:
+        with fsspec.open(self._filepath, mode="wt", auto_mkdir=True, **self._fs_args) as file:
+            data.to_csv(file, sep=self._separator, index=False)
+
+    def preview(self) -> TablePreview:
+        table = self.load()
+        head: Any = {} if table is None else table.head().to_dict(orient="split")
+        return TablePreview(head)
+
+    @property
+    def _separator(self) -> str:
+        return "," if PurePosixPath(self._filepath or "").suffix == ".csv" else "\t"
+
+    def _exists(self) -> bool:
+        if self._filepath is None:
+            return True
+        filesystem, path = fsspec.core.url_to_fs(self._filepath, **self._fs_args)
+        return bool(filesystem.exists(path))
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath}

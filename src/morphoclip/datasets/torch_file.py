@@ -1,0 +1,84 @@
+"""A ``.pt`` file: atomic, safe to load, versioned, previewed."""
+
+import json
+import os
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+import torch
+from kedro.io.core import (
+    AbstractVersionedDataset,
+    DatasetError,
+    Version,
+    get_filepath_str,
+    get_protocol_and_path,
+)
+from kedro.utils import load_obj
+from kedro_datasets._typing import JSONPreview
+
+
+class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
+    """Tensors, numbers and text in nested dictionaries, or a class that turns itself into them.
+
+    ``codec`` names a class with ``to_payload()`` and ``from_payload(payload)``; ``mmap`` maps the
+    file instead of reading it. Loads with ``weights_only=True``, to the CPU.
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        codec: str | None = None,
+        mmap: bool = False,
+        version: Version | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        protocol, path = get_protocol_and_path(filepath, version)
+        if protocol != "file":
+            raise DatasetError(f"{filepath}: .pt files are read and written on local disks")
+        filesystem = fsspec.filesystem("file")
+        self._codec = load_obj(codec) if codec else None
+        self._mmap = mmap
+        self.metadata = metadata
+        super().__init__(
+            filepath=PurePosixPath(path),
+            version=version,
+            exists_function=filesystem.exists,
+            glob_function=filesystem.glob,
+        )
+
+    def load(self) -> Any:
+        path = get_filepath_str(self._get_load_path(), "file")
+        payload = torch.load(path, map_location="cpu", mmap=self._mmap, weights_only=True)
+        return self._codec.from_payload(payload) if self._codec else payload
+
+    def save(self, data: Any) -> None:
+        path = Path(get_filepath_str(self._get_save_path(), "file"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        torch.save(data.to_payload() if self._codec else data, partial)
+        partial.replace(path)
+
+    def preview(self) -> JSONPreview:
+        payload = torch.load(
+            get_filepath_str(self._get_load_path(), "file"), map_location="cpu", weights_only=True
+        )
+        return JSONPreview(json.dumps(_outline(payload)))
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath, "mmap": self._mmap, "version": self._version}
+
+    def _exists(self) -> bool:
+        try:
+            return Path(get_filepath_str(self._get_load_path(), "file")).exists()
+        except DatasetError:
+            return False
+
+
+def _outline(value: Any, depth: int = 0) -> Any:
+    if isinstance(value, torch.Tensor):
+        return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    if isinstance(value, dict) and depth < 3:
+        return {str(key): _outline(item, depth + 1) for key, item in list(value.items())[:20]}
+    return str(value)[:80]

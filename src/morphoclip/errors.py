@@ -1,0 +1,14 @@
+"""Mistakes that a user can mend: each ends in one sentence, not in a traceback."""
+
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """What was given cannot be used; the message says what, where, how many, an example, the remedy."""
+
+
+def example_of(values: Iterable[object], *, limit: int = 3) -> str:
+    """The first few values and how many more there are: ``"A01, A02, A03 (+5 more)"``."""
+    listed = [str(value) for value in values]
+    more = f" (+{len(listed) - limit} more)" if len(listed) > limit else ""
+    return ", ".join(listed[:limit]) + more

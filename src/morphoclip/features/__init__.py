@@ -1,0 +1,1 @@
+"""Features: what frozen backbones say about sites and prompts."""

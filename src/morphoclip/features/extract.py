@@ -1,0 +1,86 @@
+"""Sites in, batches of site features out."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from morphoclip.backbones.image import ImageBackbone, ImageBackboneConfig
+from morphoclip.config import Config, NumberedNames
+from morphoclip.features.fingerprint import Fingerprint
+from morphoclip.imaging.preprocess import PreparedSite, PreprocessConfig
+
+
+class ImageFeaturesConfig(Config):
+    """``params:image_features``."""
+
+    channels: NumberedNames = Field(
+        description="Channel names to the numbers in file names, in order.", min_length=1
+    )
+    preprocess: PreprocessConfig = PreprocessConfig()
+    backbone: ImageBackboneConfig
+    batch_size: int = Field(48, ge=1, description="Sites.")
+    device: str = Field("auto", description="auto takes a CUDA device where there is one.")
+    save_tensors: bool = Field(False, description="Keep the resized images as .pt, too.")
+
+
+@dataclass(frozen=True)
+class SiteBatch:
+    """Some sites and, for those that could be used, their features.
+
+    ``features`` holds one own ``(C, D)`` float32 tensor a usable site, in order.
+    """
+
+    sites: list[PreparedSite]
+    features: list[Tensor]
+
+    @property
+    def usable(self) -> list[PreparedSite]:
+        """The sites that ``features`` belong to."""
+        return [site for site in self.sites if site.pixels is not None]
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` is cuda where there is one, else cpu."""
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def fingerprint_of(backbone: ImageBackbone, config: ImageFeaturesConfig) -> Fingerprint:
+    """Everything that changes a site's features."""
+    channels = "+".join(f"{name}={number}" for name, number in config.channels.items())
+    return {
+        **backbone.identity,
+        "channels": channels,
+        "normalise": str(config.preprocess.normalise),
+        "size": str(config.preprocess.size),
+        "resize": config.preprocess.resize,
+        "dtype": config.backbone.dtype,
+    }
+
+
+def extract_features(
+    prepared: Iterable[PreparedSite], backbone: ImageBackbone, *, batch_size: int, device: str
+) -> Iterator[SiteBatch]:
+    """Run the backbone over prepared sites, ``batch_size`` at a time.
+
+    Each site's features are a tensor of its own: a saved slice would carry the whole batch.
+    """
+    backbone = backbone.to(device)
+    stream = iter(prepared)
+    while sites := list(islice(stream, batch_size)):
+        pixels = [site.pixels for site in sites if site.pixels is not None]
+        yield SiteBatch(sites, _features(np.stack(pixels), backbone, device) if pixels else [])
+
+
+def _features(pixels: np.ndarray, backbone: ImageBackbone, device: str) -> list[Tensor]:
+    images = torch.from_numpy(pixels).to(device)
+    n_sites, n_channels, height, width = images.shape
+    tokens = backbone(images.reshape(n_sites * n_channels, 1, height, width))
+    tokens = tokens.reshape(n_sites, n_channels, -1).cpu()
+    return [site.clone() for site in tokens]

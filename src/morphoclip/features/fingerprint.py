@@ -1,0 +1,36 @@
+"""What a set of features was made with; two sets that differ are never mixed."""
+
+from collections.abc import Mapping
+
+from morphoclip.errors import InputError
+
+Fingerprint = dict[str, str]
+"""Plain text on both sides, so that it survives JSON and ``weights_only=True``."""
+
+
+def differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """``"key: a, not b"`` for every key that differs."""
+    keys = sorted(set(one) | set(other))
+    return [
+        f"{key}: {one.get(key, 'absent')}, not {other.get(key, 'absent')}"
+        for key in keys
+        if one.get(key) != other.get(key)
+    ]
+
+
+def require_same(named: Mapping[str, Mapping[str, str]], remedy: str) -> Fingerprint:
+    """The one fingerprint that all of the named sets share.
+
+    Raises:
+        InputError: Two of them differ.
+    """
+    names = sorted(named)
+    first = names[0]
+    for name in names[1:]:
+        differing = differences(named[name], named[first])
+        if differing:
+            raise InputError(
+                f"features of {name} and of {first} were made differently ({'; '.join(differing)}) "
+                f"and cannot be mixed; {remedy}"
+            )
+    return dict(named[first])

@@ -1,0 +1,1 @@
+"""The Cell Painting Gallery: where plates, metadata and published profiles lie."""

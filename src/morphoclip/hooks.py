@@ -1,0 +1,237 @@
+"""Project hooks: what a run needs before it starts, and what MLflow is told."""
+
+import logging
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import Any
+
+import mlflow
+import pandas as pd
+from filelock import FileLock
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import AbstractVersionedDataset, DataCatalog
+from kedro.pipeline import Pipeline
+from pydantic import BaseModel
+
+from morphoclip.errors import InputError
+from morphoclip.training.state import CheckpointStore
+
+logger = logging.getLogger(__name__)
+
+_SQLITE = "sqlite:///"
+
+
+class PrepareTracking:
+    """Create MLflow's sqlite file whole: two first runs at once would break a half-made one."""
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Make the database under a lock, at another name, and rename it."""
+        uri = context.config_loader["mlflow"]["server"]["mlflow_tracking_uri"]
+        if not str(uri).startswith(_SQLITE):
+            return
+        database = Path(uri.removeprefix(_SQLITE))
+        if database.exists():
+            return
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(database.with_suffix(".lock")):
+            if not database.exists():
+                partial = database.with_suffix(".partial")
+                partial.unlink(missing_ok=True)
+                mlflow.MlflowClient(f"{_SQLITE}{partial}").search_experiments()
+                partial.rename(database)
+
+
+class StopBeforeMissingInputs:
+    """Say in one line what a run works on, and in one sentence what it lacks."""
+
+    def __init__(self) -> None:
+        self._globals: dict[str, Any] = {}
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember where data lie in this environment."""
+        self._globals = context.config_loader["globals"]
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Log environment and data; check that the pipeline's inputs are there.
+
+        Raises:
+            InputError: One is not.
+        """
+        environment = run_params["env"] or "base"
+        ingestion = catalog.load("params:ingestion")
+        logger.info(
+            "environment %s: data in %s, gallery %s",
+            environment,
+            self._globals["data"],
+            ingestion.source.root,
+        )
+        if environment == "base" and "params:demo_gallery" in pipeline.inputs():
+            raise InputError("the demo's gallery is made in its own environment: add --env demo")
+        missing = [name for name in sorted(pipeline.inputs()) if _is_missing(name, catalog)]
+        if missing:
+            raise InputError(
+                f"environment {environment} lacks what this pipeline reads: "
+                + "; ".join(_what_belongs_there(name, catalog) for name in missing)
+                + ". The ways on: put it there (ingestion.source.root names the gallery), run the "
+                "pipeline that makes it, or try the demo with --env demo after "
+                "kedro run --pipeline demo_gallery --env demo"
+            )
+
+
+class LogTypedParameters:
+    """Log parameter models field by field; kedro-mlflow flattens dictionaries only."""
+
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Log the fields of every typed ``params:`` input, and the commit that runs."""
+        if mlflow.active_run() is None:
+            return
+        for name in sorted(name for name in pipeline.inputs() if name.startswith("params:")):
+            value = catalog.load(name)
+            if isinstance(value, BaseModel):
+                dumped = value.model_dump(mode="json")
+                mlflow.log_params(dict(_flatten(name.removeprefix("params:"), dumped)))
+        commit = _git("rev-parse", "HEAD")
+        if commit:
+            dirty = "yes" if _git("status", "--porcelain") else "no"
+            mlflow.set_tags({"git_commit": commit, "git_dirty": dirty})
+
+
+class LogArtifacts:
+    """Log what catalog entries with ``metadata: {mlflow: ...}`` hold, as it is saved.
+
+    ``artifact_path`` logs the file there; ``metrics: true`` logs the rows of a tidy table;
+    ``attributes: prefix`` logs the table's attributes as tags. The best checkpoint goes in at the
+    end, of a failed run too.
+    """
+
+    def __init__(self) -> None:
+        self._catalog: DataCatalog | None = None
+        self._stores: list[CheckpointStore] = []
+
+    @hook_impl
+    def after_catalog_created(self, catalog: DataCatalog) -> None:
+        """Remember the catalog: hooks about datasets get names only."""
+        self._catalog = catalog
+        self._stores = []
+
+    @hook_impl
+    def after_dataset_loaded(self, data: Any) -> None:
+        """Remember the store that the trainer writes to."""
+        if isinstance(data, CheckpointStore):
+            self._stores.append(data)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Log one entry."""
+        if self._catalog is None or mlflow.active_run() is None:
+            return
+        dataset = self._catalog.get(dataset_name)
+        options = (getattr(dataset, "metadata", None) or {}).get("mlflow", {})
+        if "artifact_path" in options:
+            path = (
+                dataset._get_load_path()  # noqa: SLF001 - the only way to a version's path
+                if isinstance(dataset, AbstractVersionedDataset)
+                else dataset._filepath  # noqa: SLF001
+            )
+            mlflow.log_artifact(str(path), options["artifact_path"])
+        if options.get("metrics"):
+            mlflow.log_metrics(dict(_tidy_metrics(data)))
+        if "attributes" in options:
+            prefix = options["attributes"]
+            mlflow.set_tags({f"{prefix}.{key}": str(value) for key, value in data.attrs.items()})
+        for key, fingerprint in _fingerprints(data):
+            mlflow.set_tags({f"{key}.{name}": value for name, value in fingerprint.items()})
+
+    @hook_impl(tryfirst=True)
+    def after_pipeline_run(self) -> None:
+        """Log the best checkpoint."""
+        self._log_best_checkpoints()
+
+    @hook_impl(tryfirst=True)
+    def on_pipeline_error(self) -> None:
+        """Log the best checkpoint that a failed run reached."""
+        self._log_best_checkpoints()
+
+    def _log_best_checkpoints(self) -> None:
+        if mlflow.active_run() is None:
+            return
+        for run in (run for store in self._stores for run in store.opened):
+            if run.best_path.exists():
+                mlflow.log_artifact(str(run.best_path), f"checkpoints/{run.folder.name}")
+
+
+def _is_missing(name: str, catalog: DataCatalog) -> bool:
+    if name.startswith("params:"):
+        return name not in catalog
+    try:
+        return not catalog.exists(name)
+    except OSError as error:
+        logger.warning("%s cannot be reached: %s", name, error)
+        return True
+
+
+def _what_belongs_there(name: str, catalog: DataCatalog) -> str:
+    if name.startswith("params:"):
+        return f"the parameters {name.removeprefix('params:')}"
+    dataset = catalog.get(name)
+    notes = (getattr(dataset, "metadata", None) or {}).get("morphoclip", {})
+    place = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
+    where = _relative(str(place)) if place else "in memory"
+    what = notes.get("what", "nothing is known about it")
+    made_by = f", made by kedro run --pipeline {notes['made_by']}" if "made_by" in notes else ""
+    return f"{name} ({what}{made_by}) at {where}"
+
+
+def _relative(place: str) -> str:
+    path = PurePath(place)
+    here = PurePath.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else place
+
+
+def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flatten(f"{prefix}.{key}", item)
+    elif isinstance(value, str) and PurePath(value).is_absolute():
+        yield prefix, f".../{PurePath(value).name}"  # a place on somebody's disk is not ours to keep
+    else:
+        yield prefix, value
+
+
+def _tidy_metrics(table: pd.DataFrame) -> Iterator[tuple[str, float]]:
+    """``test.within_modality.perturbation.image_to_text.recall_at_1`` and its chance."""
+    keys = ["subset", "scope", "level", "direction", "metric"]
+    for row in table.to_dict("records"):
+        name = ".".join(str(row[key]) for key in keys).replace("@", "_at_")
+        yield name, row["value"]
+        yield f"{name}.chance", row["chance"]
+
+
+def _fingerprints(data: Any) -> Iterator[tuple[str, dict[str, str]]]:
+    for side in ("image", "text"):
+        fingerprint = getattr(data, f"{side}_fingerprint", None)
+        if fingerprint:
+            yield f"{side}_features", fingerprint
+
+
+def _git(*arguments: str) -> str:
+    """What git says, or "" where there is no git or no repository."""
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed arguments
+            ["git", *arguments],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parent,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,1 @@
+"""From TIFF files to model input: sites, grey levels, resizing."""

@@ -1,0 +1,134 @@
+"""Grey levels of plates and images, and how counts become model input in [0, 1]."""
+
+import hashlib
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from morphoclip.schemas import PLATE, SITE, WELL
+
+Plane = NDArray[np.uint8 | np.uint16]
+
+LOW_PERCENT, HIGH_PERCENT = 0.1, 99.9
+_BRIGHTEST_FRACTION = 0.000028
+"""CLOOME's and CellCLIP's threshold: the brightest 0.0028 % of an image's pixels saturate."""
+_IMAGENET_GREY_MEAN, _IMAGENET_GREY_SD = 0.449, 0.226
+
+
+class Normalisation(StrEnum):
+    """How counts of the camera become model input; see `scale_plane`."""
+
+    PLATE_PERCENTILE = "plate_percentile"
+    IMAGE_PERCENTILE = "image_percentile"
+    MINMAX_SITE = "minmax_site"
+    SELF_STANDARDISE = "self_standardise"
+    UINT16 = "uint16"
+
+
+class GreyRange(NamedTuple):
+    """Counts that become 0 and 1."""
+
+    low: float
+    high: float
+
+
+class ImageLevels(NamedTuple):
+    """Grey levels of one image, in counts."""
+
+    mean: float
+    p0_1: float
+    p99_9: float
+    maximum: float
+    saturated_fraction: float
+
+
+def histogram(plane: Plane) -> NDArray[np.int64]:
+    """Pixels a grey level, ``(levels,)``: 256 or 65,536."""
+    return np.bincount(plane.ravel(), minlength=np.iinfo(plane.dtype).max + 1)
+
+
+def percentile_of(counts: NDArray[np.int64], percent: float) -> float:
+    """The lowest grey level that at least ``percent`` of the pixels do not exceed."""
+    cumulated = np.cumsum(counts)
+    return float(np.searchsorted(cumulated, cumulated[-1] * percent / 100, side="left"))
+
+
+def image_levels(plane: Plane) -> ImageLevels:
+    """Grey levels of one image; a pixel at the top of its type's range counts as saturated."""
+    counts = histogram(plane)
+    return ImageLevels(
+        mean=float(plane.mean()),
+        p0_1=percentile_of(counts, LOW_PERCENT),
+        p99_9=percentile_of(counts, HIGH_PERCENT),
+        maximum=float(np.flatnonzero(counts)[-1]),
+        saturated_fraction=float(counts[-1] / plane.size),
+    )
+
+
+def sample_sites(site_index: pd.DataFrame, *, wells: int = 64) -> pd.DataFrame:
+    """One site from each of ``wells`` wells a plate: the same ones on every machine, in any order."""
+    sites = site_index[[PLATE, WELL, SITE]].drop_duplicates()
+    digest = [
+        hashlib.sha256(f"{plate}/{well}/{site}".encode()).hexdigest()
+        for plate, well, site in sites.itertuples(index=False)
+    ]
+    shuffled = sites.assign(digest=digest).sort_values("digest")
+    one_a_well = shuffled.drop_duplicates([PLATE, WELL])
+    return one_a_well.groupby(PLATE, sort=True).head(wells).drop(columns="digest")
+
+
+def plate_levels(planes: Iterable[Plane]) -> dict[str, float]:
+    """Percentiles over all pixels of the sampled planes of one channel, in counts."""
+    pooled: NDArray[np.int64] | None = None
+    number = 0
+    for number, plane in enumerate(planes, start=1):  # noqa: B007 - the count is used below
+        counts = histogram(plane)
+        pooled = counts if pooled is None else pooled + counts
+    if pooled is None:
+        raise ValueError("no plane to measure")
+    return {
+        "p0_1": percentile_of(pooled, LOW_PERCENT),
+        "p99_9": percentile_of(pooled, HIGH_PERCENT),
+        "maximum": float(np.flatnonzero(pooled)[-1]),
+        "dtype_max": float(len(pooled) - 1),
+        "n_sites_sampled": number,
+    }
+
+
+def scale_plane(
+    plane: Plane, normalisation: Normalisation, plate_range: GreyRange
+) -> NDArray[np.float32]:
+    """Counts ``(H, W)`` to model input ``(H, W)``; a constant image becomes 0.
+
+    - ``plate_percentile``: the plate's 0.1 and 99.9 percentiles of the channel become 0 and 1, so
+      that differences between wells stay and differences between plates go.
+    - ``image_percentile``: 0 stays 0, the brightest 0.0028 % of the image's pixels become 1.
+    - ``minmax_site``: the image's minimum and maximum become 0 and 1.
+    - ``self_standardise``: mean 0 and standard deviation 1 at the model's first layer.
+    - ``uint16``: divided by the type's largest value, as the reference does.
+    """
+    if normalisation is Normalisation.SELF_STANDARDISE:
+        sd = float(plane.std())
+        standardised = (plane - plane.mean()) / sd if sd > 0 else np.zeros(plane.shape)
+        return (_IMAGENET_GREY_MEAN + _IMAGENET_GREY_SD * standardised).astype(np.float32)
+    low, high = _grey_range(plane, normalisation, plate_range)
+    if high <= low:
+        return np.zeros(plane.shape, dtype=np.float32)
+    scaled = (plane.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+    return np.clip(scaled, 0.0, 1.0, out=scaled)
+
+
+def _grey_range(plane: Plane, normalisation: Normalisation, plate_range: GreyRange) -> GreyRange:
+    match normalisation:
+        case Normalisation.PLATE_PERCENTILE:
+            return plate_range
+        case Normalisation.IMAGE_PERCENTILE:
+            return GreyRange(0.0, percentile_of(histogram(plane), 100 * (1 - _BRIGHTEST_FRACTION)))
+        case Normalisation.MINMAX_SITE:
+            return GreyRange(float(plane.min()), float(plane.max()))
+        case _:
+            return GreyRange(0.0, float(np.iinfo(plane.dtype).max))

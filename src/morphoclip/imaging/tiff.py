@@ -1,0 +1,46 @@
+"""One plane off disk, or why not."""
+
+import io
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+_LARGEST_PLANE = 2**26
+"""Pixels; an Opera Phenix plane has 4.7 million. More is a damaged header, not an image."""
+
+
+class UnusablePlane(Exception):  # noqa: N818 - a finding about data, not an error of the program
+    """An image that goes no further; ``reason`` is a word for tables, the message is for people."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def decode_plane(content: bytes) -> NDArray[np.uint8 | np.uint16]:
+    """Decode a single-channel TIFF to ``(H, W)``, in counts of the camera.
+
+    Raises:
+        UnusablePlane: ``unreadable``, ``wrong_shape``, ``wrong_dtype`` or ``all_zero``.
+    """
+    try:
+        with tifffile.TiffFile(io.BytesIO(content)) as header:
+            page = header.pages[0]
+            shape, dtype = page.shape, page.dtype
+    except Exception as error:  # damaged headers fail in a dozen ways; all mean one thing
+        raise UnusablePlane("unreadable", f"no TIFF: {error}") from error
+    if len(shape) != 2 or not 0 < int(np.prod(shape, dtype=np.int64)) <= _LARGEST_PLANE:
+        raise UnusablePlane("wrong_shape", f"shape {tuple(shape)}, not (height, width)")
+    if dtype not in (np.uint8, np.uint16):
+        raise UnusablePlane("wrong_dtype", f"{dtype}, neither uint8 nor uint16")
+    try:
+        plane = imagecodecs.tiff_decode(content)
+    except Exception as error:  # libtiff's failures share no base class
+        raise UnusablePlane("unreadable", f"cannot be decoded: {error}") from error
+    if plane.shape != shape or plane.dtype != dtype:
+        raise UnusablePlane("unreadable", f"decodes to {plane.dtype} {plane.shape}, not {shape}")
+    if not plane.any():
+        raise UnusablePlane("all_zero", "every pixel is 0")
+    return np.asarray(plane)

@@ -1,0 +1,1 @@
+"""What a model is worth, beside what luck would score."""

@@ -1,0 +1,271 @@
+"""Retrieval with exact ties, beside chance in closed form.
+
+Candidates are distinct texts. Where candidates tie, a metric takes its expected value over random
+orders of the tied ones, so that a collapsed model scores chance and not luck. Similarities are
+rounded to 1e-6 before they are compared.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from morphoclip.schemas import RETRIEVAL_METRICS, Modality
+
+CUTOFFS = (1, 5, 10)
+METRICS = (
+    *(f"recall@{k}" for k in CUTOFFS),
+    "mrr",
+    *(f"map@{k}" for k in CUTOFFS),
+    "median_rank",
+)
+_DECIMALS = 6
+
+Matrix = NDArray[np.floating]
+
+
+class Block(NamedTuple):
+    """Queries that rank the same candidates: similarities and truths, both ``(Q, N)``."""
+
+    similarity: Matrix
+    relevant: NDArray[np.bool_]
+
+
+def retrieval_table(
+    image: Matrix, prompt_of_well: NDArray[np.int64], text: Matrix, modality: NDArray[np.str_]
+) -> pd.DataFrame:
+    """All retrieval metrics of one subset.
+
+    Args:
+        image: Unit vectors of the subset's wells, ``(B, E)``.
+        prompt_of_well: Row of ``text`` that is true of each well, ``(B,)``.
+        text: Unit vectors of the subset's distinct texts, ``(P, E)``.
+        modality: Modality of each text, ``(P,)``.
+
+    Returns:
+        The columns of ``retrieval_metrics`` but ``subset``.
+    """
+    consensus = consensus_profiles(image, prompt_of_well, len(text))
+    levels = {
+        "well": (image, prompt_of_well),
+        "perturbation": (consensus, np.arange(len(text))),
+    }
+    rows = []
+    for level, (profiles, truth) in levels.items():
+        similarity = np.round(profiles.astype(np.float64) @ text.T.astype(np.float64), _DECIMALS)
+        relevant = truth[:, None] == np.arange(len(text))[None, :]
+        of_profile = modality[truth]
+        directions = {
+            "image_to_text": (similarity, relevant, of_profile, modality),
+            "text_to_image": (similarity.T, relevant.T, modality, of_profile),
+        }
+        for direction, tables in directions.items():
+            for scope, blocks in _scopes(*tables):
+                measured, chance, n_queries, n_candidates = _measure(blocks)
+                rows += [
+                    (scope, level, direction, name, measured[name], chance[name], *sizes)
+                    for name in METRICS
+                    for sizes in [(n_queries, n_candidates)]
+                ]
+    return pd.DataFrame(rows, columns=[c for c in RETRIEVAL_METRICS.columns if c != "subset"])
+
+
+def consensus_profiles(
+    image: Matrix, prompt_of_well: NDArray[np.int64], n_prompts: int
+) -> NDArray[np.float64]:
+    """Mean of the wells of each text, back to unit length: ``(P, E)``."""
+    sums = np.zeros((n_prompts, image.shape[1]))
+    np.add.at(sums, prompt_of_well, image)
+    length = np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.divide(sums, length, out=np.zeros_like(sums), where=length > 0)
+
+
+def mrr_within_modality(
+    image: Matrix, prompt_of_well: NDArray[np.int64], text: Matrix, modality: NDArray[np.str_]
+) -> float:
+    """Perturbation-level image-to-text MRR, candidates of the query's own modality."""
+    reciprocal = reciprocal_ranks_by_modality(image, prompt_of_well, text, modality)
+    return float(np.mean(np.concatenate([np.diag(block) for block in reciprocal])))
+
+
+def reciprocal_ranks_by_modality(
+    image: Matrix, prompt_of_well: NDArray[np.int64], text: Matrix, modality: NDArray[np.str_]
+) -> list[NDArray[np.float64]]:
+    """For each modality ``(P_M, P_M)``: 1 / rank of text j for the consensus profile of text i."""
+    consensus = consensus_profiles(image, prompt_of_well, len(text))
+    similarity = np.round(consensus @ text.T.astype(np.float64), _DECIMALS)
+    blocks = []
+    for name in np.unique(modality):
+        own = np.flatnonzero(modality == name)
+        block = similarity[np.ix_(own, own)]
+        ordered = np.sort(-block, axis=1)
+        better = np.stack([np.searchsorted(o, row, "left") for o, row in zip(ordered, -block)])
+        up_to = np.stack([np.searchsorted(o, row, "right") for o, row in zip(ordered, -block)])
+        harmonic = _harmonic(len(own))
+        blocks.append((harmonic[up_to] - harmonic[better]) / (up_to - better))
+    return blocks
+
+
+def permutation_test(
+    reciprocal: list[NDArray[np.float64]], *, null_size: int, seed: int
+) -> dict[str, float]:
+    """The MRR of `reciprocal_ranks_by_modality` against texts permuted within their modality.
+
+    The p-value counts permutations that do at least as well, itself among them.
+    """
+    n_queries = sum(len(block) for block in reciprocal)
+    value = sum(float(np.trace(block)) for block in reciprocal) / n_queries
+    rng = np.random.default_rng(seed)
+    null = np.zeros(null_size)
+    for block in reciprocal:
+        rows = np.arange(len(block))
+        for start in range(0, null_size, 10_000):
+            stop = min(start + 10_000, null_size)
+            order = rng.permuted(np.tile(rows, (stop - start, 1)), axis=1)
+            null[start:stop] += block[rows, order].sum(axis=1) / n_queries
+    return {
+        "value": value,
+        "null_mean": float(null.mean()),
+        "null_p95": float(np.quantile(null, 0.95)),
+        "p_value": float((np.sum(null >= value - 1e-12) + 1) / (null_size + 1)),
+        "null_size": null_size,
+    }
+
+
+def query_metrics(block: Block) -> pd.DataFrame:
+    """Recall@k, reciprocal rank, AP@k and rank of the first truth, one row a query.
+
+    A rank is the expected one; queries without a truth among the candidates must not be given.
+
+    Raises:
+        ValueError: A query has no truth.
+    """
+    n_true = block.relevant.sum(axis=1)
+    if (n_true == 0).any():
+        raise ValueError("a query without a true candidate has no rank")
+    best = np.where(block.relevant, block.similarity, -np.inf).max(axis=1, keepdims=True)
+    better = (block.similarity > best).sum(axis=1)
+    tied = block.similarity == best
+    n_tied, n_true_tied = tied.sum(axis=1), (tied & block.relevant).sum(axis=1)
+    firsts = [
+        _first_rank_metrics(int(g), int(e), int(m))
+        for g, e, m in zip(better, n_tied, n_true_tied, strict=True)
+    ]
+    metrics = pd.DataFrame(firsts)
+    for k, precision in _average_precision(block, n_true).items():
+        metrics[f"map@{k}"] = precision
+    return metrics
+
+
+def chance_metrics(n_candidates: int, n_true: int) -> dict[str, float]:
+    """Expected metrics of one query under a uniformly random order; closed forms."""
+    expected = dict(_first_rank_metrics(0, n_candidates, n_true))
+    for k in CUTOFFS:
+        ranks = np.arange(1, min(k, n_candidates) + 1)
+        others = (n_true - 1) / (n_candidates - 1) if n_candidates > 1 else 0.0
+        precision = (1 + (ranks - 1) * others) / ranks
+        expected[f"map@{k}"] = float(
+            (n_true / n_candidates * precision).sum() / min(n_true, k)
+        )
+    return expected
+
+
+def _scopes(
+    similarity: Matrix,
+    relevant: NDArray[np.bool_],
+    of_query: NDArray[np.str_],
+    of_candidate: NDArray[np.str_],
+) -> Iterator[tuple[str, list[Block]]]:
+    """Overall; within the query's modality; and each modality alone."""
+    yield "overall", [Block(similarity, relevant)]
+    blocks = {}
+    for modality in Modality:
+        queries = np.flatnonzero(of_query == modality)
+        candidates = np.flatnonzero(of_candidate == modality)
+        if len(queries):
+            own = np.ix_(queries, candidates)
+            blocks[str(modality)] = Block(similarity[own], relevant[own])
+    yield "within_modality", list(blocks.values())
+    for name, block in blocks.items():
+        yield name, [block]
+
+
+def _measure(blocks: list[Block]) -> tuple[dict[str, float], dict[str, float], int, int]:
+    """Means over all queries of the blocks, the same of chance, and both sizes."""
+    measured = pd.concat([query_metrics(block) for block in blocks])
+    sizes = [
+        (block.relevant.shape[1], int(n_true))
+        for block in blocks
+        for n_true in block.relevant.sum(axis=1)
+    ]
+    by_chance = pd.DataFrame([_cached_chance(*size) for size in sizes])
+    values = measured.drop(columns="rank").mean().to_dict() | {
+        "median_rank": float(measured["rank"].median())
+    }
+    chance = by_chance.drop(columns="rank").mean().to_dict() | {
+        "median_rank": _median_of_random_ranks(sizes)
+    }
+    return values, chance, len(measured), max(n for n, _ in sizes)
+
+
+@lru_cache(maxsize=4096)
+def _cached_chance(n_candidates: int, n_true: int) -> dict[str, float]:
+    return chance_metrics(n_candidates, n_true)
+
+
+@lru_cache(maxsize=4096)
+def _first_rank_law(n: int, m: int) -> NDArray[np.float64]:
+    """P(first of m marked is at place r) in a random order of n, r = 1 to n."""
+    places = np.arange(n)
+    still_none = np.cumprod(np.concatenate([[1.0], np.maximum(n - m - places, 0) / (n - places)]))
+    return np.asarray(-np.diff(still_none))
+
+
+@lru_cache(maxsize=65536)
+def _first_rank_metrics(better: int, tied: int, true_tied: int) -> dict[str, float]:
+    """Expected metrics of the first truth: ``better`` candidates before a tie that holds it."""
+    law = _first_rank_law(tied, true_tied)
+    ranks = better + np.arange(1, tied + 1)
+    metrics = {f"recall@{k}": float(law[ranks <= k].sum()) for k in CUTOFFS}
+    return metrics | {"mrr": float((law / ranks).sum()), "rank": float((law * ranks).sum())}
+
+
+def _average_precision(
+    block: Block, n_true: NDArray[np.int64]
+) -> dict[int, NDArray[np.float64]]:
+    """Expected AP@k: at each place, P(true there) times the expected precision given so."""
+    n_places = min(max(CUTOFFS), block.similarity.shape[1])
+    at_place = -np.sort(-block.similarity, axis=1)[:, :n_places]
+    gains = np.zeros((len(block.similarity), max(CUTOFFS)))
+    for place in range(n_places):
+        level = at_place[:, [place]]
+        above, equal = block.similarity > level, block.similarity == level
+        n_above, n_equal = above.sum(axis=1), equal.sum(axis=1)
+        true_above = (above & block.relevant).sum(axis=1)
+        true_equal = (equal & block.relevant).sum(axis=1)
+        pairs = np.maximum(n_equal - 1, 1)
+        within = (place - n_above) * np.maximum(true_equal - 1, 0) / pairs
+        gains[:, place] = true_equal / n_equal * (true_above + 1 + within) / (place + 1)
+    return {k: gains[:, :k].sum(axis=1) / np.minimum(n_true, k) for k in CUTOFFS}
+
+
+def _median_of_random_ranks(sizes: list[tuple[int, int]]) -> float:
+    """Median over the mixture of the queries' first-rank laws under a random order.
+
+    Half way between two ranks where exactly half of the mass lies at or below the lower one.
+    """
+    mixture = np.zeros(max(n for n, _ in sizes))
+    for (n, m), count in pd.Series(sizes).value_counts().items():  # type: ignore[misc]
+        mixture[:n] += count * _first_rank_law(n, m)
+    cumulated = np.cumsum(mixture / len(sizes))
+    lower = int(np.searchsorted(cumulated, 0.5 - 1e-9)) + 1
+    upper = int(np.searchsorted(cumulated, 0.5 + 1e-9)) + 1
+    return (lower + upper) / 2
+
+
+def _harmonic(n: int) -> NDArray[np.float64]:
+    """H_0 to H_n."""
+    return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, n + 1))])

@@ -1,0 +1,175 @@
+"""Both towers and the temperature in one module, and how a trained one is kept."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from morphoclip.config import Config
+from morphoclip.errors import InputError
+from morphoclip.features.fingerprint import Fingerprint, differences
+from morphoclip.models.pooling import ChannelMean, CrossChannelFormer, SitePooling
+from morphoclip.plate_effects import TokenNormalisation
+from morphoclip.wells.assemble import Wells
+from morphoclip.wells.batch import WellBatch
+
+
+class ModelConfig(Config):
+    """``params:model``."""
+
+    token_normalisation: TokenNormalisation = TokenNormalisation.NEGCON_ZSCORE
+    channel_aggregation: Literal["ccf", "mean_pool"] = "ccf"
+    ccf_layers: int = Field(1, ge=1)
+    ccf_heads: int = Field(4, ge=1)
+    ccf_ff_dim: int = Field(4096, ge=1)
+    ccf_aggregate: Literal["cls", "mean"] = "cls"
+    ccf_input_norm: Literal["l2", "none"] = "l2"
+    site_pooling: Literal["mean", "attention", "max"] = "mean"
+    output_dim: int = Field(512, ge=2)
+    proj_hidden_dim: int = Field(512, ge=1)
+    proj_dropout: float = Field(0.3, ge=0, lt=1)
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What the data decide about a model: channels, feature width, text width."""
+
+    n_channels: int
+    feature_dim: int
+    text_dim: int
+
+    @classmethod
+    def of(cls, wells: Wells) -> Self:
+        """The shape that these wells need."""
+        _, n_channels, feature_dim = wells.sites.tokens.shape
+        return cls(n_channels, feature_dim, wells.text.shape[1])
+
+
+def projection_head(input_dim: int, config: ModelConfig) -> nn.Sequential:
+    """Linear, LayerNorm, GELU, dropout, linear: ``(N, input_dim)`` -> ``(N, E)``."""
+    return nn.Sequential(
+        nn.Linear(input_dim, config.proj_hidden_dim),
+        nn.LayerNorm(config.proj_hidden_dim),
+        nn.GELU(),
+        nn.Dropout(config.proj_dropout),
+        nn.Linear(config.proj_hidden_dim, config.output_dim),
+    )
+
+
+class MorphoCLIP(nn.Module):
+    """Wells and prompts to unit vectors of one space."""
+
+    def __init__(
+        self, config: ModelConfig, shape: ModelShape, *, init_temperature: float = 0.07
+    ) -> None:
+        super().__init__()
+        if config.channel_aggregation == "ccf" and shape.feature_dim % config.ccf_heads:
+            raise InputError(
+                f"model.ccf_heads {config.ccf_heads} does not divide the feature width "
+                f"{shape.feature_dim}"
+            )
+        self.channels = (
+            CrossChannelFormer(
+                n_channels=shape.n_channels,
+                dim=shape.feature_dim,
+                layers=config.ccf_layers,
+                heads=config.ccf_heads,
+                ff_dim=config.ccf_ff_dim,
+                aggregate=config.ccf_aggregate,
+                input_norm=config.ccf_input_norm,
+            )
+            if config.channel_aggregation == "ccf"
+            else ChannelMean(input_norm=config.ccf_input_norm)
+        )
+        self.sites = SitePooling(config.site_pooling, shape.feature_dim)
+        self.image_head = projection_head(shape.feature_dim, config)
+        self.text_head = projection_head(shape.text_dim, config)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / init_temperature)))
+
+    def encode_image(self, wells: WellBatch) -> Tensor:
+        """``(B, E)`` unit vectors of wells."""
+        sites = self.channels(wells.tokens.to(self.logit_scale.dtype))
+        return normalize(self.image_head(self.sites(sites, wells.offsets)).float(), dim=-1)
+
+    def encode_text(self, features: Tensor) -> Tensor:
+        """``(P, D_text)`` -> ``(P, E)`` unit vectors of prompts."""
+        return normalize(self.text_head(features).float(), dim=-1)
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model with everything that says what it may be used on.
+
+    Attributes:
+        config: Its parameters.
+        shape: What its data decided.
+        state: Weights.
+        image_fingerprint: The image features it was trained on.
+        text_fingerprint: The text features it was trained on.
+        manifest_sha256: The split it was trained on.
+        epoch: The epoch these weights come from, from 1.
+    """
+
+    config: ModelConfig
+    shape: ModelShape
+    state: dict[str, Tensor]
+    image_fingerprint: Fingerprint
+    text_fingerprint: Fingerprint
+    manifest_sha256: str
+    epoch: int
+
+    def build(self) -> MorphoCLIP:
+        """The module with its weights, in evaluation mode."""
+        model = MorphoCLIP(self.config, self.shape)
+        model.load_state_dict(self.state)
+        return model.eval()
+
+    def require_fits(self, wells: Wells) -> None:
+        """Refuse wells whose features were made differently from those of the training.
+
+        Raises:
+            InputError: With the difference.
+        """
+        for side, mine, theirs in (
+            ("image", self.image_fingerprint, wells.image_fingerprint),
+            ("text", self.text_fingerprint, wells.text_fingerprint),
+        ):
+            differing = differences(theirs, mine)
+            if differing:
+                raise InputError(
+                    f"the model was trained on other {side} features than these "
+                    f"({'; '.join(differing)}); train again on these: "
+                    "kedro run --pipeline training"
+                )
+
+    def to_payload(self) -> dict[str, Any]:
+        """Tensors, numbers and text only: what ``weights_only=True`` reads back."""
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "shape": vars(self.shape),
+            "state": self.state,
+            "image_fingerprint": self.image_fingerprint,
+            "text_fingerprint": self.text_fingerprint,
+            "manifest_sha256": self.manifest_sha256,
+            "epoch": self.epoch,
+        }
+
+    @classmethod
+    def from_payload(cls, payload: dict[str, Any]) -> Self:
+        """The inverse of `to_payload`."""
+        return cls(
+            **payload
+            | {
+                "config": ModelConfig.model_validate(payload["config"]),
+                "shape": ModelShape(**payload["shape"]),
+            }
+        )
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable numbers."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -1,0 +1,1 @@
+"""What was done to the cells: tables of perturbations, wells, and words."""

@@ -1,0 +1,193 @@
+"""Readers of the JUMP-Target tables, dialects and all, into one table of perturbations.
+
+Roles come from these tables, never from a platemap: platemaps have no control type. All columns
+are read as text; "", "NA", "NaN" and "empty" are missing.
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from morphoclip.errors import InputError, example_of
+from morphoclip.schemas import (
+    BROAD_SAMPLE,
+    ENTITY,
+    GENE,
+    INCHIKEY,
+    MOA_LIST,
+    MODALITY,
+    PERT_INAME,
+    PERTURBATION_TYPE,
+    PERTURBATIONS,
+    ROLE,
+    SMILES,
+    TARGET_LIST,
+    Modality,
+    PerturbationType,
+    Role,
+)
+
+DMSO = "DMSO"
+"""The ID of the vehicle control, which the tables leave blank."""
+
+_MISSING = {"": None, "NA": None, "NaN": None, "nan": None, "empty": None}
+_POSCON = {Role.POSCON_CP, Role.POSCON_ORF, Role.POSCON_DIVERSE}
+
+
+def with_missing(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as text, without surrounding blanks; what means "missing" is NA."""
+    text = table.astype("str").apply(lambda column: column.str.strip())
+    return text.replace(_MISSING)
+
+
+def require_columns(table: pd.DataFrame, columns: set[str], file: str) -> None:
+    """Raise the sentence for a table that lacks columns.
+
+    Raises:
+        InputError: A column is missing.
+    """
+    missing = sorted(columns - set(table.columns))
+    if missing:
+        raise InputError(
+            f"{file} lacks the column(s) {', '.join(missing)}; it has {', '.join(table.columns)}"
+        )
+
+
+def perturbation_table(
+    tables: Mapping[str, pd.DataFrame], annotations: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """One row a perturbation, of every modality that has a table.
+
+    Args:
+        tables: File stem -> JUMP-Target metadata table.
+        annotations: The compound table with ``moa_list``, which then takes the place of the plain
+            one.
+
+    Raises:
+        InputError: No table is known, a column is missing, or an ID has two rows.
+    """
+    parts = []
+    for modality in Modality:
+        name, table = _table_of(modality, tables, annotations)
+        if table is not None:
+            parts.append(_read_modality(modality, name, with_missing(table)))
+    if not parts:
+        raise InputError(
+            "external_metadata holds no JUMP-Target table: files read "
+            f"JUMP-Target-1_compound_metadata.tsv; there are {example_of(sorted(tables)) or 'none'}"
+        )
+    return pd.concat(parts, ignore_index=True)[list(PERTURBATIONS.columns)]
+
+
+def _table_of(
+    modality: Modality, tables: Mapping[str, pd.DataFrame], annotations: pd.DataFrame | None
+) -> tuple[str, pd.DataFrame | None]:
+    if modality is Modality.COMPOUND and annotations is not None:
+        return "the annotated compound table", annotations
+    names = sorted(
+        (name for name in tables if f"_{modality}_metadata" in name),
+        key=lambda name: (not name.endswith("_targets"), name),
+    )
+    return (names[0], tables[names[0]]) if names else ("", None)
+
+
+def _read_modality(modality: Modality, file: str, table: pd.DataFrame) -> pd.DataFrame:
+    required = {"broad_sample", "control_type"}
+    required |= {"pert_iname", "smiles"} if modality is Modality.COMPOUND else {"gene"}
+    require_columns(table, required, file)
+    table = table.dropna(subset=["broad_sample"])  # the DMSO row, and one all-blank row of ORFs
+    twice = table.loc[table["broad_sample"].duplicated(), "broad_sample"]
+    if len(twice):
+        raise InputError(
+            f"{file} lists {len(twice)} broad_sample(s) more than once: {example_of(twice)}; "
+            "keep one row an ID"
+        )
+    read = pd.DataFrame(
+        {
+            MODALITY: str(modality),
+            BROAD_SAMPLE: table["broad_sample"],
+            ROLE: _roles(table["control_type"], file),
+            PERT_INAME: _column(table, "pert_iname"),
+            GENE: _primary_gene(table),
+            TARGET_LIST: _column(table, "target_list").str.upper(),
+            MOA_LIST: _column(table, "moa_list"),
+            SMILES: _column(table, "smiles"),
+            INCHIKEY: _column(table, "InChIKey"),
+        }
+    )
+    _refuse_nameless(read, PERT_INAME if modality is Modality.COMPOUND else GENE, file)
+    if modality is Modality.COMPOUND:
+        dmso = {MODALITY: str(modality), BROAD_SAMPLE: DMSO, ROLE: str(Role.NEGCON)}
+        read = pd.concat([read, pd.DataFrame([dmso])], ignore_index=True)
+    read[PERTURBATION_TYPE] = [_perturbation_type(modality, Role(role)) for role in read[ROLE]]
+    read[ENTITY] = _entities(modality, read)
+    return read
+
+
+def _refuse_nameless(read: pd.DataFrame, column: str, file: str) -> None:
+    """Only negative controls may have no name: there is nothing to say about the others."""
+    nameless = read.loc[read[column].isna() & (read[ROLE] != Role.NEGCON), BROAD_SAMPLE]
+    if len(nameless):
+        raise InputError(
+            f"{file}: {len(nameless)} perturbation(s) have no {column.removeprefix('Metadata_')}: "
+            f"{example_of(nameless)}; fill it in, or mark controls as negcon"
+        )
+
+
+def _column(table: pd.DataFrame, name: str) -> pd.Series:
+    if name in table:
+        return table[name]
+    return pd.Series(None, index=table.index, dtype="str")
+
+
+def _primary_gene(table: pd.DataFrame) -> pd.Series:
+    """``target``, in older dialects ``gene``; with neither, the only entry of ``target_list``."""
+    for name in ("target", "gene"):
+        if name in table:
+            return table[name].str.upper()
+    listed = _column(table, "target_list").str.upper()
+    return listed.where(~listed.str.contains("|", regex=False, na=True), None)
+
+
+def _roles(control_type: pd.Series, file: str) -> pd.Series:
+    roles = control_type.fillna(str(Role.TRT))
+    unknown = sorted(set(roles) - {str(role) for role in Role})
+    if unknown:
+        raise InputError(
+            f"{file} has the unknown control_type(s) {example_of(unknown)}; known are negcon, "
+            "poscon_cp, poscon_orf, poscon_diverse and blank for treatments"
+        )
+    return roles
+
+
+def _perturbation_type(modality: Modality, role: Role) -> str:
+    if role is Role.NEGCON:
+        return str(PerturbationType.NEGCON)
+    if role in _POSCON:
+        return str(PerturbationType.POSCON)
+    return str(PerturbationType(modality.upper()))
+
+
+def _entities(modality: Modality, table: pd.DataFrame) -> list[str]:
+    """Leakage groups: a gene's guides, a gene's ORFs, a compound under all of its IDs and names."""
+    if modality is not Modality.COMPOUND:
+        return [f"{modality}:{gene}" for gene in table[GENE].fillna("no gene")]
+    first_of: dict[str, str] = {}
+    parent: dict[str, str] = {}
+
+    def root(sample: str) -> str:
+        while parent[sample] != sample:
+            sample = parent[sample]
+        return sample
+
+    rows = table.sort_values(BROAD_SAMPLE)
+    for sample, name, key in zip(
+        rows[BROAD_SAMPLE], rows[PERT_INAME], rows[INCHIKEY], strict=True
+    ):
+        parent[sample] = sample
+        aliases = [f"name {name.casefold()}"] if isinstance(name, str) else []
+        aliases += [f"structure {key}"] if isinstance(key, str) else []
+        for alias in aliases:
+            one, other = sorted((root(first_of.setdefault(alias, sample)), root(sample)))
+            parent[other] = one
+    return [f"{modality}:{root(sample)}" for sample in table[BROAD_SAMPLE]]

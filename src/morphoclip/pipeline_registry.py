@@ -1,0 +1,35 @@
+"""The table of contents: every pipeline by name."""
+
+from kedro.pipeline import Pipeline
+
+from morphoclip.pipelines import (
+    demo_gallery,
+    evaluation,
+    image_features,
+    ingestion,
+    profiles,
+    splitting,
+    text_features,
+    training,
+)
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Plain ``kedro run`` goes from images to the report; ``profiles`` does so without images."""
+    stages = {
+        "ingestion": ingestion.create_pipeline(),
+        "image_features": image_features.create_pipeline(),
+        "text_features": text_features.create_pipeline(),
+        "splitting": splitting.create_pipeline(),
+        "training": training.create_pipeline(),
+        "evaluation": evaluation.create_pipeline(),
+    }
+    from_text_on = sum(
+        (stages[name] for name in ("text_features", "splitting", "training", "evaluation")),
+        Pipeline([]),
+    )
+    return stages | {
+        "profiles": profiles.create_pipeline() + from_text_on,
+        "demo_gallery": demo_gallery.create_pipeline(),
+        "__default__": stages["ingestion"] + stages["image_features"] + from_text_on,
+    }

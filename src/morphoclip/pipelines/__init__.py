@@ -1,0 +1,1 @@
+"""The pipelines: wiring in pipeline.py, pure functions in nodes.py."""

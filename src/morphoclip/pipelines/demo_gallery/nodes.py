@@ -1,0 +1,32 @@
+"""Demo nodes: a synthetic gallery, tables first, then images."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.progress import track
+
+from morphoclip.gallery.source import IngestionConfig
+from morphoclip.gallery.synthetic import SyntheticConfig, gallery_tables, render_wells
+from morphoclip.progress import SILENT
+
+Table = pd.DataFrame
+
+
+def make_tables(
+    config: SyntheticConfig, ingestion: IngestionConfig
+) -> tuple[Table, dict[str, Any], dict[str, Any], Table, Table, Table]:
+    """Platemaps, JUMP-Target tables, conditions, annotations, and the truth."""
+    return tuple(gallery_tables(config, ingestion.source.batch))  # type: ignore[return-value]
+
+
+def render_plates(
+    config: SyntheticConfig, truth: pd.DataFrame
+) -> Iterator[dict[str, dict[str, NDArray[np.uint16]]]]:
+    """Images of the planted phenotypes, a well at a time."""
+    total = 3 * config.plates_per_modality * (len(truth) // 3 + config.negcon_wells)
+    wells = render_wells(config, truth)
+    for folder, images in track(wells, "rendering wells", total=total, disable=SILENT):
+        yield {folder: images}

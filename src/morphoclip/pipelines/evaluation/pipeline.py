@@ -1,0 +1,69 @@
+"""Evaluation pipeline: a model and held-out wells to numbers, figures and a report."""
+
+from kedro.pipeline import Node, Pipeline
+
+from morphoclip.pipelines.evaluation.nodes import (
+    draw_figures,
+    embed_wells,
+    score_retrieval,
+    write_report,
+)
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Build ``model`` and ``plate_features`` -> ``profiles``, ``retrieval_metrics``, ``report``."""
+    return Pipeline(
+        [
+            Node(
+                func=embed_wells,
+                inputs={
+                    "model": "model",
+                    "plate_features": "plate_features",
+                    "text_features": "text_features",
+                    "prompts": "prompts",
+                    "well_index": "well_index",
+                    "split_manifest": "split_manifest",
+                    "config": "params:evaluation",
+                },
+                outputs=["profiles", "prompt_embeddings"],
+                name="embed_wells",
+            ),
+            Node(
+                func=score_retrieval,
+                inputs={
+                    "profiles": "profiles",
+                    "prompt_embeddings": "prompt_embeddings",
+                    "config": "params:evaluation",
+                },
+                outputs=["retrieval_metrics", "permutation_test"],
+                name="score_retrieval",
+            ),
+            Node(
+                func=draw_figures,
+                inputs={
+                    "training_history": "training_history",
+                    "retrieval_metrics": "retrieval_metrics",
+                },
+                outputs=["training_curves", "retrieval_figure"],
+                name="draw_figures",
+            ),
+            Node(
+                func=write_report,
+                inputs={
+                    "ingestion": "params:ingestion",
+                    "model": "model",
+                    "well_index": "well_index",
+                    "set_aside_sites": "set_aside_sites",
+                    "split_manifest": "split_manifest",
+                    "leakage_report": "leakage_report",
+                    "training_history": "training_history",
+                    "retrieval_metrics": "retrieval_metrics",
+                    "permutation_test": "permutation_test",
+                    "training_curves": "training_curves",
+                    "retrieval_figure": "retrieval_figure",
+                },
+                outputs="report",
+                name="write_report",
+            ),
+        ]
+    )

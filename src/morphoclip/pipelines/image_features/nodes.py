@@ -1,0 +1,161 @@
+"""Image nodes: site features as they are computed, plate features when a plate is complete."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.progress import track
+
+from morphoclip.backbones.image import load_image_backbone
+from morphoclip.features.extract import (
+    ImageFeaturesConfig,
+    extract_features,
+    fingerprint_of,
+    resolve_device,
+)
+from morphoclip.features.fingerprint import Fingerprint
+from morphoclip.features.plate_features import PlateFeatures
+from morphoclip.features.stored_sites import (
+    QcTables,
+    images_of_sites,
+    is_packed,
+    pack_plate,
+    qc_rows,
+    refuse_mixing,
+    site_key,
+    sites_of_plates,
+    summarise_qc,
+    without_features,
+)
+from morphoclip.gallery.source import IngestionConfig, PlateFolders
+from morphoclip.imaging.grey_levels import GreyRange, sample_sites
+from morphoclip.imaging.preprocess import measure_plate, prepare_sites
+from morphoclip.progress import SILENT
+from morphoclip.schemas import CHANNEL, PLATE, PLATE_INTENSITIES, SITE, WELL
+
+logger = logging.getLogger(__name__)
+
+Loaders = Mapping[str, Callable[[], Any]]
+Chunk = dict[str, dict[str, Any]]
+
+
+def measure_grey_levels(
+    site_index: pd.DataFrame,
+    plate_images: PlateFolders,
+    ingestion: IngestionConfig,
+    config: ImageFeaturesConfig,
+) -> pd.DataFrame:
+    """Grey levels of each plate's channels over a sample of its sites."""
+    indexed = sites_of_plates(site_index, ingestion.plates)
+    sampled = indexed.merge(sample_sites(indexed), on=[PLATE, WELL, SITE])
+    rows = []
+    for plate, sites in track(
+        sampled.groupby(PLATE), "measuring grey levels", disable=SILENT, transient=True
+    ):
+        images = images_of_sites(sites, lambda folder: plate_images[folder].read)
+        levels = measure_plate(images, config.channels, workers=config.preprocess.workers)
+        rows += [{PLATE: plate, CHANNEL: channel, **numbers} for channel, numbers in levels.items()]
+    return pd.DataFrame(rows)[list(PLATE_INTENSITIES.columns)]
+
+
+def extract_site_features(  # noqa: PLR0913 - one argument a catalog entry
+    site_index: pd.DataFrame,
+    plate_images: PlateFolders,
+    plate_intensities: pd.DataFrame,
+    stored_features: Loaders,
+    stored_fingerprints: Loaders,
+    ingestion: IngestionConfig,
+    config: ImageFeaturesConfig,
+) -> Iterator[Chunk]:
+    """Features of the sites that have none yet, a batch at a time, each batch with its QC.
+
+    A first chunk carries the fingerprints alone, so that there is one even when nothing is left
+    to do and so that features never lie on disk without theirs.
+    """
+    indexed = sites_of_plates(site_index, ingestion.plates)
+    backbone = load_image_backbone(config.backbone)
+    backbone.check_size(config.preprocess.size)
+    fingerprint = fingerprint_of(backbone, config)
+    plates = sorted(indexed[PLATE].unique())
+    refuse_mixing(stored_fingerprints, plates, fingerprint)
+    fingerprints = {plate: fingerprint for plate in plates if plate not in stored_fingerprints}
+    yield {"fingerprints": fingerprints, "site_qc": {}, "features": {}, "tensors": {}}
+
+    images = images_of_sites(indexed, lambda folder: plate_images[folder].read)
+    missing = without_features(images, stored_features)
+    device = resolve_device(config.device)
+    logger.info("%d of %d sites to extract on %s", len(missing), len(images), device)
+    ranges: dict[str, dict[str, GreyRange]] = {
+        plate: dict(zip(rows[CHANNEL], map(GreyRange, rows["p0_1"], rows["p99_9"]), strict=True))
+        for plate, rows in plate_intensities.groupby(PLATE)
+    }
+    batches = extract_features(
+        prepare_sites(missing, ranges, config.preprocess),
+        backbone,
+        batch_size=config.batch_size,
+        device=device,
+    )
+    n_batches = -(-len(missing) // config.batch_size)
+    for batch in track(batches, "extracting features", total=n_batches, disable=SILENT):
+        keys = [site_key(s.images.plate, s.images.well, s.images.site) for s in batch.usable]
+        qc = qc_rows(batch.sites)
+        yield {
+            "fingerprints": {},
+            "site_qc": {
+                f"{plate}/{site_key('', *rows[[WELL, SITE]].iloc[0]).strip('/')}": rows
+                for plate, rows in qc.groupby(PLATE)
+            },
+            "features": dict(zip(keys, batch.features, strict=True)),
+            "tensors": {
+                key: torch.from_numpy(site.pixels).to(torch.float16)
+                for key, site in zip(keys, batch.usable, strict=True)
+                if config.save_tensors and site.pixels is not None
+            },
+        }
+
+
+def collect_qc(
+    site_index: pd.DataFrame,
+    incomplete_sites: pd.DataFrame,
+    site_qc_parts: Loaders,
+    site_features: Loaders,
+    ingestion: IngestionConfig,
+) -> QcTables:
+    """One table of grey levels, and one of every site that goes no further."""
+    indexed = sites_of_plates(site_index, ingestion.plates)
+    return summarise_qc(site_qc_parts, indexed, site_features, incomplete_sites)
+
+
+def pack_plates(
+    site_index: pd.DataFrame,
+    site_features: Loaders,
+    stored_fingerprints: Loaders,
+    stored_plates: Loaders,
+    set_aside_sites: pd.DataFrame,
+    ingestion: IngestionConfig,
+) -> Iterator[dict[str, PlateFeatures]]:
+    """One packed file a plate, of plates whose packed file is missing or out of date.
+
+    Takes ``set_aside_sites`` because a plate is complete when each of its sites has features or
+    a reason.
+    """
+    indexed = sites_of_plates(site_index, ingestion.plates)
+    plates = sorted(indexed[PLATE].unique())
+    n_packed = 0
+    yield {}
+    for plate in plates:
+        fingerprint: Fingerprint = stored_fingerprints[plate]()
+        if plate in stored_plates and is_packed(
+            stored_plates[plate](), indexed, site_features, fingerprint
+        ):
+            continue
+        yield {plate: pack_plate(plate, indexed, site_features, fingerprint)}
+        n_packed += 1
+    logger.info(
+        "%d of %d plates packed, the others were; %d sites set aside in all",
+        n_packed,
+        len(plates),
+        len(set_aside_sites),
+    )

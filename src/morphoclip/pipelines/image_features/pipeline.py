@@ -1,0 +1,73 @@
+"""Image pipeline: TIFFs to frozen CLS features, site by site, then packed by plate."""
+
+from kedro.pipeline import Node, Pipeline
+
+from morphoclip.pipelines.image_features.nodes import (
+    collect_qc,
+    extract_site_features,
+    measure_grey_levels,
+    pack_plates,
+)
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Build ``site_index``, ``plate_images`` -> ``site_features`` -> ``plate_features``."""
+    return Pipeline(
+        [
+            Node(
+                func=measure_grey_levels,
+                inputs={
+                    "site_index": "site_index",
+                    "plate_images": "plate_images",
+                    "ingestion": "params:ingestion",
+                    "config": "params:image_features",
+                },
+                outputs="plate_intensities",
+                name="measure_grey_levels",
+            ),
+            Node(
+                func=extract_site_features,
+                inputs={
+                    "site_index": "site_index",
+                    "plate_images": "plate_images",
+                    "plate_intensities": "plate_intensities",
+                    "stored_features": "site_features_on_disk",
+                    "stored_fingerprints": "feature_fingerprints_on_disk",
+                    "ingestion": "params:ingestion",
+                    "config": "params:image_features",
+                },
+                outputs={
+                    "fingerprints": "feature_fingerprints",
+                    "site_qc": "site_qc_parts",
+                    "features": "site_features",
+                    "tensors": "site_tensors",
+                },
+                name="extract_site_features",
+            ),
+            Node(
+                func=collect_qc,
+                inputs={
+                    "site_index": "site_index",
+                    "incomplete_sites": "incomplete_sites",
+                    "site_qc_parts": "site_qc_parts",
+                    "site_features": "site_features",
+                    "ingestion": "params:ingestion",
+                },
+                outputs=["site_qc", "set_aside_sites"],
+                name="collect_qc",
+            ),
+            Node(
+                func=pack_plates,
+                inputs={
+                    "site_index": "site_index",
+                    "site_features": "site_features",
+                    "stored_fingerprints": "feature_fingerprints",
+                    "stored_plates": "plate_features_on_disk",
+                    "set_aside_sites": "set_aside_sites",
+                    "ingestion": "params:ingestion",
+                },
+                outputs="plate_features",
+                name="pack_plates",
+            ),
+        ]
+    )

@@ -1,0 +1,5 @@
+"""Metadata and file names to tables."""
+
+from morphoclip.pipelines.ingestion.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,23 @@
+"""Splitting pipeline: which wells train, validate and test."""
+
+from kedro.pipeline import Node, Pipeline
+
+from morphoclip.pipelines.splitting.nodes import split_wells
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Build ``well_index`` -> ``split_manifest`` and ``leakage_report``."""
+    return Pipeline(
+        [
+            Node(
+                func=split_wells,
+                inputs={
+                    "well_index": "well_index",
+                    "prompts": "prompts",
+                    "config": "params:splitting",
+                },
+                outputs=["split_manifest", "leakage_report"],
+                name="split_wells",
+            ),
+        ]
+    )

@@ -1,0 +1,5 @@
+"""Perturbations to words to features."""
+
+from morphoclip.pipelines.text_features.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,30 @@
+"""Training node: features, prompts and a split in, the best model out."""
+
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+
+from morphoclip.features.plate_features import PlateFeatures
+from morphoclip.features.text_features import TextFeatures
+from morphoclip.models.morphoclip import ModelConfig
+from morphoclip.training.state import CheckpointStore
+from morphoclip.training.trainer import EpochLog, TrainingConfig, TrainingResult, train
+from morphoclip.wells.assemble import assemble_wells
+
+
+def train_model(  # noqa: PLR0913 - one argument a catalog entry
+    plate_features: Mapping[str, Callable[[], PlateFeatures]],
+    text_features: TextFeatures,
+    prompts: pd.DataFrame,
+    well_index: pd.DataFrame,
+    split_manifest: pd.DataFrame,
+    model: ModelConfig,
+    training: TrainingConfig,
+    checkpoints: CheckpointStore,
+    epoch_log: EpochLog,
+) -> TrainingResult:
+    """Train both towers; checkpoints and epochs go out through the store and the log."""
+    wells = assemble_wells(
+        plate_features, well_index, prompts, text_features, model.token_normalisation
+    )
+    return train(wells, split_manifest, model, training, checkpoints, epoch_log)

@@ -1,0 +1,112 @@
+"""What a plate adds to its wells, and how it is taken away.
+
+Before the model: tokens against the plate's own negative controls (`normalise_tokens`). During
+training: cross-well alignment of embeddings (`align_wells`).
+"""
+
+import hashlib
+from enum import StrEnum
+from typing import Literal
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from morphoclip.errors import InputError
+from morphoclip.schemas import PLATE, ROLE, WELL, Role
+
+CwaMode = Literal["off", "batch_mean"]
+
+_SMALLEST_SD = 1e-4
+"""Below this a dimension does not vary among the controls; it is centred and left at its scale."""
+
+_SHRINKAGE = 0.5
+"""Weight of the average variance in the sphering's covariance: see `_sphering`."""
+
+
+class TokenNormalisation(StrEnum):
+    """How tokens meet their plate's negative controls."""
+
+    NEGCON_ZSCORE = "negcon_zscore"
+    NEGCON_SPHERING = "negcon_sphering"
+    NONE = "none"
+
+
+def reference_wells(wells: pd.DataFrame) -> pd.Series:
+    """One half of each plate's negative controls, ``(B,)`` bool.
+
+    Whatever is fitted on negative controls is fitted on this half, so that the other half can
+    serve as negatives in an evaluation: scored against the wells of its own fit, anything
+    replicates. The half is chosen by a digest of plate and well, alike on every machine.
+    """
+    negcon = wells.loc[wells[ROLE] == Role.NEGCON, [PLATE, WELL]]
+    digests = negcon.assign(
+        digest=[
+            hashlib.sha256(f"reference/{plate}/{well}".encode()).hexdigest()
+            for plate, well in negcon.itertuples(index=False)
+        ]
+    )
+    rank = digests.groupby(PLATE)["digest"].rank(method="first")
+    size = digests.groupby(PLATE)["digest"].transform("size")
+    chosen = rank <= (size + 1) // 2
+    return chosen.reindex(wells.index, fill_value=False).astype(bool)
+
+
+def normalise_tokens(
+    tokens: Tensor, reference: Tensor, normalisation: TokenNormalisation, *, plate: str
+) -> Tensor:
+    """One plate's tokens ``(S, C, D)`` against those of its reference sites ``(S,)`` bool.
+
+    ``negcon_zscore``: each channel and dimension minus the reference's mean, over its standard
+    deviation. ``negcon_sphering``: also decorrelated, per channel.
+
+    Raises:
+        InputError: The plate has fewer than two reference sites.
+    """
+    if normalisation is TokenNormalisation.NONE:
+        return tokens
+    controls = tokens[reference].double()
+    if len(controls) < 2:
+        raise InputError(
+            f"plate {plate} has {len(controls)} site(s) of negative controls to normalise by, and "
+            "needs two; mark its negative controls in the JUMP-Target tables, or set "
+            "model.token_normalisation to none"
+        )
+    centred = tokens.double() - controls.mean(0)
+    sd = controls.std(0)
+    scaled = centred / torch.where(sd > _SMALLEST_SD, sd, torch.ones_like(sd))
+    if normalisation is TokenNormalisation.NEGCON_SPHERING:
+        scaled = torch.stack(
+            [channel @ _sphering(channel[reference]) for channel in scaled.unbind(1)], dim=1
+        )
+    return scaled.to(tokens.dtype)
+
+
+def _sphering(controls: Tensor) -> Tensor:
+    """ZCA matrix ``(D, D)`` of centred controls ``(N, D)``.
+
+    There are fewer controls than dimensions, so the covariance is shrunk half way to its average
+    variance; directions in which controls vary a lot are damped, the others keep their scale.
+    """
+    covariance = controls.T @ controls / (len(controls) - 1)
+    average = covariance.diagonal().mean()
+    target = average * torch.eye(len(covariance), dtype=covariance.dtype)
+    values, vectors = torch.linalg.eigh((1 - _SHRINKAGE) * covariance + _SHRINKAGE * target)
+    return (vectors * (average / values).sqrt()) @ vectors.T
+
+
+def align_wells(embeddings: Tensor, plates: Tensor, mode: CwaMode) -> Tensor:
+    """Cross-well alignment of image embeddings ``(B, E)`` by plate code ``(B,)``.
+
+    ``batch_mean`` (spec, "CWA Batch Correction"): minus the mean of the plate's wells in this
+    batch, back to unit length. A plate with one well in the batch is left as it is: its mean is
+    the well itself.
+    """
+    if mode == "off":
+        return embeddings
+    _, codes, counts = plates.unique(return_inverse=True, return_counts=True)
+    sums = embeddings.new_zeros(len(counts), embeddings.shape[1]).index_add(0, codes, embeddings)
+    means = sums / counts.unsqueeze(1)
+    alone = (counts == 1)[codes].unsqueeze(1)
+    return torch.where(alone, embeddings, normalize(embeddings - means[codes], dim=-1))

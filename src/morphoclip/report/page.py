@@ -1,0 +1,117 @@
+"""One self-contained HTML page about a run."""
+
+import base64
+import io
+from collections.abc import Mapping
+from importlib.resources import files
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from matplotlib.figure import Figure
+
+from morphoclip.gallery.source import SourceConfig
+from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.schemas import MODALITY, N_SITES, PLATE, REASON, SITE, SUBSET, WELL, Subset
+
+_PAGE = files("morphoclip.report").joinpath("page.html")
+
+
+def write_page(  # noqa: PLR0913 - one argument a thing the page shows
+    *,
+    source: SourceConfig,
+    model: TrainedModel,
+    well_index: pd.DataFrame,
+    set_aside_sites: pd.DataFrame,
+    split_manifest: pd.DataFrame,
+    leakage: pd.DataFrame,
+    history: pd.DataFrame,
+    retrieval: pd.DataFrame,
+    permutation: pd.DataFrame,
+    figures: Mapping[str, Figure],
+) -> str:
+    """The page as HTML; figures are inside, nothing is fetched when it is opened."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["share"] = lambda value: f"{value:.3f}"
+    return environment.from_string(_PAGE.read_text()).render(
+        source=source,
+        where=_place_without_path(source.root),
+        data=_data_counts(well_index, set_aside_sites),
+        model=model,
+        model_parameters=model.config.model_dump(mode="json"),
+        split=_split_counts(split_manifest),
+        split_attributes=split_manifest.attrs,
+        leakage=leakage.to_dict("records"),
+        n_epochs=len(history),
+        headline=_headline(retrieval, permutation),
+        retrieval=_retrieval_rows(retrieval),
+        permutation=permutation.to_dict("records"),
+        figures={name: _inline(figure) for name, figure in figures.items()},
+    )
+
+
+def headline_metrics(retrieval: pd.DataFrame, subset: Subset = Subset.TEST) -> pd.DataFrame:
+    """Perturbation-level image-to-text rows of a subset: the numbers to look at first."""
+    return retrieval[
+        (retrieval["subset"] == subset)
+        & (retrieval["level"] == "perturbation")
+        & (retrieval["direction"] == "image_to_text")
+    ]
+
+
+def _place_without_path(root: str) -> str:
+    """A bucket as it is; of a path on a disk only the last part, which is nobody's home."""
+    return root if "://" in root else root.rstrip("/").rsplit("/", 1)[-1]
+
+
+def _data_counts(wells: pd.DataFrame, set_aside: pd.DataFrame) -> dict[str, object]:
+    reasons = set_aside.drop_duplicates([PLATE, WELL, SITE])[REASON].value_counts()
+    return {
+        "plates": wells[PLATE].nunique(),
+        "wells": int((wells[N_SITES] > 0).sum()),
+        "sites": int(wells[N_SITES].sum()),
+        "modalities": wells.groupby(MODALITY)[PLATE].nunique().to_dict(),
+        "set_aside": {str(reason): int(n) for reason, n in reasons.items()},
+        "without_conditions": bool(wells["Metadata_condition"].isna().all()),
+    }
+
+
+def _split_counts(manifest: pd.DataFrame) -> list[dict[str, object]]:
+    counts = manifest.groupby([SUBSET, MODALITY]).agg(
+        wells=(WELL, "size"), perturbations=("Metadata_broad_sample", "nunique")
+    )
+    order = [str(subset) for subset in Subset]
+    rows = counts.reset_index().to_dict("records")
+    return sorted(rows, key=lambda row: (order.index(row[SUBSET]), row[MODALITY]))
+
+
+def _headline(retrieval: pd.DataFrame, permutation: pd.DataFrame) -> dict[str, object]:
+    rows = headline_metrics(retrieval)
+    rows = rows[rows["scope"] == "within_modality"].set_index("metric")
+    test = permutation[permutation["subset"] == Subset.TEST].iloc[0]
+    mrr = rows.loc["mrr"]
+    return {
+        "mrr": mrr["value"],
+        "chance": mrr["chance"],
+        "times": mrr["value"] / mrr["chance"],
+        "recall_at_1": rows.loc["recall@1", "value"],
+        "recall_at_1_chance": rows.loc["recall@1", "chance"],
+        "n_queries": int(mrr["n_queries"]),
+        "p_value": test["p_value"],
+        "null_size": int(test["null_size"]),
+    }
+
+
+def _retrieval_rows(retrieval: pd.DataFrame) -> list[dict[str, object]]:
+    """One row a subset, scope, level and direction; a (value, chance) pair a metric."""
+    keys = ["subset", "level", "direction", "scope", "n_queries", "n_candidates"]
+    rows = []
+    for key, group in retrieval.groupby(keys, sort=False):
+        pairs = zip(group["metric"], zip(group["value"], group["chance"], strict=True), strict=True)
+        rows.append(dict(zip(keys, key, strict=True)) | {"metrics": dict(pairs)})
+    return rows
+
+
+def _inline(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,273 @@
+"""Columns and contracts of the catalog's tables.
+
+``Metadata_*`` columns are spelled as pycytominer and copairs spell them. Missing is NA, never "".
+"""
+
+from enum import StrEnum
+
+import pandera.pandas as pa
+
+PLATE = "Metadata_Plate"
+WELL = "Metadata_Well"
+SITE = "Metadata_Site"
+CHANNEL = "Metadata_Channel"
+FOLDER = "Metadata_Folder"
+FILE = "Metadata_File"
+BROAD_SAMPLE = "Metadata_broad_sample"
+MODALITY = "Metadata_modality"
+ROLE = "Metadata_role"
+PERTURBATION_TYPE = "Metadata_perturbation_type"
+PERT_INAME = "Metadata_pert_iname"
+GENE = "Metadata_gene"
+TARGET_LIST = "Metadata_target_list"
+MOA_LIST = "Metadata_moa_list"
+SMILES = "Metadata_smiles"
+INCHIKEY = "Metadata_InChIKey"
+ENTITY = "Metadata_entity"
+CELL_TYPE = "Metadata_cell_type"
+TIMEPOINT = "Metadata_timepoint"
+DENSITY = "Metadata_density"
+ANTIBIOTICS = "Metadata_antibiotics"
+CELL_LINE = "Metadata_cell_line"
+CONDITION = "Metadata_condition"
+N_SITES = "Metadata_n_sites"
+PROMPT = "Metadata_prompt"
+PROMPT_DIGEST = "Metadata_prompt_digest"
+SUBSET = "Metadata_subset"
+FOLD = "Metadata_fold"
+REASON = "Metadata_reason"
+DETAIL = "Metadata_detail"
+EMBEDDING_PREFIX = "embedding_"
+
+
+class Modality(StrEnum):
+    """What a plate's treatments are made of; every plate holds one."""
+
+    COMPOUND = "compound"
+    CRISPR = "crispr"
+    ORF = "orf"
+
+
+class Role(StrEnum):
+    """What a well is for, from the JUMP-Target tables (``empty``: from the platemap)."""
+
+    TRT = "trt"
+    NEGCON = "negcon"
+    POSCON_CP = "poscon_cp"
+    POSCON_ORF = "poscon_orf"
+    POSCON_DIVERSE = "poscon_diverse"
+    EMPTY = "empty"
+
+
+class PerturbationType(StrEnum):
+    """The spec's five; empty wells have none."""
+
+    COMPOUND = "COMPOUND"
+    CRISPR = "CRISPR"
+    ORF = "ORF"
+    NEGCON = "NEGCON"
+    POSCON = "POSCON"
+
+
+class Subset(StrEnum):
+    """Where a well goes."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+    EXCLUDED = "excluded"
+
+
+def _text(*, nullable: bool = False, among: type[StrEnum] | None = None) -> pa.Column:
+    checks = [pa.Check.isin([str(member) for member in among])] if among else []
+    return pa.Column(str, checks=checks, nullable=nullable)
+
+
+def _count() -> pa.Column:
+    return pa.Column(int, checks=pa.Check.ge(0))
+
+
+def _number(*, nullable: bool = False) -> pa.Column:
+    return pa.Column(float, nullable=nullable)
+
+
+def _table(columns: dict[str, pa.Column], *, unique: list[str] | None = None) -> pa.DataFrameSchema:
+    return pa.DataFrameSchema(columns, strict=True, ordered=True, coerce=True, unique=unique)
+
+
+PERTURBATIONS = _table(
+    {
+        MODALITY: _text(among=Modality),
+        BROAD_SAMPLE: _text(),
+        ROLE: _text(among=Role),
+        PERTURBATION_TYPE: _text(among=PerturbationType),
+        ENTITY: _text(),
+        PERT_INAME: _text(nullable=True),
+        GENE: _text(nullable=True),
+        TARGET_LIST: _text(nullable=True),
+        MOA_LIST: _text(nullable=True),
+        SMILES: _text(nullable=True),
+        INCHIKEY: _text(nullable=True),
+    },
+    unique=[MODALITY, BROAD_SAMPLE],
+)
+"""One row a perturbation: what is known about it. ``gene`` is the primary target of a compound."""
+
+SITE_INDEX = _table(
+    {
+        PLATE: _text(),
+        FOLDER: _text(),
+        WELL: _text(),
+        SITE: pa.Column(int, checks=pa.Check.ge(1)),
+        CHANNEL: _text(),
+        FILE: _text(),
+    },
+    unique=[PLATE, WELL, SITE, CHANNEL],
+)
+"""One row an image of a complete site; the file name is relative to its plate folder."""
+
+SET_ASIDE_SITES = _table(
+    {PLATE: _text(), WELL: _text(), SITE: pa.Column(int), REASON: _text(), DETAIL: _text()},
+    unique=[PLATE, WELL, SITE, REASON],
+)
+"""Sites that go no further, each with its reason."""
+
+WELL_INDEX = _table(
+    {
+        PLATE: _text(),
+        WELL: _text(),
+        ROLE: _text(among=Role),
+        PERTURBATION_TYPE: _text(nullable=True, among=PerturbationType),
+        MODALITY: _text(among=Modality),
+        BROAD_SAMPLE: _text(nullable=True),
+        GENE: _text(nullable=True),
+        TARGET_LIST: _text(nullable=True),
+        ENTITY: _text(nullable=True),
+        CELL_TYPE: _text(nullable=True),
+        TIMEPOINT: _text(nullable=True),
+        CONDITION: _text(nullable=True),
+        DENSITY: _text(nullable=True),
+        ANTIBIOTICS: _text(nullable=True),
+        CELL_LINE: _text(nullable=True),
+        N_SITES: _count(),
+    },
+    unique=[PLATE, WELL],
+)
+"""The one table that later stages read about wells."""
+
+PLATE_INTENSITIES = _table(
+    {
+        PLATE: _text(),
+        CHANNEL: _text(),
+        "p0_1": _number(),
+        "p99_9": _number(),
+        "maximum": _number(),
+        "dtype_max": _number(),
+        "n_sites_sampled": _count(),
+    },
+    unique=[PLATE, CHANNEL],
+)
+"""Grey levels of a plate's channel over the sampled sites, in counts of the camera."""
+
+SITE_QC = _table(
+    {
+        PLATE: _text(),
+        WELL: _text(),
+        SITE: pa.Column(int),
+        CHANNEL: _text(),
+        "mean": _number(nullable=True),
+        "p0_1": _number(nullable=True),
+        "p99_9": _number(nullable=True),
+        "saturated_fraction": _number(nullable=True),
+        REASON: _text(nullable=True),
+        DETAIL: _text(nullable=True),
+    },
+    unique=[PLATE, WELL, SITE, CHANNEL],
+)
+"""One row an image that was read, or could not be (then ``Metadata_reason`` says why)."""
+
+PROMPTS = _table(
+    {
+        MODALITY: _text(among=Modality),
+        BROAD_SAMPLE: _text(),
+        PROMPT: _text(),
+        PROMPT_DIGEST: _text(),
+    },
+    unique=[MODALITY, BROAD_SAMPLE],
+)
+"""What is said about each perturbation; the digest is the SHA-256 of the words."""
+
+SPLIT_MANIFEST = _table(
+    {
+        PLATE: _text(),
+        WELL: _text(),
+        MODALITY: _text(among=Modality),
+        ROLE: _text(among=Role),
+        BROAD_SAMPLE: _text(nullable=True),
+        ENTITY: _text(nullable=True),
+        GENE: _text(nullable=True),
+        SUBSET: _text(among=Subset),
+        REASON: _text(nullable=True),
+        FOLD: pa.Column("Int64", nullable=True),
+    },
+    unique=[PLATE, WELL],
+)
+"""Every well's subset; strategy, parameters and SHA-256 travel in the table's attributes."""
+
+LEAKAGE_REPORT = _table(
+    {
+        "subset": _text(among=Subset),
+        "other_subset": _text(among=Subset),
+        "what": _text(),
+        "shared": _count(),
+        "verdict": _text(),
+        "example": _text(nullable=True),
+    },
+    unique=["subset", "other_subset", "what"],
+)
+"""What each pair of subsets has in common."""
+
+TRAINING_HISTORY = _table(
+    {
+        "epoch": _count(),
+        "train_loss": _number(),
+        "validation_loss": _number(),
+        "validation_loss_above_floor": _number(),
+        "validation_mrr_within_modality": _number(),
+        "learning_rate": _number(),
+        "temperature": _number(),
+        "gradient_norm": _number(),
+    },
+    unique=["epoch"],
+)
+"""One row an epoch; losses in nats."""
+
+RETRIEVAL_METRICS = _table(
+    {
+        "subset": _text(among=Subset),
+        "scope": _text(),
+        "level": _text(),
+        "direction": _text(),
+        "metric": _text(),
+        "value": _number(),
+        "chance": _number(),
+        "n_queries": _count(),
+        "n_candidates": _count(),
+    },
+    unique=["subset", "scope", "level", "direction", "metric"],
+)
+"""Retrieval beside chance; ``n_candidates`` is the most that any query ranked."""
+
+PERMUTATION_TEST = _table(
+    {
+        "subset": _text(among=Subset),
+        "scope": _text(),
+        "value": _number(),
+        "null_mean": _number(),
+        "null_p95": _number(),
+        "p_value": _number(),
+        "null_size": _count(),
+    },
+    unique=["subset", "scope"],
+)
+"""Perturbation-level image-to-text MRR against the same ranking with permuted texts."""

@@ -1,0 +1,45 @@
+"""Project settings: the environment first, then Kedro's."""
+
+import logging
+import os
+from pathlib import Path
+
+from dotenv import load_dotenv
+
+PROJECT_PATH = Path(__file__).resolve().parents[2]
+
+# .env holds what belongs to a machine; what the shell says wins.
+load_dotenv(PROJECT_PATH / ".env", override=False)
+
+# Nothing calls out: Kedro and MLflow both send telemetry unless they are told not to. This stands
+# before any plugin imports mlflow.
+os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+# mlflow complains of kedro-mlflow's own class at every command.
+logging.getLogger("py.warnings").addFilter(
+    lambda record: "Add type hints to the `predict` method" not in record.getMessage()
+)
+
+from omegaconf.resolvers import oc
+
+from morphoclip.hooks import (
+    LogArtifacts,
+    LogTypedParameters,
+    PrepareTracking,
+    StopBeforeMissingInputs,
+)
+
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**"]},
+    "merge_strategy": {"parameters": "soft", "globals": "soft", "mlflow": "soft"},
+    "custom_resolvers": {
+        "project_path": lambda: PROJECT_PATH.as_posix(),
+        "oc.env": oc.env,
+    },
+}
+
+HOOKS = (PrepareTracking(), StopBeforeMissingInputs(), LogTypedParameters(), LogArtifacts())

@@ -1,0 +1,1 @@
+"""Which wells train, validate and test; and whether anything leaks between them."""

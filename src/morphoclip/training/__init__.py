@@ -1,0 +1,1 @@
+"""Training: one loop, and everything that changes while it runs."""

@@ -1,0 +1,131 @@
+"""Everything that changes while training, saved whole."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.amp import GradScaler
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from morphoclip.errors import InputError
+
+
+@dataclass
+class TrainingState:
+    """One training run between two epochs."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    scheduler: LRScheduler
+    scaler: GradScaler
+    epoch: int = 0
+    best_value: float = float("inf")
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def to_payload(self) -> dict[str, Any]:
+        """Tensors, numbers, text: what ``weights_only=True`` reads back."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "epoch": self.epoch,
+            "best_value": self.best_value,
+            "best_epoch": self.best_epoch,
+            "history": self.history,
+        }
+
+    def restore(self, payload: dict[str, Any]) -> None:
+        """Go on from where `to_payload` was called."""
+        self.model.load_state_dict(payload["model"])
+        self.optimizer.load_state_dict(payload["optimizer"])
+        self.scheduler.load_state_dict(payload["scheduler"])
+        self.scaler.load_state_dict(payload["scaler"])
+        torch.set_rng_state(payload["rng"])
+        if payload["cuda_rng"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(payload["cuda_rng"])
+        self.epoch = payload["epoch"]
+        self.best_value = payload["best_value"]
+        self.best_epoch = payload["best_epoch"]
+        self.history = payload["history"]
+
+
+class RunCheckpoints:
+    """Best and last checkpoint of one training run, each written whole or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.best_path = folder / "best.pt"
+        self.last_path = folder / "last.pt"
+
+    def describe(self, what: dict[str, Any]) -> None:
+        """Write down, for people, what the run's digest stands for."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "run.json").write_text(json.dumps(what, indent=2, sort_keys=True))
+
+    def save_last(self, payload: dict[str, Any]) -> None:
+        """Replace the last checkpoint."""
+        _save_whole(payload, self.last_path)
+
+    def save_best(self, payload: dict[str, Any]) -> None:
+        """Replace the best checkpoint."""
+        _save_whole(payload, self.best_path)
+
+    def load_last(self) -> dict[str, Any] | None:
+        """The last checkpoint, or None before the first.
+
+        Raises:
+            InputError: It is damaged.
+        """
+        return _load(self.last_path) if self.last_path.exists() else None
+
+    def load_best(self) -> dict[str, Any]:
+        """The best checkpoint.
+
+        Raises:
+            InputError: It is damaged.
+        """
+        return _load(self.best_path)
+
+
+class CheckpointStore:
+    """Checkpoints of all runs below one folder, a sub-folder a digest."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.opened: list[RunCheckpoints] = []
+
+    def open(self, digest: str) -> RunCheckpoints:
+        """The checkpoints of the run with this digest, remembered in ``opened``."""
+        run = RunCheckpoints(self.root / digest)
+        self.opened.append(run)
+        return run
+
+
+def _save_whole(payload: dict[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        torch.save(payload, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        payload: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged archives fail in many ways; all mean one thing
+        raise InputError(
+            f"the checkpoint {path.parent.name}/{path.name} is damaged ({error}); delete it and "
+            "train again"
+        ) from error
+    return payload

@@ -1,0 +1,1 @@
+"""Wells as the model takes them: packed sites, prompts, labels."""

@@ -1,0 +1,135 @@
+"""Plate features, wells and prompts put together: what training and evaluation read."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from morphoclip.errors import InputError, example_of
+from morphoclip.features.fingerprint import Fingerprint, require_same
+from morphoclip.features.plate_features import PlateFeatures
+from morphoclip.features.text_features import TextFeatures
+from morphoclip.plate_effects import TokenNormalisation, normalise_tokens, reference_wells
+from morphoclip.schemas import (
+    BROAD_SAMPLE,
+    MODALITY,
+    N_SITES,
+    PLATE,
+    PROMPT_DIGEST,
+    WELL,
+)
+from morphoclip.wells.batch import WellBatch
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wells:
+    """Wells that have images and words, in the order of ``table``.
+
+    Attributes:
+        table: The well index of these wells, with ``Metadata_prompt_digest``.
+        sites: Their sites, packed; tokens float16.
+        prompts: Row of ``text`` that describes each well, ``(B,)`` int64.
+        text: Features of the distinct prompts, ``(P, D_text)``.
+        digests: Digests of those prompts, P of them.
+        image_fingerprint: What the tokens were made with.
+        text_fingerprint: What the text features were made with.
+    """
+
+    table: pd.DataFrame
+    sites: WellBatch
+    prompts: Tensor
+    text: Tensor
+    digests: tuple[str, ...]
+    image_fingerprint: Fingerprint
+    text_fingerprint: Fingerprint
+
+    def rows_where(self, mask: pd.Series) -> Tensor:
+        """Row numbers ``(B',)`` where the boolean column holds."""
+        return torch.from_numpy(np.flatnonzero(mask.to_numpy()))
+
+
+def assemble_wells(
+    plate_features: Mapping[str, Callable[[], PlateFeatures]],
+    well_index: pd.DataFrame,
+    prompts: pd.DataFrame,
+    text_features: TextFeatures,
+    normalisation: TokenNormalisation,
+) -> Wells:
+    """Read the plates' features, normalise them per plate, and join wells with their prompts.
+
+    Args:
+        plate_features: Barcode -> a function that loads the plate.
+        well_index: The wells; those without sites or without a perturbation are left out.
+        prompts: Words of each perturbation.
+        text_features: Features of those words.
+        normalisation: `model.token_normalisation`.
+
+    Raises:
+        InputError: A plate has no features, or plates were made differently.
+    """
+    present = well_index[well_index[N_SITES] > 0]
+    plates = sorted(present[PLATE].unique())
+    absent = [plate for plate in plates if plate not in plate_features]
+    if absent:
+        raise InputError(
+            f"{len(absent)} of {len(plates)} plates have no features: {example_of(absent)}; run "
+            "kedro run --pipeline image_features, or name the plates to work on in ingestion.plates"
+        )
+    loaded = {plate: plate_features[plate]() for plate in plates}
+    fingerprint = require_same(
+        {plate: features.fingerprint for plate, features in loaded.items()},
+        "extract those plates again, or name plates that go together in ingestion.plates",
+    )
+    parts = [_wells_of_plate(loaded[plate], present, normalisation) for plate in plates]
+    table = pd.concat([part[0] for part in parts], ignore_index=True)
+    n_sites = torch.from_numpy(table[N_SITES].to_numpy().copy())
+    offsets = torch.cat([n_sites.new_zeros(1), n_sites.cumsum(0)])
+    sites = WellBatch(torch.cat([part[1] for part in parts]), offsets)
+    table = table.merge(
+        prompts[[MODALITY, BROAD_SAMPLE, PROMPT_DIGEST]], on=[MODALITY, BROAD_SAMPLE], how="left"
+    )
+    described = table[PROMPT_DIGEST].notna()
+    codes, digests = pd.factorize(table.loc[described, PROMPT_DIGEST], sort=True)
+    rows = torch.from_numpy(np.flatnonzero(described.to_numpy()))
+    logger.info(
+        "%d wells of %d plates with %d sites; %d wells indexed without sites, %d without a "
+        "perturbation left out",
+        len(rows),
+        len(plates),
+        len(sites.tokens),
+        len(well_index) - len(table),
+        len(table) - len(rows),
+    )
+    return Wells(
+        table=table[described].reset_index(drop=True),
+        sites=sites.select(rows),
+        prompts=torch.from_numpy(codes.astype(np.int64)),
+        text=text_features.lookup(list(digests)),
+        digests=tuple(digests),
+        image_fingerprint=fingerprint,
+        text_fingerprint=dict(text_features.fingerprint),
+    )
+
+
+def _wells_of_plate(
+    features: PlateFeatures, wells: pd.DataFrame, normalisation: TokenNormalisation
+) -> tuple[pd.DataFrame, Tensor]:
+    """One plate's wells that have features, and their normalised tokens in well order."""
+    sites = features.sites.sort_values([PLATE, WELL, "Metadata_Site"])
+    tokens = features.tokens[torch.from_numpy(sites.index.to_numpy().copy())].float()
+    sites = sites.reset_index(drop=True)
+    counts = sites.groupby(WELL).size()
+    table = wells[(wells[PLATE] == features.plate) & wells[WELL].isin(counts.index)]
+    table = table.sort_values(WELL).reset_index(drop=True)
+    table[N_SITES] = counts.reindex(table[WELL]).to_numpy()
+    reference = set(table.loc[reference_wells(table), WELL])
+    is_reference = torch.from_numpy(sites[WELL].isin(reference).to_numpy().copy())
+    normalised = normalise_tokens(tokens, is_reference, normalisation, plate=features.plate)
+    kept = torch.from_numpy(sites[WELL].isin(set(table[WELL])).to_numpy().copy())
+    return table, normalised[kept].to(torch.float16)

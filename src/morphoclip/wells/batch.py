@@ -1,0 +1,53 @@
+"""Packed sites of wells: no padding, an offset table instead."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class WellBatch:
+    """Sites of B wells, one after the other.
+
+    Attributes:
+        tokens: ``(S, C, D)``, S = all sites of all wells.
+        offsets: ``(B + 1,)`` int64: well b owns rows ``offsets[b]`` to ``offsets[b + 1]``.
+    """
+
+    tokens: Tensor
+    offsets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def n_sites(self) -> Tensor:
+        """Sites a well, ``(B,)``."""
+        return self.offsets.diff()
+
+    @property
+    def well_of_site(self) -> Tensor:
+        """Row of the well that each site belongs to, ``(S,)``."""
+        wells = torch.arange(len(self), device=self.offsets.device)
+        return wells.repeat_interleave(self.n_sites)
+
+    def select(self, wells: Tensor) -> "WellBatch":
+        """The batch of these wells ``(B',)``, in this order."""
+        n_sites = self.n_sites[wells]
+        offsets = torch.cat([n_sites.new_zeros(1), n_sites.cumsum(0)])
+        within = torch.arange(int(offsets[-1]), device=offsets.device)
+        rows = within + (self.offsets[wells] - offsets[:-1]).repeat_interleave(n_sites)
+        return WellBatch(self.tokens.index_select(0, rows), offsets)
+
+    def to(self, device: str) -> "WellBatch":
+        """The batch on another device."""
+        return WellBatch(self.tokens.to(device), self.offsets.to(device))
+
+    def padded(self) -> tuple[Tensor, Tensor]:
+        """The spec's ``(B, max_sites, C, D)`` features and ``(B, max_sites)`` bool ``site_mask``."""
+        most = int(self.n_sites.max())
+        site_mask = torch.arange(most, device=self.offsets.device) < self.n_sites.unsqueeze(1)
+        features = self.tokens.new_zeros(len(self), most, *self.tokens.shape[1:])
+        features[site_mask] = self.tokens
+        return features, site_mask
