@@ -1,4 +1,8 @@
-"""A frozen vision backbone: one channel image in, one CLS feature out."""
+"""A frozen vision backbone: one channel image in, one CLS feature out.
+
+transformers is imported where a model is loaded: it takes seconds, which commands that load none
+should not wait for.
+"""
 
 import hashlib
 from pathlib import Path
@@ -7,8 +11,6 @@ from typing import Literal, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from transformers import AutoModel, DINOv3ViTConfig, DINOv3ViTModel
-from transformers.image_processing_base import ImageProcessingMixin
 
 from morphoclip.config import Config
 from morphoclip.errors import InputError
@@ -128,6 +130,8 @@ def explain_unavailable(model_id: str, what: str, error: Exception) -> InputErro
 
 
 def _untrained(config: UntrainedViT) -> nn.Module:
+    from transformers import DINOv3ViTConfig, DINOv3ViTModel
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return DINOv3ViTModel(
@@ -147,6 +151,9 @@ def _untrained(config: UntrainedViT) -> nn.Module:
 def _pretrained(
     model_id: str, revision: str | None
 ) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
+    from transformers import AutoModel
+    from transformers.image_processing_base import ImageProcessingMixin
+
     try:
         model = AutoModel.from_pretrained(
             model_id, revision=revision, attn_implementation="sdpa", dtype=torch.float32

@@ -1,4 +1,7 @@
-"""A frozen text encoder by id or folder; hashed n-grams, which need no weights."""
+"""A frozen text encoder by id or folder; hashed n-grams, which need no weights.
+
+transformers is imported where a model is loaded, as in `morphoclip.backbones.image`.
+"""
 
 import hashlib
 import re
@@ -9,7 +12,6 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from transformers import AutoModel, AutoTokenizer
 
 from morphoclip.backbones.image import explain_unavailable, identity_of
 from morphoclip.config import Config
@@ -73,6 +75,8 @@ class TextTransformer:
     """A frozen encoder; each distinct prompt is encoded once, in batches of similar length."""
 
     def __init__(self, config: TextBackboneConfig, *, device: str, batch_size: int = 32) -> None:
+        from transformers import AutoModel, AutoTokenizer
+
         assert config.model_id is not None  # noqa: S101 - by TextBackboneConfig
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(

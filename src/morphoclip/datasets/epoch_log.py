@@ -21,7 +21,7 @@ class EpochLog:
     def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Write one epoch, counted from 1."""
         logger.info(
-            "epoch %3d  train %.4f  validation %.4f  validation MRR %.3f",
+            "epoch %3d: loss %.3f, validation %.3f, MRR %.3f",
             epoch,
             metrics["train_loss"],
             metrics["validation_loss"],

@@ -79,8 +79,6 @@ def write_report(  # noqa: PLR0913 - one argument a catalog entry
     training_history: pd.DataFrame,
     retrieval_metrics: pd.DataFrame,
     permutation_test: pd.DataFrame,
-    training_curves: Figure,
-    retrieval_figure: Figure,
 ) -> str:
     """One HTML page about the run."""
     return write_page(
@@ -93,5 +91,8 @@ def write_report(  # noqa: PLR0913 - one argument a catalog entry
         history=training_history,
         retrieval=retrieval_metrics,
         permutation=permutation_test,
-        figures={"training": training_curves, "retrieval": retrieval_figure},
+        figures={
+            "training": draw_training_curves(training_history),
+            "retrieval": draw_retrieval(retrieval_metrics),
+        },
     )

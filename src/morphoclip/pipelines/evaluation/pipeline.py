@@ -59,8 +59,6 @@ def create_pipeline(**_: object) -> Pipeline:
                     "training_history": "training_history",
                     "retrieval_metrics": "retrieval_metrics",
                     "permutation_test": "permutation_test",
-                    "training_curves": "training_curves",
-                    "retrieval_figure": "retrieval_figure",
                 },
                 outputs="report",
                 name="write_report",
