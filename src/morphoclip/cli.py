@@ -4,6 +4,7 @@ Everything else about the command is Kedro's own, so that options added upstream
 """
 
 import copy
+import difflib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -14,10 +15,18 @@ from kedro.framework.cli.utils import _split_params, split_string
 from kedro.io import DatasetError
 from kedro.validation.exceptions import DataValidationError, ParameterValidationError
 
+from morphoclip.config import Config
 from morphoclip.errors import InputError
 
 # a dotted parameter name, then the first colon that comes before any equals sign
 _COLON_ITEM = re.compile(r"^(\s*[\w.\-]+\s*):(.*)$", flags=re.DOTALL)
+
+# a mistake as pydantic prints it: the field's path, unless the whole model is meant, then the rest
+_PYDANTIC_MISTAKE = re.compile(
+    r"^(?:(?P<field>[\w.]+)\n)?  (?P<message>[^\n]*) "
+    r"\[type=(?P<type>\w+), input_value=(?P<value>.*?), input_type=\w+\]",
+    flags=re.MULTILINE,
+)
 
 
 def _params_callback(context: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -64,8 +73,28 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _explain_parameters(error: ParameterValidationError) -> str:
-    """``training.epochs: input should be ...`` for each mistake, without pydantic's links."""
-    return str(error)
+    """``training.epochs: Input should be ...`` for each mistake, without pydantic's links."""
+    mistakes = []
+    for part in re.split(r"^- Parameter ", str(error), flags=re.MULTILINE)[1:]:
+        group = part.split("'")[1]
+        found = list(_PYDANTIC_MISTAKE.finditer(part))
+        mistakes += [_mistake(group, match) for match in found] or [f"{group}: {part.strip()}"]
+    return f"{len(mistakes)} wrong parameter(s): " + "; ".join(mistakes)
+
+
+def _mistake(group: str, match: re.Match[str]) -> str:
+    name = f"{group}.{match['field']}" if match["field"] else group
+    if match["type"] != "extra_forbidden":
+        return f"{name}: {match['message'].removeprefix('Value error, ')} (given {match['value']})"
+    known = sorted({key for model in _config_models() for key in model.model_fields})
+    close = difflib.get_close_matches(name.rsplit(".", 1)[-1], known, n=1, cutoff=0.75)
+    return f"{name}: there is no such parameter" + (f", did you mean {close[0]}?" if close else "")
+
+
+def _config_models(root: type[Config] = Config) -> Iterator[type[Config]]:
+    for model in root.__subclasses__():
+        yield model
+        yield from _config_models(model)
 
 
 def _with_colon_params(command: click.Command) -> click.Command:

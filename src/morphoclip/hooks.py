@@ -1,5 +1,6 @@
 """Project hooks: what a run needs before it starts, and what MLflow is told."""
 
+import difflib
 import logging
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ import pandas as pd
 from filelock import FileLock
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import AbstractVersionedDataset, DataCatalog
+from kedro.framework.project import pipelines
+from kedro.io import AbstractVersionedDataset, DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
 from pydantic import BaseModel
 
@@ -21,6 +23,10 @@ from morphoclip.training.state import CheckpointStore
 logger = logging.getLogger(__name__)
 
 _SQLITE = "sqlite:///"
+_WAYS_ON = (
+    "The ways on: put it there (ingestion.source.root names the gallery), run the pipeline that "
+    "makes it, or see the demo first with `make demo`"
+)
 
 
 class PrepareTracking:
@@ -48,12 +54,26 @@ class StopBeforeMissingInputs:
     """Say in one line what a run works on, and in one sentence what it lacks."""
 
     def __init__(self) -> None:
-        self._globals: dict[str, Any] = {}
+        self._data = self._root = ""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Remember where data lie in this environment."""
-        self._globals = context.config_loader["globals"]
+        """Remember where data lie in this environment; refuse parameters that nothing reads.
+
+        Raises:
+            InputError: ``--params`` names a group of parameters that no pipeline has.
+        """
+        self._data = context.config_loader["globals"]["data"]
+        self._root = context.config_loader["parameters"]["ingestion"]["source"]["root"]
+        known = {name for pipeline in pipelines.values() for name in _parameter_groups(pipeline)}
+        unknown = sorted(set(context.config_loader.runtime_params or {}) - known)
+        if unknown:
+            close = difflib.get_close_matches(unknown[0], known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise InputError(
+                f"--params names {unknown[0]}, which no pipeline reads{hint} "
+                f"There are {', '.join(sorted(known))}"
+            )
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(
@@ -65,13 +85,7 @@ class StopBeforeMissingInputs:
             InputError: One is not.
         """
         environment = run_params["env"] or "base"
-        ingestion = catalog.load("params:ingestion")
-        logger.info(
-            "environment %s: data in %s, gallery %s",
-            environment,
-            self._globals["data"],
-            ingestion.source.root,
-        )
+        logger.info("environment %s: data in %s, gallery %s", environment, self._data, self._root)
         if environment == "base" and "params:demo_gallery" in pipeline.inputs():
             raise InputError("the demo's gallery is made in its own environment: add --env demo")
         missing = [name for name in sorted(pipeline.inputs()) if _is_missing(name, catalog)]
@@ -79,9 +93,7 @@ class StopBeforeMissingInputs:
             raise InputError(
                 f"environment {environment} lacks what this pipeline reads: "
                 + "; ".join(_what_belongs_there(name, catalog) for name in missing)
-                + ". The ways on: put it there (ingestion.source.root names the gallery), run the "
-                "pipeline that makes it, or try the demo with --env demo after "
-                "kedro run --pipeline demo_gallery --env demo"
+                + f". {_WAYS_ON}"
             )
 
 
@@ -168,14 +180,22 @@ class LogArtifacts:
                 mlflow.log_artifact(str(run.best_path), f"checkpoints/{run.folder.name}")
 
 
+def _parameter_groups(pipeline: Pipeline) -> set[str]:
+    inputs = (name for name in pipeline.inputs() if name.startswith("params:"))
+    return {name.removeprefix("params:").split(".", 1)[0] for name in inputs}
+
+
 def _is_missing(name: str, catalog: DataCatalog) -> bool:
     if name.startswith("params:"):
         return name not in catalog
     try:
         return not catalog.exists(name)
-    except OSError as error:
-        logger.warning("%s cannot be reached: %s", name, error)
-        return True
+    except DatasetError as error:
+        cause = error.__cause__ or error
+        raise InputError(
+            f"{_what_belongs_there(name, catalog)} cannot be reached ({cause}). It needs the "
+            f"internet, or a copy on disk that ingestion.source.root names. {_WAYS_ON}"
+        ) from error
 
 
 def _what_belongs_there(name: str, catalog: DataCatalog) -> str:
@@ -191,8 +211,7 @@ def _what_belongs_there(name: str, catalog: DataCatalog) -> str:
 
 
 def _relative(place: str) -> str:
-    path = PurePath(place)
-    here = PurePath.cwd()
+    path, here = Path(place), Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else place
 
 
