@@ -6,7 +6,7 @@ Everything else about the command is Kedro's own, so that options added upstream
 import copy
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -37,12 +37,15 @@ def _params_callback(context: click.Context, param: click.Parameter, value: Any)
     return _split_params(context, param, value)
 
 
+kedro_command: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]
+
+
 def _run(**options: Any) -> Any:
     """Kedro's command; ``--pipeline x`` is ``--pipelines x`` without the deprecation notice."""
     if options.get("pipeline") and not options.get("pipelines"):
         options["pipelines"], options["pipeline"] = [options["pipeline"]], None
     try:
-        return kedro_run.callback(**options)
+        return kedro_command(**options)
     except Exception as error:
         sentence = explain(error)
         if sentence is None:

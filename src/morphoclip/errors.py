@@ -4,7 +4,10 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """What was given cannot be used; the message says what, where, how many, an example, the remedy."""
+    """What was given cannot be used.
+
+    The message says what, where, how many, an example, and the remedy.
+    """
 
 
 def example_of(values: Iterable[object], *, limit: int = 3) -> str:

@@ -145,13 +145,13 @@ class LogArtifacts:
         """Log one entry."""
         if self._catalog is None or mlflow.active_run() is None:
             return
-        dataset = self._catalog.get(dataset_name)
+        dataset: Any = self._catalog.get(dataset_name)
         options = (getattr(dataset, "metadata", None) or {}).get("mlflow", {})
         if "artifact_path" in options:
             path = (
-                dataset._get_load_path()  # noqa: SLF001 - the only way to a version's path
+                dataset._get_load_path()
                 if isinstance(dataset, AbstractVersionedDataset)
-                else dataset._filepath  # noqa: SLF001
+                else dataset._filepath
             )
             mlflow.log_artifact(str(path), options["artifact_path"])
         if options.get("metrics"):
@@ -220,7 +220,10 @@ def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
         for key, item in value.items():
             yield from _flatten(f"{prefix}.{key}", item)
     elif isinstance(value, str) and PurePath(value).is_absolute():
-        yield prefix, f".../{PurePath(value).name}"  # a place on somebody's disk is not ours to keep
+        yield (
+            prefix,
+            f".../{PurePath(value).name}",
+        )  # a place on somebody's disk is not ours to keep
     else:
         yield prefix, value
 
@@ -244,8 +247,8 @@ def _fingerprints(data: Any) -> Iterator[tuple[str, dict[str, str]]]:
 def _git(*arguments: str) -> str:
     """What git says, or "" where there is no git or no repository."""
     try:
-        done = subprocess.run(  # noqa: S603 - fixed arguments
-            ["git", *arguments],  # noqa: S607
+        done = subprocess.run(
+            ["git", *arguments],
             capture_output=True,
             text=True,
             check=True,

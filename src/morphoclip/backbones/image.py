@@ -6,7 +6,7 @@ should not wait for.
 
 import hashlib
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from morphoclip.config import Config
 from morphoclip.errors import InputError
 
+_IMAGENET_MEAN: tuple[float, ...] = (0.485, 0.456, 0.406)
+_IMAGENET_SD: tuple[float, ...] = (0.229, 0.224, 0.225)
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -47,9 +49,9 @@ class ImageBackboneConfig(Config):
 class ImageBackbone(nn.Module):
     """Frozen; takes ``(N, 1, size, size)`` in [0, 1], gives CLS features ``(N, D)`` float32."""
 
-    def __init__(self, model: nn.Module, identity: dict[str, str], dtype: torch.dtype) -> None:
+    def __init__(self, model: Any, identity: dict[str, str], dtype: torch.dtype) -> None:
         super().__init__()
-        self.model = model.to(dtype).eval().requires_grad_(requires_grad=False)
+        self.model: Any = model.to(dtype).eval().requires_grad_(requires_grad=False)
         self.identity = identity
         self.dtype = dtype
 
@@ -91,10 +93,10 @@ def load_image_backbone(config: ImageBackboneConfig) -> ImageBackbone:
     dtype = _DTYPES[config.dtype]
     if config.untrained is not None:
         model = _untrained(config.untrained)
-        mean, sd = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        mean, sd = _IMAGENET_MEAN, _IMAGENET_SD
         identity = {"model": "untrained DINOv3ViTModel", "weights": weights_digest(model)}
     else:
-        assert config.model_id is not None  # noqa: S101 - by ImageBackboneConfig
+        assert config.model_id is not None
         model, mean, sd = _pretrained(config.model_id, config.revision)
         identity = identity_of(config.model_id, model)
     _fold_to_one_channel(model, mean, sd)
@@ -164,9 +166,7 @@ def _pretrained(
     return model, tuple(processor["image_mean"]), tuple(processor["image_std"])
 
 
-def _fold_to_one_channel(
-    model: nn.Module, mean: tuple[float, ...], sd: tuple[float, ...]
-) -> None:
+def _fold_to_one_channel(model: nn.Module, mean: tuple[float, ...], sd: tuple[float, ...]) -> None:
     """Fold the x3 replicate and the ImageNet normalisation into the first convolution, exactly.
 
     With w1 = sum_c w_c / sd_c and b1 = b - sum_c w_c mean_c / sd_c, one grey channel gives what

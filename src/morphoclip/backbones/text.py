@@ -6,11 +6,11 @@ transformers is imported where a model is loaded, as in `morphoclip.backbones.im
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from morphoclip.backbones.image import explain_unavailable, identity_of
@@ -77,7 +77,7 @@ class TextTransformer:
     def __init__(self, config: TextBackboneConfig, *, device: str, batch_size: int = 32) -> None:
         from transformers import AutoModel, AutoTokenizer
 
-        assert config.model_id is not None  # noqa: S101 - by TextBackboneConfig
+        assert config.model_id is not None
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(
                 config.model_id, revision=config.revision
@@ -87,7 +87,7 @@ class TextTransformer:
             )
         except (OSError, ValueError) as error:
             raise explain_unavailable(config.model_id, "text backbone", error) from error
-        self._model: nn.Module = model.eval().requires_grad_(requires_grad=False).to(device)
+        self._model: Any = model.eval().requires_grad_(requires_grad=False).to(device)
         self._config, self._device, self._batch_size = config, device, batch_size
         self.identity = identity_of(config.model_id, model) | {
             "pooling": config.pooling,

@@ -18,7 +18,7 @@ class CheckpointsDataset(AbstractDataset[NoReturn, CheckpointStore]):
     def load(self) -> CheckpointStore:
         return CheckpointStore(self._path)
 
-    def save(self, data: NoReturn) -> None:
+    def save(self, data: NoReturn) -> None:  # noqa: ARG002 - Kedro's signature
         raise DatasetError("checkpoints are written by the trainer, through the loaded store")
 
     def _exists(self) -> bool:

@@ -46,7 +46,7 @@ class EpochLogDataset(AbstractDataset[NoReturn, EpochLog]):
             return EpochLog(None, None)
         return EpochLog(mlflow.get_tracking_uri(), run.info.run_id)
 
-    def save(self, data: NoReturn) -> None:
+    def save(self, data: NoReturn) -> None:  # noqa: ARG002 - Kedro's signature
         raise DatasetError("epochs are told through the loaded callable")
 
     def _exists(self) -> bool:

@@ -44,10 +44,10 @@ class Partitions(PartitionedDataset):
             self._filesystem.mv(partial, path)
         self._invalidate_caches()
 
-    def file_at(self, path: str) -> AbstractDataset:
+    def file_at(self, path: str) -> AbstractDataset[Any, Any]:
         """The dataset of one file."""
         arguments = deepcopy(self._dataset_config) | {self._filepath_arg: self._join_protocol(path)}
-        dataset: AbstractDataset = self._dataset_type(**arguments)
+        dataset: AbstractDataset[Any, Any] = self._dataset_type(**arguments)
         return dataset
 
     def _list_partitions(self) -> list[str]:

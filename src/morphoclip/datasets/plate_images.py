@@ -48,9 +48,10 @@ class PlateImagesDataset(AbstractDataset[PlateImages, PlateFolders]):
     def preview(self) -> ImagePreview:
         """The channels of the first site, each stretched to its own range."""
         folder = next(iter(self.load().values()))
-        keys = {name: parse_image_name(name) for name in folder.image_names()[:64]}
-        site = next(key.site for key in keys.values() if key)
-        names = [name for name, key in keys.items() if key and key.site == site]
+        parsed = ((name, parse_image_name(name)) for name in folder.image_names()[:64])
+        keys = {name: key for name, key in parsed if key is not None}
+        site = next(iter(keys.values())).site
+        names = [name for name, key in keys.items() if key.site == site]
         figure = Figure(figsize=(2 * len(names), 2.2), layout="constrained")
         for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
             axes.imshow(decode_plane(folder.read(name)), cmap="gray")

@@ -74,8 +74,8 @@ def read_site(images: SiteImages) -> tuple[dict[str, Plane], dict[str, UnusableP
             unusable[channel] = UnusablePlane(finding.reason, f"{name}: {finding}")
     shapes = {plane.shape for plane in planes.values()}
     if len(shapes) > 1:
-        finding = UnusablePlane("wrong_shape", f"channels differ in shape: {sorted(shapes)}")
-        unusable |= dict.fromkeys(planes, finding)
+        differing = UnusablePlane("wrong_shape", f"channels differ in shape: {sorted(shapes)}")
+        unusable |= dict.fromkeys(planes, differing)
     return planes, unusable
 
 
@@ -122,9 +122,7 @@ def prepare_sites(
             yield waiting.popleft().result()
 
 
-def resize_plane(
-    plane: NDArray[np.float32], size: int, resize: Resize
-) -> NDArray[np.float32]:
+def resize_plane(plane: NDArray[np.float32], size: int, resize: Resize) -> NDArray[np.float32]:
     """Resize ``(H, W)`` to ``(size, size)``: exact box averaging, or bilinear without antialias."""
     height, width = plane.shape
     if (height, width) == (size, size):

@@ -105,7 +105,8 @@ def index_plate(
             f"plate folder {folder} holds no image of channels {dict(channels)}: names read "
             "r01c01f01p01-ch1sk1fk1fl1.tiff; check image_features.channels"
         )
-    complete, incomplete = [], []
+    complete: list[tuple[str, str, str, int, str, str]] = []
+    incomplete: list[tuple[str, str, int, str, str]] = []
     for (well, site), images in sorted(sites.items()):
         missing = [channel for channel in channels if channel not in images]
         if missing:

@@ -11,7 +11,7 @@ _LARGEST_PLANE = 2**26
 """Pixels; an Opera Phenix plane has 4.7 million. More is a damaged header, not an image."""
 
 
-class UnusablePlane(Exception):  # noqa: N818 - a finding about data, not an error of the program
+class UnusablePlane(Exception):
     """An image that goes no further; ``reason`` is a word for tables, the message is for people."""
 
     def __init__(self, reason: str, detail: str) -> None:

@@ -101,9 +101,9 @@ def reciprocal_ranks_by_modality(
     for name in np.unique(modality):
         own = np.flatnonzero(modality == name)
         block = similarity[np.ix_(own, own)]
-        ordered = np.sort(-block, axis=1)
-        better = np.stack([np.searchsorted(o, row, "left") for o, row in zip(ordered, -block)])
-        up_to = np.stack([np.searchsorted(o, row, "right") for o, row in zip(ordered, -block)])
+        pairs = list(zip(np.sort(-block, axis=1), -block, strict=True))
+        better = np.stack([np.searchsorted(ordered, row, "left") for ordered, row in pairs])
+        up_to = np.stack([np.searchsorted(ordered, row, "right") for ordered, row in pairs])
         harmonic = _harmonic(len(own))
         blocks.append((harmonic[up_to] - harmonic[better]) / (up_to - better))
     return blocks
@@ -167,9 +167,7 @@ def chance_metrics(n_candidates: int, n_true: int) -> dict[str, float]:
         ranks = np.arange(1, min(k, n_candidates) + 1)
         others = (n_true - 1) / (n_candidates - 1) if n_candidates > 1 else 0.0
         precision = (1 + (ranks - 1) * others) / ranks
-        expected[f"map@{k}"] = float(
-            (n_true / n_candidates * precision).sum() / min(n_true, k)
-        )
+        expected[f"map@{k}"] = float((n_true / n_candidates * precision).sum() / min(n_true, k))
     return expected
 
 
@@ -233,9 +231,7 @@ def _first_rank_metrics(better: int, tied: int, true_tied: int) -> dict[str, flo
     return metrics | {"mrr": float((law / ranks).sum()), "rank": float((law * ranks).sum())}
 
 
-def _average_precision(
-    block: Block, n_true: NDArray[np.int64]
-) -> dict[int, NDArray[np.float64]]:
+def _average_precision(block: Block, n_true: NDArray[np.int64]) -> dict[int, NDArray[np.float64]]:
     """Expected AP@k: at each place, P(true there) times the expected precision given so."""
     n_places = min(max(CUTOFFS), block.similarity.shape[1])
     at_place = -np.sort(-block.similarity, axis=1)[:, :n_places]
@@ -258,7 +254,7 @@ def _median_of_random_ranks(sizes: list[tuple[int, int]]) -> float:
     Half way between two ranks where exactly half of the mass lies at or below the lower one.
     """
     mixture = np.zeros(max(n for n, _ in sizes))
-    for (n, m), count in pd.Series(sizes).value_counts().items():  # type: ignore[misc]
+    for (n, m), count in pd.Series(sizes).value_counts().items():
         mixture[:n] += count * _first_rank_law(n, m)
     cumulated = np.cumsum(mixture / len(sizes))
     lower = int(np.searchsorted(cumulated, 0.5 - 1e-9)) + 1

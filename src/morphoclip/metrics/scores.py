@@ -22,6 +22,7 @@ from morphoclip.schemas import (
     Subset,
 )
 
+
 class EvaluationConfig(Config):
     """``params:evaluation``."""
 

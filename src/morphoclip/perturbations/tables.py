@@ -181,9 +181,7 @@ def _entities(modality: Modality, table: pd.DataFrame) -> list[str]:
         return sample
 
     rows = table.sort_values(BROAD_SAMPLE)
-    for sample, name, key in zip(
-        rows[BROAD_SAMPLE], rows[PERT_INAME], rows[INCHIKEY], strict=True
-    ):
+    for sample, name, key in zip(rows[BROAD_SAMPLE], rows[PERT_INAME], rows[INCHIKEY], strict=True):
         parent[sample] = sample
         aliases = [f"name {name.casefold()}"] if isinstance(name, str) else []
         aliases += [f"structure {key}"] if isinstance(key, str) else []

@@ -193,6 +193,10 @@ def _with_conditions(wells: pd.DataFrame, experiments: pd.DataFrame | None) -> p
     conditions = experiments.loc[wells[PLATE], columns].reset_index(drop=True)
     words = pd.concat([wells[MODALITY], conditions], axis=1)
     return pd.concat(
-        [wells, conditions, words.agg(lambda row: "|".join(row.dropna()), axis=1).rename(CONDITION)],
+        [
+            wells,
+            conditions,
+            words.agg(lambda row: "|".join(row.dropna()), axis=1).rename(CONDITION),
+        ],
         axis=1,
     )

@@ -84,7 +84,8 @@ class TrainingConfig(Config):
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
     cwa: CwaMode = "off"
     placement: Literal["auto", "device", "ram"] = Field(
-        "auto", description="Where features lie; auto is the device when they fill under half of it."
+        "auto",
+        description="Where features lie; auto is the device when they fill under half of it.",
     )
     device: str = Field("auto", description="auto takes a CUDA device where there is one.")
     cpu_threads: int | None = Field(None, ge=1, description="torch's threads; none is its choice.")
@@ -114,7 +115,7 @@ class TrainingData:
     plates: Tensor
 
 
-def train(
+def train(  # noqa: PLR0913 - what it reads, its two configurations, where it tells
     wells: Wells,
     manifest: pd.DataFrame,
     model_config: ModelConfig,
@@ -239,9 +240,7 @@ def _initial_state(
         model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
     )
     steps = config.epochs * len(_batches(data.train, config, epoch=0))
-    scheduler = warmup_then_cosine(
-        optimizer, warmup_steps=config.warmup_steps, total_steps=steps
-    )
+    scheduler = warmup_then_cosine(optimizer, warmup_steps=config.warmup_steps, total_steps=steps)
     scaler = GradScaler(device.split(":")[0], enabled=_precision(config, device) == "fp16")
     return TrainingState(model, optimizer, scheduler, scaler)
 
@@ -273,13 +272,13 @@ def _train_one_epoch(
     state: TrainingState, data: TrainingData, config: TrainingConfig, device: str
 ) -> dict[str, float]:
     model = state.model
-    assert isinstance(model, MorphoCLIP)  # noqa: S101 - for the type checker
+    assert isinstance(model, MorphoCLIP)
     model.train()
     losses, norms = [], []
     for rows in _batches(data.train, config, epoch=state.epoch):
         state.optimizer.zero_grad(set_to_none=True)
         loss, _ = _loss(model, data, rows, config, device, cwa=config.cwa)
-        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        state.scaler.scale(loss).backward()
         state.scaler.unscale_(state.optimizer)
         norms.append(clip_grad_norm_(model.parameters(), config.grad_clip_norm))
         state.scaler.step(state.optimizer)
@@ -296,9 +295,9 @@ def _train_one_epoch(
         )
     return {
         "train_loss": mean_loss,
-        "learning_rate": state.scheduler.get_last_lr()[0],
-        "temperature": math.exp(-model.logit_scale.item()),
-        "gradient_norm": torch.stack(norms).mean().item(),
+        "learning_rate": float(state.scheduler.get_last_lr()[0]),
+        "temperature": math.exp(-float(model.logit_scale)),
+        "gradient_norm": float(torch.stack(norms).mean()),
     }
 
 
@@ -306,7 +305,7 @@ def _train_one_epoch(
 def _validate(
     model: torch.nn.Module, data: TrainingData, config: TrainingConfig, device: str
 ) -> dict[str, float]:
-    assert isinstance(model, MorphoCLIP)  # noqa: S101 - for the type checker
+    assert isinstance(model, MorphoCLIP)
     model.eval()
     loss = floor = 0.0
     for rows in data.validation.split(config.batch_size):
@@ -340,7 +339,7 @@ def _validation_mrr(
     return mrr_within_modality(embedded.image, prompts, embedded.text, modality)
 
 
-def _loss(
+def _loss(  # noqa: PLR0913 - one step's inputs
     model: MorphoCLIP,
     data: TrainingData,
     rows: Tensor,

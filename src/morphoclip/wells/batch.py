@@ -45,7 +45,7 @@ class WellBatch:
         return WellBatch(self.tokens.to(device), self.offsets.to(device))
 
     def padded(self) -> tuple[Tensor, Tensor]:
-        """The spec's ``(B, max_sites, C, D)`` features and ``(B, max_sites)`` bool ``site_mask``."""
+        """The spec's features ``(B, max_sites, C, D)`` and ``site_mask`` ``(B, max_sites)``."""
         most = int(self.n_sites.max())
         site_mask = torch.arange(most, device=self.offsets.device) < self.n_sites.unsqueeze(1)
         features = self.tokens.new_zeros(len(self), most, *self.tokens.shape[1:])

@@ -1,7 +1,6 @@
 """Demo nodes: a synthetic gallery, tables first, then images."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,17 +8,18 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from morphoclip.gallery.source import IngestionConfig
-from morphoclip.gallery.synthetic import SyntheticConfig, gallery_tables, render_wells
+from morphoclip.gallery.synthetic import (
+    GalleryTables,
+    SyntheticConfig,
+    gallery_tables,
+    render_wells,
+)
 from morphoclip.progress import SILENT
 
-Table = pd.DataFrame
 
-
-def make_tables(
-    config: SyntheticConfig, ingestion: IngestionConfig
-) -> tuple[Table, dict[str, Any], dict[str, Any], Table, Table, Table]:
+def make_tables(config: SyntheticConfig, ingestion: IngestionConfig) -> GalleryTables:
     """Platemaps, JUMP-Target tables, conditions, annotations, and the truth."""
-    return tuple(gallery_tables(config, ingestion.source.batch))  # type: ignore[return-value]
+    return gallery_tables(config, ingestion.source.batch)
 
 
 def render_plates(

@@ -128,7 +128,7 @@ def collect_qc(
     return summarise_qc(site_qc_parts, indexed, site_features, incomplete_sites)
 
 
-def pack_plates(
+def pack_plates(  # noqa: PLR0913 - one argument a catalog entry
     site_index: pd.DataFrame,
     site_features: Loaders,
     stored_fingerprints: Loaders,

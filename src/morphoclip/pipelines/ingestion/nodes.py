@@ -43,9 +43,7 @@ def index_sites(
 ) -> SiteTables:
     """Complete sites, image by image; and the sites that are not complete."""
     folder_of = {folder.barcode: folder for folder in plate_images.values()}
-    plates = choose_plates(
-        sorted(folder_of), list(platemap_of(barcode_platemap)), ingestion.plates
-    )
+    plates = choose_plates(sorted(folder_of), list(platemap_of(barcode_platemap)), ingestion.plates)
     parts = [
         index_plate(
             plate, folder_of[plate].name, folder_of[plate].image_names(), image_features.channels

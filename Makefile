@@ -1,0 +1,63 @@
+# `make demo` and `make test` need Python 3.11+ and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEMO_DONE := .demo-done
+SOURCES := $(shell find src conf/base conf/demo -type f -not -name '*.pyc' -not -path '*.egg-info/*')
+
+export DO_NOT_TRACK := true
+export KEDRO_DISABLE_TELEMETRY := true
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test check format lint types contracts install clean-demo
+.DEFAULT_GOAL := help
+
+help:  ## show this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(DEMO_DONE)  ## install, run the whole job on synthetic plates, say where the report is
+	@$(BIN)/python -m morphoclip.where
+
+test: $(INSTALLED)  ## install, run all tests
+	@$(BIN)/pytest -q
+
+check: format-check lint types contracts test  ## everything that CI asks of a change
+
+format: $(INSTALLED)  ## format the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only -q .
+
+format-check: $(INSTALLED)
+	@$(BIN)/ruff format --check -q .
+
+lint: $(INSTALLED)  ## lint
+	@$(BIN)/ruff check .
+
+types: $(INSTALLED)  ## check types
+	@$(BIN)/mypy
+
+contracts: $(INSTALLED)  ## check who may import whom
+	@$(BIN)/lint-imports
+
+install: $(INSTALLED) .env  ## make .venv and install
+
+clean-demo:  ## delete the demo's data; the next `make demo` starts afresh
+	rm -rf data/demo $(DEMO_DONE)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "MorphoCLIP needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "$(PYTHON) lacks its venv module: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): about 2 GB, some minutes the first time"
+	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	@touch $@
+
+.env:
+	@cp .env.example .env
+
+$(DEMO_DONE): $(INSTALLED) .env $(SOURCES)
+	@$(BIN)/kedro run --env demo --pipeline demo_gallery
+	@$(BIN)/kedro run --env demo
+	@touch $@
