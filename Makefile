@@ -17,7 +17,7 @@ help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(DEMO_DONE)  ## install, run the whole job on synthetic plates, say where the report is
-	@$(BIN)/python -m morphoclip.where
+	@$(BIN)/kedro where --env demo
 
 test: $(INSTALLED)  ## install, run all tests
 	@$(BIN)/pytest -q

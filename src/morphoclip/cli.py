@@ -7,12 +7,16 @@ import copy
 import difflib
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import _split_params, split_string
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
+from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import DataValidationError, ParameterValidationError
 
 from morphoclip.config import Config
@@ -27,6 +31,14 @@ _PYDANTIC_MISTAKE = re.compile(
     r"\[type=(?P<type>\w+), input_value=(?P<value>.*?), input_type=\w+\]",
     flags=re.MULTILINE,
 )
+
+
+_WHERE = """
+The newest report: {report}
+The pipelines:     kedro viz         then http://127.0.0.1:4141
+The runs:          kedro mlflow ui   then http://127.0.0.1:5000, view "Model training"
+Commands lie in .venv/bin. A line KEDRO_ENV=demo in .env makes plain commands work on
+the demo; remove it to work on real data."""
 
 
 def _params_callback(context: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -117,3 +129,17 @@ def cli() -> None:
 
 run = _with_colon_params(kedro_run)
 cli.add_command(run, name="run")
+
+
+@cli.command("where")
+@click.option("--env", "-e", default=None, help="Kedro environment; .env or base otherwise.")
+def where(env: str | None) -> None:
+    """Say where the newest report lies and how to look at a run."""
+    project = find_kedro_project(Path.cwd()) or Path.cwd()
+    bootstrap_project(project)
+    with KedroSession.create(project_path=project, env=env) as session:
+        report: Any = session.load_context().catalog["report"]
+    if not report.exists():
+        raise click.ClickException("there is no report yet: kedro run makes one")
+    path = Path(str(report._get_load_path()))  # noqa: SLF001 - the only way to a version's path
+    click.echo(_WHERE.format(report=path.relative_to(project)))

@@ -10,6 +10,10 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def __str__(self) -> str:
+        """The model's name: fields are logged one by one, and a path in them is shortened there."""
+        return type(self).__name__
+
 
 def _split_plus(value: Any) -> Any:
     return tuple(part for part in value.split("+") if part) if isinstance(value, str) else value

@@ -296,7 +296,7 @@ def _train_one_epoch(
     return {
         "train_loss": mean_loss,
         "learning_rate": float(state.scheduler.get_last_lr()[0]),
-        "temperature": math.exp(-float(model.logit_scale)),
+        "temperature": math.exp(-float(model.logit_scale.detach())),
         "gradient_norm": float(torch.stack(norms).mean()),
     }
 

@@ -1,0 +1,195 @@
+"""The whole job on small synthetic plates: what it writes, what MLflow holds, what a rerun does."""
+
+import math
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from mlflow.entities import ViewType
+
+from morphoclip.schemas import (
+    BROAD_SAMPLE,
+    N_SITES,
+    PLATE,
+    RETRIEVAL_METRICS,
+    ROLE,
+    SITE,
+    SUBSET,
+    WELL,
+)
+from morphoclip.splits.strategies import manifest_sha256
+from project import Workspace
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("full_run"))
+    workspace.run("demo_gallery")
+    workspace.run()
+    return workspace
+
+
+def files_below(folder: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(folder)): path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_every_site_becomes_one_small_file(finished) -> None:
+    paths = sorted((finished.data / "04_feature/site_features").rglob("*.pt"))
+    tokens = torch.load(paths[0], weights_only=True)
+    assert tokens.shape == (5, 48)
+    assert len(paths) == finished.load("well_index")[N_SITES].sum() == 3 * (15 + 4)
+    assert paths[0].stat().st_size < 48 * 5 * 4 + 2500, "a saved slice carries its whole batch"
+
+
+def test_packed_plates_hold_the_sites(finished) -> None:
+    packed = finished.load("plate_features")
+    sites = finished.load("site_features")
+    for plate, load in packed.items():
+        features = load()
+        row = features.sites.iloc[3]
+        stem = f"r{features.positions[3, 0]:02d}c{features.positions[3, 1]:02d}f{row[SITE]:02d}"
+        torch.testing.assert_close(features.tokens[3], sites[f"{plate}/{stem}"]().half())
+
+
+def test_rendered_wells_are_those_of_the_truth(finished) -> None:
+    truth = finished.load("demo_truth")
+    wells = finished.load("well_index")
+    treated = wells[~wells[ROLE].isin(["negcon", "empty"])]
+    assert set(treated[BROAD_SAMPLE]) == set(truth[BROAD_SAMPLE])
+    assert (wells.loc[wells[ROLE] == "empty", N_SITES] == 0).all()
+
+
+def test_controls_are_never_split(finished) -> None:
+    manifest = finished.load("split_manifest")
+    controls = manifest[manifest[ROLE].isin(["negcon", "empty"])]
+    assert (controls[SUBSET] == "excluded").all()
+    assert set(manifest[SUBSET]) == {"train", "validation", "test", "excluded"}
+    assert manifest.attrs["sha256"] == manifest_sha256(manifest)
+    assert finished.load("model").manifest_sha256 == manifest.attrs["sha256"]
+
+
+def test_retrieval_has_its_columns_and_every_combination(finished) -> None:
+    table = finished.load("retrieval_metrics")
+    assert list(table.columns) == list(RETRIEVAL_METRICS.columns)
+    assert len(table) == 2 * 5 * 2 * 2 * 8
+    assert table["value"].notna().all()
+
+
+def test_profiles_carry_metadata_and_unit_embeddings(finished) -> None:
+    profiles = finished.load("profiles")
+    embedding = profiles.filter(like="embedding_")
+    assert embedding.shape == (3 * 19, 16)
+    assert math.isclose((embedding.iloc[0] ** 2).sum(), 1, rel_tol=1e-5)
+    assert {PLATE, WELL, ROLE, SUBSET} <= set(profiles.columns)
+
+
+def test_the_report_is_one_page_that_says_what_the_plates_are(finished) -> None:
+    page = finished.load("report")
+    assert page.index("Synthetic plates of the test suite.") < page.index("mean reciprocal rank")
+    assert "untrained DINOv3ViTModel" in page
+    assert page.count("data:image/png;base64,") == 2
+    assert "http://" not in page
+    assert "src=\"/" not in page
+    assert str(finished.folder) not in page
+
+
+def test_mlflow_holds_parameters_epochs_artifacts_and_metrics(finished) -> None:
+    client = finished.mlflow()
+    experiment = client.get_experiment_by_name("morphoclip")
+    run = next(
+        run
+        for run in client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL)
+        if "training.epochs" in run.data.params
+    )
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model.ccf_layers"] == "1"
+    assert run.data.params["image_features.preprocess.normalise"] == "plate_percentile"
+    epochs = client.get_metric_history(run.info.run_id, "training.train_loss")
+    assert [metric.step for metric in epochs] == [1, 2, 3]
+    mrr = "test.within_modality.perturbation.image_to_text.mrr"
+    table = finished.load("retrieval_metrics").set_index(
+        ["subset", "scope", "level", "direction", "metric"]
+    )
+    assert run.data.metrics[mrr] == pytest.approx(
+        table.loc[("test", "within_modality", "perturbation", "image_to_text", "mrr"), "value"]
+    )
+    assert f"{mrr}.chance" in run.data.metrics
+    manifest = finished.load("split_manifest")
+    assert run.data.tags["split.sha256"] == manifest.attrs["sha256"]
+    assert run.data.tags["image_features.model"] == "untrained DINOv3ViTModel"
+    tops = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    assert {"checkpoints", "model", "report", "figures", "splits"} <= tops
+
+
+def test_a_rerun_extracts_and_packs_nothing_again(finished) -> None:
+    features = finished.data / "04_feature"
+    before = {n: t for n, t in files_below(features).items() if "text_features" not in n}
+    finished.run("image_features")
+    after = {n: t for n, t in files_below(features).items() if "text_features" not in n}
+    assert after == before
+
+
+def test_a_lost_site_is_computed_again_to_the_same_bits(finished) -> None:
+    path = sorted((finished.data / "04_feature/site_features").rglob("*.pt"))[7]
+    before = torch.load(path, weights_only=True)
+    path.unlink()
+    finished.run("image_features")
+    assert torch.equal(torch.load(path, weights_only=True), before)
+
+
+def test_other_settings_are_not_mixed_into_stored_features(finished) -> None:
+    with pytest.raises(Exception, match=r"normalise: .*plate_percentile.*cannot be mixed"):
+        finished.run("image_features", image_features={"preprocess": {"normalise": "uint16"}})
+
+
+def test_layers_on_the_command_line_reach_model_and_mlflow(finished) -> None:
+    before = finished.load("model")
+    finished.run("training", model={"ccf_layers": 4}, training={"epochs": 1})
+    model = finished.load("model")
+    try:
+        layers = {name.split(".")[3] for name in model.state if "encoder.layers" in name}
+        assert layers == {"0", "1", "2", "3"}
+        assert model.config.ccf_layers == 4
+        assert before.config.ccf_layers == 1
+        runs = finished.mlflow().search_runs(["1"], order_by=["attributes.start_time DESC"])
+        assert runs[0].data.params["model.ccf_layers"] == "4"
+    finally:
+        newest = max((finished.data / "06_models/model.pt").iterdir(), key=os.path.getmtime)
+        (newest / "model.pt").unlink()
+        newest.rmdir()
+
+
+def test_a_damaged_image_is_set_aside_and_the_run_goes_on(tmp_path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.run("demo_gallery")
+    images = sorted((workspace.data / "01_raw").rglob("*-ch3*.tiff"))
+    images[0].write_bytes(images[0].read_bytes()[:300])
+    sorted((workspace.data / "01_raw").rglob("*-ch1*.tiff"))[-1].unlink()
+    workspace.run("ingestion", "image_features")
+    set_aside = workspace.load("set_aside_sites")
+    assert sorted(set_aside["Metadata_reason"]) == ["incomplete", "unreadable"]
+    assert images[0].name in set_aside.set_index("Metadata_reason").loc["unreadable"].to_string()
+    assert "missing MITO" in set_aside["Metadata_detail"].to_list()
+    packed = workspace.load("plate_features")
+    assert sum(len(load().tokens) for load in packed.values()) == 3 * 19 - 2
+
+
+@pytest.mark.parametrize("channels", ["MITO=1+AGP=2+ER=4+DNA=5", "DNA=5"])
+def test_the_whole_job_runs_with_other_channels(tmp_path, channels) -> None:
+    workspace = Workspace(tmp_path)
+    params = {
+        "demo_gallery": {"channels": channels},
+        "image_features": {"channels": channels},
+        "training": {"epochs": 1},
+    }
+    workspace.run("demo_gallery", **params)
+    workspace.run(**params)
+    tokens = next(iter(workspace.load("plate_features").values()))().tokens
+    assert tokens.shape[1:] == (channels.count("=") , 48)
+    assert isinstance(workspace.load("retrieval_metrics"), pd.DataFrame)
