@@ -95,7 +95,7 @@ def test_the_report_is_one_page_that_says_what_the_plates_are(finished) -> None:
     assert "untrained DINOv3ViTModel" in page
     assert page.count("data:image/png;base64,") == 2
     assert "http://" not in page
-    assert "src=\"/" not in page
+    assert 'src="/' not in page
     assert str(finished.folder) not in page
 
 
@@ -191,5 +191,5 @@ def test_the_whole_job_runs_with_other_channels(tmp_path, channels) -> None:
     workspace.run("demo_gallery", **params)
     workspace.run(**params)
     tokens = next(iter(workspace.load("plate_features").values()))().tokens
-    assert tokens.shape[1:] == (channels.count("=") , 48)
+    assert tokens.shape[1:] == (channels.count("="), 48)
     assert isinstance(workspace.load("retrieval_metrics"), pd.DataFrame)

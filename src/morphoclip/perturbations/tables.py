@@ -169,7 +169,11 @@ def _perturbation_type(modality: Modality, role: Role) -> str:
 
 
 def _entities(modality: Modality, table: pd.DataFrame) -> list[str]:
-    """Leakage groups: a gene's guides, a gene's ORFs, a compound under all of its IDs and names."""
+    """Leakage groups: a gene's guides, a gene's ORFs, a compound under all of its IDs and names.
+
+    Structures are compared by the first block of the InChIKey, which leaves stereochemistry out:
+    some dialects of the table keep it and others do not.
+    """
     if modality is not Modality.COMPOUND:
         return [f"{modality}:{gene}" for gene in table[GENE].fillna("no gene")]
     first_of: dict[str, str] = {}
@@ -184,7 +188,7 @@ def _entities(modality: Modality, table: pd.DataFrame) -> list[str]:
     for sample, name, key in zip(rows[BROAD_SAMPLE], rows[PERT_INAME], rows[INCHIKEY], strict=True):
         parent[sample] = sample
         aliases = [f"name {name.casefold()}"] if isinstance(name, str) else []
-        aliases += [f"structure {key}"] if isinstance(key, str) else []
+        aliases += [f"structure {key.split('-')[0]}"] if isinstance(key, str) else []
         for alias in aliases:
             one, other = sorted((root(first_of.setdefault(alias, sample)), root(sample)))
             parent[other] = one

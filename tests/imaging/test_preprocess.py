@@ -1,0 +1,96 @@
+"""Sites to model input."""
+
+import io
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from torch.nn.functional import interpolate
+
+from morphoclip.imaging.grey_levels import GreyRange
+from morphoclip.imaging.preprocess import (
+    PreprocessConfig,
+    SiteImages,
+    prepare_site,
+    prepare_sites,
+    resize_plane,
+)
+
+
+def content(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, image)
+    return buffer.getvalue()
+
+
+def literal_area(plane: np.ndarray, size: int) -> np.ndarray:
+    """Each output pixel is the mean over its box, by sub-pixels: the slow, obvious way."""
+    fine = np.kron(plane.astype(np.float64), np.ones((size, size)))
+    height, width = plane.shape
+    return fine.reshape(size, height, size, width).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize("shape", [(30, 30), (29, 41), (7, 12)])
+def test_area_is_the_mean_over_each_box(shape: tuple[int, int]) -> None:
+    plane = np.random.default_rng(0).random(shape, dtype=np.float32)
+    np.testing.assert_allclose(resize_plane(plane, 8, "area"), literal_area(plane, 8), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(108, 108), (30, 41), (7, 12)])
+def test_bilinear_is_torchs(shape: tuple[int, int]) -> None:
+    plane = np.random.default_rng(0).random(shape, dtype=np.float32)
+    theirs = interpolate(torch.from_numpy(plane)[None, None], size=(16, 16), mode="bilinear")
+    np.testing.assert_allclose(resize_plane(plane, 16, "bilinear"), theirs[0, 0], atol=1e-6)
+
+
+def test_area_averages_a_checkerboard_away_where_bilinear_keeps_it() -> None:
+    board = (np.indices((90, 90)).sum(0) % 2).astype(np.float32)
+    assert np.ptp(resize_plane(board, 30, "area")) < 0.12
+    assert np.ptp(resize_plane(board, 30, "bilinear")) == 1
+
+
+def site(files: dict[str, bytes], number: int = 1) -> SiteImages:
+    return SiteImages("P", "A01", number, {name: name for name in files}, files.__getitem__)
+
+
+RANGES = {"DNA": GreyRange(0, 100), "ER": GreyRange(0, 200)}
+CONFIG = PreprocessConfig(size=16, workers=2)
+
+
+def test_channels_keep_their_order_and_their_own_range() -> None:
+    flat = content(np.full((16, 16), 50, np.uint16))
+    prepared = prepare_site(site({"ER": flat, "DNA": flat}), RANGES, CONFIG)
+    assert prepared.pixels is not None
+    assert prepared.pixels.mean(axis=(1, 2)).tolist() == [0.25, 0.5]
+
+
+def test_one_bad_channel_sets_the_site_aside_and_keeps_the_others_levels() -> None:
+    prepared = prepare_site(
+        site({"DNA": content(np.full((16, 16), 9, np.uint16)), "ER": b"nothing"}), RANGES, CONFIG
+    )
+    assert prepared.pixels is None
+    assert prepared.levels["DNA"].mean == 9
+    assert prepared.unusable["ER"].reason == "unreadable"
+
+
+def test_channels_of_different_shapes_are_no_site() -> None:
+    files = {
+        "DNA": content(np.ones((16, 16), np.uint16)),
+        "ER": content(np.ones((8, 8), np.uint16)),
+    }
+    assert prepare_site(site(files), RANGES, CONFIG).unusable["DNA"].reason == "wrong_shape"
+
+
+def test_sites_come_in_order_and_only_a_few_are_read_ahead() -> None:
+    reads = []
+
+    def read(name: str) -> bytes:
+        reads.append(name)
+        return content(np.full((16, 16), 50, np.uint16))
+
+    sites = [SiteImages("P", "A01", n, {"DNA": f"{n}"}, read) for n in range(50)]
+    prepared = prepare_sites(iter(sites), {"P": RANGES}, CONFIG)
+    first = next(prepared)
+    assert len(reads) <= 4 * CONFIG.workers + 1
+    assert [first.images.site, *(p.images.site for p in prepared)] == list(range(50))

@@ -1,0 +1,107 @@
+"""Channels to sites, sites to wells."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from morphoclip.models.morphoclip import ModelConfig, ModelShape, MorphoCLIP, count_parameters
+from morphoclip.models.pooling import CrossChannelFormer, SitePooling
+from morphoclip.wells.batch import WellBatch
+
+
+def former(**changes: object) -> CrossChannelFormer:
+    torch.manual_seed(0)
+    options = {
+        "n_channels": 5, "dim": 16, "layers": 2, "heads": 4, "ff_dim": 32,
+        "aggregate": "cls", "input_norm": "l2",
+    }  # fmt: skip
+    return CrossChannelFormer(**options | changes).eval()
+
+
+def tokens(sites: int = 3, channels: int = 5, dim: int = 16, seed: int = 1) -> torch.Tensor:
+    return torch.randn(sites, channels, dim, generator=torch.Generator().manual_seed(seed))
+
+
+def test_parameter_counts_are_those_of_the_paper_model() -> None:
+    model = MorphoCLIP(ModelConfig(), ModelShape(n_channels=5, feature_dim=1024, text_dim=768))
+    assert count_parameters(model.channels) == 12_606_464
+    assert count_parameters(model.image_head) == 788_480
+    assert count_parameters(model.text_head) == 657_408
+    assert count_parameters(model) == 14_052_353
+
+
+@pytest.mark.parametrize("aggregate", ["cls", "mean"])
+def test_channels_moved_with_their_embeddings_change_nothing(aggregate: str) -> None:
+    model, order = former(aggregate=aggregate), [3, 0, 4, 1, 2]
+    before = model(tokens())
+    model.channel_embedding.data = model.channel_embedding.data[order]
+    torch.testing.assert_close(model(tokens()[:, order]), before)
+    assert not torch.allclose(model(tokens()), before)
+
+
+def test_a_site_does_not_depend_on_its_batch() -> None:
+    model = former()
+    torch.testing.assert_close(model(tokens(4))[:1], model(tokens(4)[:1]))
+
+
+def test_l2_input_makes_the_length_of_tokens_irrelevant() -> None:
+    torch.testing.assert_close(former()(7 * tokens()), former()(tokens()))
+    assert not torch.allclose(
+        former(input_norm="none")(7 * tokens()), former(input_norm="none")(tokens())
+    )
+
+
+SITES = torch.tensor([[1.0, 2], [3, 4], [9, 9]])
+OFFSETS = torch.tensor([0, 2, 3])
+
+
+@pytest.mark.parametrize(("kind", "first"), [("mean", [2.0, 3.0]), ("max", [3.0, 4.0])])
+def test_pooling_sees_each_wells_own_sites(kind: str, first: list[float]) -> None:
+    assert SitePooling(kind, 2)(SITES, OFFSETS).tolist() == [first, [9.0, 9.0]]
+
+
+def test_attention_with_equal_scores_is_the_mean() -> None:
+    pooling = SitePooling("attention", 8)
+    torch.nn.init.zeros_(pooling.score.weight)
+    sites = torch.randn(3, 8)
+    torch.testing.assert_close(pooling(sites, OFFSETS)[0], sites[:2].mean(0))
+
+
+def test_a_well_without_sites_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"1 well\(s\) have no site"):
+        SitePooling("mean", 2)(SITES, torch.tensor([0, 2, 2, 3]))
+
+
+@given(
+    counts=st.lists(st.integers(1, 5), min_size=1, max_size=5),
+    kind=st.sampled_from(["mean", "attention", "max"]),
+    seed=st.integers(0, 999),
+)
+def test_the_order_of_sites_and_the_company_of_wells_are_nothing(counts, kind, seed) -> None:
+    torch.manual_seed(seed)
+    pooling = SitePooling(kind, 8)
+    sites = torch.randn(sum(counts), 8)
+    offsets = torch.tensor([0, *counts]).cumsum(0)
+    pooled = pooling(sites, offsets)
+    for well, (start, stop) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+        own = sites[start:stop].flip(0)
+        alone = pooling(own, torch.tensor([0, len(own)]))
+        torch.testing.assert_close(alone[0], pooled[well])
+
+
+def test_packed_wells_are_the_specs_padded_mean() -> None:
+    """The spec's own lines: padded features, a site mask, a masked mean."""
+    torch.manual_seed(0)
+    model = MorphoCLIP(
+        ModelConfig(ccf_ff_dim=32, proj_hidden_dim=8, output_dim=4), ModelShape(5, 16, 8)
+    ).eval()
+    batch = WellBatch(tokens(6), torch.tensor([0, 3, 4, 6]))
+    features, site_mask = batch.padded()
+    n_wells, n_sites, n_channels, dim = features.shape
+    x = model.channels(features.view(n_wells * n_sites, n_channels, dim))
+    x = x.view(n_wells, n_sites, -1)
+    mask = site_mask.unsqueeze(-1).float()
+    x = (x * mask).sum(dim=1) / mask.sum(dim=1)
+    literal = torch.nn.functional.normalize(model.image_head(x), dim=-1)
+    torch.testing.assert_close(model.encode_image(batch), literal)

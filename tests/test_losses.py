@@ -1,0 +1,122 @@
+"""Contracts of the contrastive losses: closed forms and the toy cases of the design."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.functional import normalize
+
+from morphoclip.losses import (
+    cwcl,
+    infonce,
+    label_entropy,
+    prompt_affinity,
+    replicate_alignment,
+)
+
+UNIT = torch.tensor(0.0)  # exp(0) = 1
+EYE2, EYE3 = torch.eye(2), torch.eye(3)
+SAME_FIRST_TWO = torch.tensor([[1.0, 1, 0], [1, 1, 0], [0, 0, 1]])
+
+
+def unit_rows(rows: int, *, seed: int, dim: int = 8) -> torch.Tensor:
+    return normalize(torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def test_infonce_of_indistinguishable_wells_is_log_batch_size() -> None:
+    same = torch.ones(5, 1)
+    assert infonce(same, same, UNIT).item() == pytest.approx(math.log(5))
+
+
+@pytest.mark.parametrize(
+    ("identity", "log_scale", "value"),
+    [(EYE2, 0.0, 0.3132617), (EYE2, math.log(1 / 0.07), 6.2487e-07), (EYE3, 0.0, 0.5514447)],
+)
+def test_infonce_of_orthogonal_pairs(identity, log_scale, value) -> None:
+    loss = infonce(identity, identity, torch.tensor(log_scale)).item()
+    assert loss == pytest.approx(value, abs=1e-6)
+
+
+def test_infonce_is_the_mean_of_both_directions() -> None:
+    image = torch.tensor([[2.0, 1.0], [0.0, 0.0]])
+    assert infonce(image, EYE2, UNIT).item() == pytest.approx(0.6116496, abs=1e-6)
+
+
+def test_replicates_share_their_weight() -> None:
+    loss = cwcl(EYE3, EYE3, UNIT, affinity=SAME_FIRST_TWO)
+    assert loss.item() == pytest.approx(0.8847780, abs=1e-6)
+    assert label_entropy(SAME_FIRST_TWO).item() == pytest.approx(0.4620981, abs=1e-6)
+
+
+def test_a_shared_gene_weighs_as_much_as_it_is_told_to() -> None:
+    affinity = prompt_affinity([frozenset("X"), frozenset("X"), frozenset("Y")], 0.6)
+    loss = cwcl(EYE3, EYE3, UNIT, affinity=affinity)
+    assert loss.item() == pytest.approx(0.8014447, abs=1e-6)
+
+
+def test_each_direction_is_normalised_by_its_own_sums() -> None:
+    affinity = prompt_affinity([frozenset("X"), frozenset("XY"), frozenset("Y")], 0.5)
+    image, text = torch.eye(5)[[0, 1, 2]], torch.eye(5)[[0, 3, 4]]
+    loss = cwcl(image, text, torch.tensor(math.log(2)), affinity=affinity)
+    assert loss.item() == pytest.approx(1.0344787, abs=1e-6)
+
+
+def test_cwcl_of_distinct_perturbations_is_infonce() -> None:
+    image, text = unit_rows(7, seed=1), unit_rows(7, seed=2)
+    torch.testing.assert_close(
+        cwcl(image, text, UNIT, affinity=torch.eye(7)), infonce(image, text, UNIT)
+    )
+
+
+@given(rows=st.integers(2, 12), seed=st.integers(0, 2**16))
+def test_cwcl_ignores_the_order_of_wells_in_the_batch(rows: int, seed: int) -> None:
+    image, text = unit_rows(rows, seed=seed), unit_rows(rows, seed=seed + 1)
+    weights = torch.rand(rows, rows, generator=torch.Generator().manual_seed(seed))
+    affinity = weights + weights.T + torch.eye(rows)
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
+
+    shuffled = cwcl(image[order], text[order], UNIT, affinity=affinity[order][:, order])
+
+    torch.testing.assert_close(shuffled, cwcl(image, text, UNIT, affinity=affinity))
+
+
+@given(rows=st.integers(2, 8), seed=st.integers(0, 2**16))
+def test_cwcl_never_falls_below_the_entropy_of_its_labels(rows: int, seed: int) -> None:
+    affinity = torch.rand(rows, rows, generator=torch.Generator().manual_seed(seed))
+    affinity = (affinity + affinity.T).fill_diagonal_(1.0)
+    loss = cwcl(unit_rows(rows, seed=seed), unit_rows(rows, seed=seed + 1), UNIT, affinity=affinity)
+    assert loss >= label_entropy(affinity) - 1e-5
+
+
+def test_gradients_are_those_of_the_formula() -> None:
+    image = unit_rows(4, seed=1).double().requires_grad_()
+    text = unit_rows(4, seed=2).double().requires_grad_()
+    affinity = prompt_affinity([frozenset("X"), frozenset("X"), frozenset(), frozenset()], 0.5)
+    scale = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    weights = affinity.double()
+    assert torch.autograd.gradcheck(
+        lambda i, t, s: cwcl(i, t, s, affinity=weights), (image, text, scale)
+    )
+    codes = torch.tensor([0, 0, 1, 1])
+    assert torch.autograd.gradcheck(lambda i, s: replicate_alignment(i, codes, s), (image, scale))
+
+
+def test_replicate_alignment_leaves_lone_wells_out() -> None:
+    image = torch.eye(2)[[0, 0, 1]]
+    loss = replicate_alignment(image, torch.tensor([0, 0, 1]), UNIT)
+    assert loss.item() == pytest.approx(0.3132617, abs=1e-6)
+
+
+def test_replicate_alignment_without_replicates_is_nought_with_a_gradient() -> None:
+    image = EYE3.clone().requires_grad_()
+    loss = replicate_alignment(image, torch.tensor([0, 1, 2]), UNIT)
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(image.grad, torch.zeros(3, 3))
+
+
+def test_prompts_without_genes_share_none() -> None:
+    affinity = prompt_affinity([frozenset(), frozenset(), frozenset("X")], 0.7)
+    assert torch.equal(affinity, torch.eye(3))
