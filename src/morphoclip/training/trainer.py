@@ -151,6 +151,7 @@ def train(  # noqa: PLR0913 - what it reads, its two configurations, where it te
         record = {"epoch": float(state.epoch + 1)}
         record |= _train_one_epoch(state, data, config, device)
         record |= _validate(state.model, data, config, device)
+        _refuse_not_finite(record)
         state.epoch += 1
         state.history.append(record)
         value = _value_to_minimise(record, config)
@@ -287,14 +288,8 @@ def _train_one_epoch(
         with torch.no_grad():
             model.logit_scale.clamp_(0, config.max_logit_scale)
         losses.append(loss.detach())
-    mean_loss = torch.stack(losses).mean().item()  # the epoch's one wait for the device
-    if not math.isfinite(mean_loss):
-        raise InputError(
-            f"the training loss is {mean_loss} in epoch {state.epoch + 1}; the last good "
-            "checkpoint is kept: lower training.learning_rate or set training.precision to fp32"
-        )
     return {
-        "train_loss": mean_loss,
+        "train_loss": float(torch.stack(losses).mean()),  # the epoch's one wait for the device
         "learning_rate": float(state.scheduler.get_last_lr()[0]),
         "temperature": math.exp(-float(model.logit_scale.detach())),
         "gradient_norm": float(torch.stack(norms).mean()),
@@ -390,6 +385,16 @@ def _autocast(config: TrainingConfig, device: str) -> AbstractContextManager[Any
     precision = _precision(config, device)
     dtype = torch.float16 if precision == "fp16" else torch.bfloat16
     return torch.autocast(device.split(":")[0], dtype=dtype, enabled=precision != "fp32")
+
+
+def _refuse_not_finite(record: Mapping[str, float]) -> None:
+    for name in ("train_loss", "validation_loss"):
+        if not math.isfinite(record[name]):
+            raise InputError(
+                f"the {name} is {record[name]} in epoch {record['epoch']:.0f}; checkpoints of "
+                "earlier epochs are kept: lower training.learning_rate, or set training.precision "
+                "to fp32"
+            )
 
 
 def _value_to_minimise(record: Mapping[str, float], config: TrainingConfig) -> float:

@@ -1,0 +1,102 @@
+"""What a plate adds, and how it goes."""
+
+import pandas as pd
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from morphoclip.errors import InputError
+from morphoclip.plate_effects import (
+    TokenNormalisation,
+    align_wells,
+    normalise_tokens,
+    reference_wells,
+)
+from morphoclip.schemas import PLATE, ROLE, WELL
+
+
+def plate(sites: int = 40, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randn(sites, 2, 6, generator=generator)
+    return tokens, torch.arange(sites) < sites // 2
+
+
+@pytest.mark.parametrize("kind", ["negcon_zscore", "negcon_sphering"])
+def test_a_plates_gain_and_offset_go(kind: str) -> None:
+    tokens, reference = plate()
+    kind = TokenNormalisation(kind)
+    torch.testing.assert_close(
+        normalise_tokens(tokens, reference, kind, plate="P"),
+        normalise_tokens(3 * tokens + 5, reference, kind, plate="P"),
+        atol=1e-4,
+        rtol=1e-4,
+    )
+
+
+def test_reference_sites_end_at_nought_and_one() -> None:
+    tokens, reference = plate()
+    controls = normalise_tokens(tokens, reference, TokenNormalisation.NEGCON_ZSCORE, plate="P")
+    controls = controls[reference]
+    torch.testing.assert_close(controls.mean(0), torch.zeros(2, 6), atol=1e-5, rtol=0)
+    torch.testing.assert_close(controls.std(0), torch.ones(2, 6))
+
+
+def test_sphering_damps_what_controls_have_in_common() -> None:
+    generator = torch.Generator().manual_seed(1)
+    shared = torch.randn(200, 1, 1, generator=generator)
+    tokens = shared + 0.3 * torch.randn(200, 1, 6, generator=generator)
+    reference = torch.ones(200, dtype=torch.bool)
+    sphered = normalise_tokens(tokens, reference, TokenNormalisation.NEGCON_SPHERING, plate="P")
+
+    def along_to_across(values: torch.Tensor) -> float:
+        variances = torch.linalg.eigvalsh(torch.cov(values.squeeze(1).T))
+        return float(variances[-1] / variances[0])
+
+    assert along_to_across(sphered) < along_to_across(tokens) / 5
+
+
+def test_no_normalisation_changes_nothing() -> None:
+    tokens, reference = plate()
+    assert normalise_tokens(tokens, reference, TokenNormalisation.NONE, plate="P") is tokens
+
+
+def test_a_plate_without_controls_is_refused() -> None:
+    tokens, reference = plate()
+    with pytest.raises(InputError, match="plate P has 0 site.*token_normalisation to none"):
+        normalise_tokens(tokens, reference & False, TokenNormalisation.NEGCON_ZSCORE, plate="P")
+
+
+def test_reference_wells_are_half_of_each_plates_controls_in_any_order() -> None:
+    wells = pd.DataFrame(
+        [(p, f"A{n:02d}", "negcon" if n < 8 else "trt") for p in "PQ" for n in range(1, 13)],
+        columns=[PLATE, WELL, ROLE],
+    )
+    chosen = wells[reference_wells(wells)]
+    shuffled = wells.sample(frac=1, random_state=1)
+    again = shuffled[reference_wells(shuffled)]
+    assert chosen.groupby(PLATE).size().tolist() == [4, 4]
+    assert set(chosen[ROLE]) == {"negcon"}
+    assert set(map(tuple, chosen.to_numpy())) == set(map(tuple, again.to_numpy()))
+
+
+def test_batch_mean_leaves_lone_wells_and_moves_the_others() -> None:
+    wells = torch.tensor([[1.0, 0], [0, 1], [1, 0]])
+    aligned = align_wells(wells, torch.tensor([4, 4, 9]), "batch_mean")
+    half = 0.5**0.5
+    expected = torch.tensor([[half, -half], [-half, half], [1, 0]])
+    torch.testing.assert_close(aligned, expected)
+
+
+def test_two_equal_wells_of_a_plate_become_nought_not_nan() -> None:
+    wells = torch.tensor([[1.0, 0], [1, 0]])
+    assert torch.equal(align_wells(wells, torch.tensor([1, 1]), "batch_mean"), torch.zeros(2, 2))
+
+
+def test_batch_mean_removes_a_plates_shift() -> None:
+    generator = torch.Generator().manual_seed(0)
+    wells = torch.randn(8, 4, generator=generator)
+    plates = torch.tensor([0] * 4 + [1] * 4)
+    shifted = wells + torch.tensor([[0.0] * 4, [3, -1, 2, 5]])[plates]
+    aligned = align_wells(wells, plates, "batch_mean")
+    torch.testing.assert_close(align_wells(shifted, plates, "batch_mean"), aligned)
+    assert torch.equal(align_wells(normalize(wells), plates, "off"), normalize(wells))

@@ -1,0 +1,206 @@
+"""The training loop: it learns, it stops, it goes on."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from morphoclip.errors import InputError
+from morphoclip.models.morphoclip import ModelConfig
+from morphoclip.schemas import (
+    GENE,
+    MODALITY,
+    PLATE,
+    SUBSET,
+    TARGET_LIST,
+    TRAINING_HISTORY,
+    WELL,
+)
+from morphoclip.training.optim import build_optimizer, warmup_then_cosine
+from morphoclip.training.state import CheckpointStore
+from morphoclip.training.trainer import TrainingConfig, train
+from morphoclip.wells.assemble import Wells
+from morphoclip.wells.batch import WellBatch
+
+MODEL = ModelConfig(
+    ccf_ff_dim=32, proj_hidden_dim=16, output_dim=8, proj_dropout=0.1, token_normalisation="none"
+)
+QUICK = TrainingConfig(
+    batch_size=8, epochs=6, learning_rate=1e-2, warmup_steps=2, cpu_threads=1, device="cpu"
+)
+
+
+def wells(prompts: int = 16, replicates: int = 2) -> Wells:
+    generator = torch.Generator().manual_seed(0)
+    n_wells = prompts * replicates
+    codes = torch.arange(prompts).repeat(replicates)
+    truth = torch.randn(prompts, 12, generator=generator)
+    counts = torch.arange(n_wells) % 3 + 1
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+    sites = truth[codes].repeat_interleave(counts, dim=0).unsqueeze(1).repeat(1, 3, 1)
+    sites = sites + 0.1 * torch.randn(sites.shape, generator=generator)
+    table = pd.DataFrame(
+        {
+            PLATE: [f"P{n // prompts}" for n in range(n_wells)],
+            WELL: [f"A{n % prompts + 1:02d}" for n in range(n_wells)],
+            MODALITY: "compound",
+            GENE: [f"G{int(code) // 2}" for code in codes],
+            TARGET_LIST: None,
+        }
+    )
+    text = torch.randn(prompts, 10, generator=generator)
+    digests = tuple(f"{n:02d}" for n in range(prompts))
+    return Wells(
+        table, WellBatch(sites.half(), offsets), codes, text, digests, {"a": "1"}, {"b": "2"}
+    )
+
+
+def manifest_of(data: Wells, held_out: int = 4) -> pd.DataFrame:
+    subset = ["validation" if code < held_out else "train" for code in data.prompts.tolist()]
+    return data.table[[PLATE, WELL]].assign(**{SUBSET: subset})
+
+
+class Interrupted(Exception):
+    """What a test throws into a run."""
+
+
+def run(folder: Path, config: TrainingConfig = QUICK, stop_after: int | None = None):
+    def log(epoch: int, _: object) -> None:
+        if epoch == stop_after:
+            raise Interrupted
+
+    data = wells()
+    return train(data, manifest_of(data), MODEL, config, CheckpointStore(folder), log)
+
+
+def test_eight_wells_are_learnt_by_heart(tmp_path) -> None:
+    data = wells(prompts=8, replicates=1)
+    manifest = manifest_of(data, held_out=1)
+    early = QUICK.early_stopping.model_copy(update={"patience": 60})
+    config = QUICK.model_copy(update={"epochs": 60, "early_stopping": early})
+    history = train(
+        data, manifest, MODEL, config, CheckpointStore(tmp_path), lambda *_: None
+    ).history
+    assert history["train_loss"].min() < 0.2 * history["train_loss"].iloc[0]
+
+
+def test_history_has_its_columns_and_counts_from_one(tmp_path) -> None:
+    history = TRAINING_HISTORY.validate(run(tmp_path).history)
+    assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+    floor = history["validation_loss"] - history["validation_loss_above_floor"]
+    assert (floor >= 0).all()
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path) -> None:
+    first, again = run(tmp_path / "a").model, run(tmp_path / "b").model
+    other = run(tmp_path / "c", QUICK.model_copy(update={"seed": 1})).model
+    assert all(torch.equal(first.state[name], again.state[name]) for name in first.state)
+    assert not torch.equal(first.state["image_head.0.weight"], other.state["image_head.0.weight"])
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path) -> None:
+    whole = run(tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        run(tmp_path / "parts", stop_after=3)
+    resumed = run(tmp_path / "parts", QUICK.model_copy(update={"resume": True}))
+    pd.testing.assert_frame_equal(whole.history, resumed.history)
+    assert whole.model.epoch == resumed.model.epoch
+    for name, weights in whole.model.state.items():
+        assert torch.equal(weights, resumed.model.state[name]), name
+
+
+def test_without_resume_a_run_starts_afresh(tmp_path) -> None:
+    with pytest.raises(Interrupted):
+        run(tmp_path, stop_after=3)
+    assert run(tmp_path).history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_another_configuration_has_checkpoints_of_its_own(tmp_path) -> None:
+    run(tmp_path)
+    run(tmp_path, QUICK.model_copy(update={"learning_rate": 1e-3}))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_patience_ends_a_run_and_the_best_epoch_is_kept(tmp_path) -> None:
+    early = QUICK.early_stopping.model_copy(update={"patience": 2})
+    config = QUICK.model_copy(update={"epochs": 40, "early_stopping": early, "learning_rate": 0.05})
+    result = run(tmp_path, config)
+    best = int(result.history["validation_loss"].idxmin()) + 1
+    assert result.model.epoch == best
+    assert len(result.history) == best + 2
+
+
+def test_a_loss_that_is_not_finite_stops_in_a_sentence_and_keeps_the_last_checkpoint(
+    tmp_path,
+) -> None:
+    data = wells()
+    data.sites.tokens[3] = float("nan")  # of a validation well
+    with pytest.raises(InputError, match="validation_loss is nan in epoch 1"):
+        train(data, manifest_of(data), MODEL, QUICK, CheckpointStore(tmp_path), lambda *_: None)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path) -> None:
+    with pytest.raises(Interrupted):
+        run(tmp_path, stop_after=2)
+    last = next(tmp_path.rglob("last.pt"))
+    last.write_bytes(last.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"last\.pt is damaged"):
+        run(tmp_path, QUICK.model_copy(update={"resume": True}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": {"name": "infonce"}},
+        {"loss": {"target_weight": 0.5}},
+        {"loss": {"replicate_weight": 0.3}},
+        {"batch_size": 5},
+        {"weight_decay": 0.0},
+        {"warmup_steps": 0},
+        {"grad_clip_norm": 0.01},
+        {"init_temperature": 0.5},
+        {"max_logit_scale": 1.0},
+        {"cwa": "batch_mean"},
+        {"precision": "bf16"},
+    ],
+)
+def test_every_knob_of_training_turns_something(tmp_path, change) -> None:
+    config = QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-3})
+    changed = TrainingConfig.model_validate(config.model_dump() | change)
+    before, after = run(tmp_path, config).model.state, run(tmp_path, changed).model.state
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_subset_without_wells_is_refused(tmp_path) -> None:
+    data = wells()
+    manifest = manifest_of(data, held_out=0)
+    with pytest.raises(InputError, match="no well of the validation subset"):
+        train(data, manifest, MODEL, QUICK, CheckpointStore(tmp_path), lambda *_: None)
+
+
+def test_half_precision_needs_a_gpu(tmp_path) -> None:
+    with pytest.raises(InputError, match="fp16 needs a GPU"):
+        run(tmp_path, QUICK.model_copy(update={"precision": "fp16"}))
+
+
+def test_biases_norms_and_the_scale_do_not_decay() -> None:
+    layer = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.LayerNorm(3))
+    decayed, spared = build_optimizer(layer, learning_rate=1.0, weight_decay=0.2).param_groups
+    assert [p.ndim for p in decayed["params"]] == [2]
+    assert decayed["weight_decay"] == 0.2
+    assert [p.ndim for p in spared["params"]] == [1, 1, 1]
+    assert spared["weight_decay"] == 0
+
+
+def test_the_learning_rate_warms_up_and_ends_at_nought() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = warmup_then_cosine(optimizer, warmup_steps=4, total_steps=12)
+    rates = []
+    for _ in range(12):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates[:5] == [0.5, 1.0, 1.5, 2.0, 2.0]
+    assert rates[8] == pytest.approx(1.0)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0)
