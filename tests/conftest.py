@@ -15,6 +15,7 @@ settings.load_profile("morphoclip")
 os.environ["KEDRO_ENV"] = "test"
 os.environ["KEDRO_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks a model hub for anything
 
 
 @pytest.fixture(scope="session")

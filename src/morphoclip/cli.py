@@ -137,9 +137,9 @@ def where(env: str | None) -> None:
     """Say where the newest report lies and how to look at a run."""
     project = find_kedro_project(Path.cwd()) or Path.cwd()
     bootstrap_project(project)
-    with KedroSession.create(project_path=project, env=env) as session:
-        report: Any = session.load_context().catalog["report"]
+    session: Any = KedroSession.create(project_path=project, env=env)
+    report = session.load_context().catalog["report"]
     if not report.exists():
         raise click.ClickException("there is no report yet: kedro run makes one")
-    path = Path(str(report._get_load_path()))  # noqa: SLF001 - the only way to a version's path
+    path = Path(str(report._get_load_path()))
     click.echo(_WHERE.format(report=path.relative_to(project)))

@@ -230,6 +230,7 @@ LEAKAGE_REPORT = _table(
 TRAINING_HISTORY = _table(
     {
         "epoch": _count(),
+        "is_best": pa.Column(bool),
         "train_loss": _number(),
         "validation_loss": _number(),
         "validation_loss_above_floor": _number(),
@@ -240,7 +241,7 @@ TRAINING_HISTORY = _table(
     },
     unique=["epoch"],
 )
-"""One row an epoch; losses in nats."""
+"""One row an epoch; losses in nats; ``is_best`` marks the epoch whose weights were kept."""
 
 RETRIEVAL_METRICS = _table(
     {

@@ -1,5 +1,7 @@
 """Channels to sites, sites to wells."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -84,7 +86,7 @@ def test_the_order_of_sites_and_the_company_of_wells_are_nothing(counts, kind, s
     sites = torch.randn(sum(counts), 8)
     offsets = torch.tensor([0, *counts]).cumsum(0)
     pooled = pooling(sites, offsets)
-    for well, (start, stop) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+    for well, (start, stop) in enumerate(itertools.pairwise(offsets)):
         own = sites[start:stop].flip(0)
         alone = pooling(own, torch.tensor([0, len(own)]))
         torch.testing.assert_close(alone[0], pooled[well])

@@ -95,12 +95,12 @@ def test_bad_wells_are_refused(table: list[str], message: str) -> None:
 
 def test_an_id_that_no_table_knows_is_named_with_its_well() -> None:
     maps = MAPS | {"x_crispr_map": pd.DataFrame({"well_position": ["A01"], "broad_sample": ["G9"]})}
-    with pytest.raises(InputError, match="e.g. G9 in well A01 of the crispr platemap"):
+    with pytest.raises(InputError, match=r"e\.g\. G9 in well A01 of the crispr platemap"):
         build(platemaps=maps)
 
 
 def test_a_barcode_listed_twice_is_refused() -> None:
-    with pytest.raises(InputError, match="barcode.s. twice: P1"):
+    with pytest.raises(InputError, match=r"barcode.s. twice: P1"):
         platemap_of(pd.concat([BARCODES, BARCODES.head(1)]))
 
 

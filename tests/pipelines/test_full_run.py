@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from mlflow.entities import ViewType
+from project import Workspace
 
 from morphoclip.schemas import (
     BROAD_SAMPLE,
@@ -20,7 +21,6 @@ from morphoclip.schemas import (
     WELL,
 )
 from morphoclip.splits.strategies import manifest_sha256
-from project import Workspace
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,8 @@
 
 import pytest
 from kedro.framework.project import pipelines
-from pydantic import BaseModel
-
 from project import Workspace
+from pydantic import BaseModel
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,9 @@ def draw_training_curves(history: pd.DataFrame) -> Figure:
     losses.legend(frameon=False)
     mrr = history["validation_mrr_within_modality"]
     retrieval.plot(history["epoch"], mrr, color=_MEASURED)
-    best = int(history["validation_loss"].to_numpy().argmin())
+    best = history.loc[history["is_best"], "epoch"].item()
     for axes in (losses, retrieval):
-        axes.axvline(history["epoch"].iloc[best], color="#999999", linewidth=0.8, linestyle=":")
+        axes.axvline(best, color="#999999", linewidth=0.8, linestyle=":")
         _plain(axes)
     retrieval.set(xlabel="epoch", ylabel="validation MRR,\nown modality", ylim=(0, 1))
     return figure
@@ -38,17 +38,18 @@ def draw_retrieval(metrics: pd.DataFrame) -> Figure:
         "subset == 'test' and level == 'perturbation' and direction == 'image_to_text'"
     )
     names = {"mrr": "mean reciprocal rank", "recall@1": "recall@1", "recall@5": "recall@5"}
-    figure = Figure(figsize=(8, 2.8), layout="constrained")
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
     for axes, (metric, name) in zip(figure.subplots(1, 3), names.items(), strict=True):
         chosen = rows[rows["metric"] == metric]
         places = range(len(chosen))
         axes.barh(places, chosen["value"], color=_MEASURED, height=0.6, label="model")
-        axes.barh(places, chosen["chance"], color=_CHANCE, height=0.3, label="chance")
+        axes.barh(places, chosen["chance"], color=_CHANCE, height=0.25, label="chance")
         axes.set(title=name, xlim=(0, 1), yticks=list(places))
         axes.set_yticklabels([_SCOPE_NAMES[scope] for scope in chosen["scope"]])
         axes.invert_yaxis()
         _plain(axes)
-    axes.legend(frameon=False, loc="lower right")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 

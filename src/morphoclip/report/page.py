@@ -40,7 +40,7 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
         model_parameters=model.config.model_dump(mode="json"),
         split=_split_counts(split_manifest),
         split_attributes=split_manifest.attrs,
-        leakage=leakage.to_dict("records"),
+        leakage=leakage.astype(object).where(leakage.notna(), "").to_dict("records"),
         n_epochs=len(history),
         headline=_headline(retrieval, permutation),
         retrieval=_retrieval_rows(retrieval),

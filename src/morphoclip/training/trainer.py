@@ -172,7 +172,9 @@ def train(  # noqa: PLR0913 - what it reads, its two configurations, where it te
         manifest_sha256=manifest_sha256(manifest),
         epoch=best["epoch"],
     )
-    return TrainingResult(trained, pd.DataFrame(state.history)[list(TRAINING_HISTORY.columns)])
+    history = pd.DataFrame(state.history)
+    history["is_best"] = history["epoch"] == best["epoch"]
+    return TrainingResult(trained, history[list(TRAINING_HISTORY.columns)])
 
 
 def wells_of_subset(wells: Wells, manifest: pd.DataFrame, subset: Subset) -> Tensor:

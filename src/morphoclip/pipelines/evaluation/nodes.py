@@ -47,16 +47,16 @@ def score_retrieval(
 ) -> Scores:
     """Retrieval of validation and test perturbations, beside chance."""
     scores = score_subsets(profiles, prompt_embeddings, config)
-    lines = ["held-out retrieval, perturbation level, image to text (value / chance):"]
+    lines = ["held-out perturbations, image to text (value / chance)"]
     for scope, rows in headline_metrics(scores.retrieval).groupby("scope", sort=False):
         numbers = rows.set_index("metric")
         lines.append(
             f"  {scope:<16}"
             + "  ".join(
                 f"{name} {numbers.loc[name, 'value']:.3f} / {numbers.loc[name, 'chance']:.3f}"
-                for name in ("mrr", "recall@1", "recall@5")
+                for name in ("mrr", "recall@1")
             )
-            + f"  ({rows['n_queries'].iloc[0]} perturbations)"
+            + f"  n {rows['n_queries'].iloc[0]}"
         )
     logger.info("\n".join(lines))
     return scores

@@ -32,15 +32,16 @@ class ProfileTables(NamedTuple):
 
 def read_profiles(
     published_profiles: Loaders, barcode_platemap: pd.DataFrame, ingestion: IngestionConfig
-) -> dict[str, PlateFeatures]:
-    """Plate features (C = 1) from published profiles; a well is one site."""
+) -> tuple[dict[str, PlateFeatures], pd.DataFrame]:
+    """Plate features (C = 1) from published profiles, and their wells; a well is one site."""
     load_of = {key.split("/", 1)[0]: load for key, load in published_profiles.items()}
     plates = choose_plates(sorted(load_of), list(platemap_of(barcode_platemap)), ingestion.plates)
-    return pack_profiles({plate: load_of[plate]() for plate in plates})
+    packed = pack_profiles({plate: load_of[plate]() for plate in plates})
+    return packed, pd.concat([packed[plate].sites for plate in plates], ignore_index=True)
 
 
 def index_profile_wells(  # noqa: PLR0913 - one argument a catalog entry
-    plate_features: Mapping[str, Callable[[], PlateFeatures]],
+    profiled_wells: pd.DataFrame,
     jump_target_tables: Loaders,
     annotations: pd.DataFrame | None,
     barcode_platemap: pd.DataFrame,
@@ -52,7 +53,7 @@ def index_profile_wells(  # noqa: PLR0913 - one argument a catalog entry
     perturbations = perturbation_table(
         {name: load() for name, load in jump_target_tables.items()}, annotations
     )
-    plates = sorted(ingestion.plates or plate_features)
+    plates = sorted(profiled_wells[PLATE].unique())
     wells = build_well_index(
         plates,
         barcode_platemap,
@@ -61,8 +62,7 @@ def index_profile_wells(  # noqa: PLR0913 - one argument a catalog entry
         experiment_metadata,
         ingestion.source.batch,
     )
-    profiled = pd.concat([plate_features[plate]().sites for plate in plates], ignore_index=True)
-    wells = with_site_counts(wells, profiled)
+    wells = with_site_counts(wells, profiled_wells)
     without = wells.loc[wells[N_SITES] == 0, [PLATE, WELL]]
     set_aside = without.assign(
         **{SITE: 1, REASON: "no profile", DETAIL: "the published table has no row of this well"}

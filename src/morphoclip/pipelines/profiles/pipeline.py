@@ -16,13 +16,13 @@ def create_pipeline(**_: object) -> Pipeline:
                     "barcode_platemap": "barcode_platemap",
                     "ingestion": "params:ingestion",
                 },
-                outputs="plate_features",
+                outputs=["plate_features", "profiled_wells"],
                 name="read_profiles",
             ),
             Node(
                 func=index_profile_wells,
                 inputs={
-                    "plate_features": "plate_features",
+                    "profiled_wells": "profiled_wells",
                     "jump_target_tables": "jump_target_tables",
                     "annotations": "compound_annotations",
                     "barcode_platemap": "barcode_platemap",

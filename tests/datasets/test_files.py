@@ -1,0 +1,123 @@
+"""Files on disk: whole or not at all, and read back safely."""
+
+import pandas as pd
+import pytest
+import torch
+from kedro.io import DatasetError
+
+from morphoclip.datasets.partitions import Partitions, PlateTablesDataset
+from morphoclip.datasets.plate_images import PlateImagesDataset
+from morphoclip.datasets.text_table import TextTableDataset
+from morphoclip.datasets.torch_file import TorchFileDataset
+from morphoclip.features.plate_features import PlateFeatures
+from morphoclip.schemas import PLATE
+
+TENSORS = {"type": "morphoclip.datasets.torch_file.TorchFileDataset"}
+
+
+def plate_features(sites: int = 3) -> PlateFeatures:
+    tokens = torch.arange(sites * 8.0).reshape(sites, 2, 4)
+    wells = [("A01", 1), ("A01", 2), ("P24", 9)][:sites]
+    return PlateFeatures.pack("BR1", wells, tokens, {"model": "m"})
+
+
+def test_plate_features_survive_the_disk_mapped_and_safely(tmp_path) -> None:
+    dataset = TorchFileDataset(
+        filepath=str(tmp_path / "BR1.pt"),
+        codec="morphoclip.features.plate_features.PlateFeatures",
+        mmap=True,
+    )
+    dataset.save(plate_features())
+    loaded = dataset.load()
+    assert torch.equal(loaded.tokens, plate_features().tokens)
+    assert loaded.tokens.dtype == torch.float16
+    assert loaded.sites.iloc[2].tolist() == ["BR1", "P24", 9]
+    assert loaded.fingerprint == {"model": "m"}
+    assert [path.name for path in tmp_path.iterdir()] == ["BR1.pt"]
+
+
+def test_a_packed_file_is_hardly_larger_than_its_numbers(tmp_path) -> None:
+    batch = torch.randn(500, 5, 64)
+    features = PlateFeatures.pack("P", [("A01", n) for n in range(1, 101)], batch[:100], {})
+    dataset = TorchFileDataset(
+        filepath=str(tmp_path / "P.pt"), codec="morphoclip.features.plate_features.PlateFeatures"
+    )
+    dataset.save(features)
+    assert (tmp_path / "P.pt").stat().st_size < 1.05 * features.tokens.nbytes
+
+
+def test_what_would_run_code_on_loading_is_refused(tmp_path) -> None:
+    torch.save({"payload": print}, tmp_path / "x.pt")
+    with pytest.raises(DatasetError, match="weights_only"):
+        TorchFileDataset(filepath=str(tmp_path / "x.pt")).load()
+
+
+def test_numbers_too_large_for_half_precision_are_refused() -> None:
+    with pytest.raises(ValueError, match="not finite in half precision"):
+        PlateFeatures.pack("P", [("A01", 1)], torch.full((1, 1, 1), 1e6), {})
+
+
+def test_an_absent_folder_is_no_partitions(tmp_path) -> None:
+    partitions = Partitions(path=str(tmp_path / "none"), dataset=TENSORS, filename_suffix=".pt")
+    assert partitions.load() == {}
+    assert not partitions.exists()
+    optional = Partitions(
+        path=str(tmp_path / "none"), dataset=TENSORS, filename_suffix=".pt", must_exist=False
+    )
+    assert optional.exists()
+
+
+def test_a_partition_that_was_half_written_is_none(tmp_path) -> None:
+    partitions = Partitions(path=str(tmp_path), dataset=TENSORS, filename_suffix=".pt")
+    partitions.save({"BR1/r01c01f01": torch.ones(2)})
+    (tmp_path / "BR1" / "r01c01f02.pt.77.partial").write_bytes(b"half")
+    loaded = partitions.load()
+    assert list(loaded) == ["BR1/r01c01f01"]
+    assert torch.equal(loaded["BR1/r01c01f01"](), torch.ones(2))
+
+
+def test_a_failed_save_leaves_no_file_under_the_final_name(tmp_path) -> None:
+    partitions = Partitions(path=str(tmp_path), dataset=TENSORS, filename_suffix=".pt")
+    with pytest.raises(DatasetError):
+        partitions.save({"BR1/r01c01f01": (n for n in range(3))})
+    assert partitions.load() == {}
+
+
+def test_plate_tables_replace_their_own_plates_only(tmp_path) -> None:
+    dataset = PlateTablesDataset(path=str(tmp_path / "qc"))
+    dataset.save(pd.DataFrame({PLATE: ["P", "P", "Q"], "n": [1, 2, 3]}))
+    dataset.save(pd.DataFrame({PLATE: ["P"], "n": [9]}))
+    assert dataset.load().to_numpy().tolist() == [["P", 9], ["Q", 3]]
+
+
+def test_a_plate_without_rows_loses_those_it_had(tmp_path) -> None:
+    dataset = PlateTablesDataset(path=str(tmp_path / "set_aside"))
+    dataset.save(pd.DataFrame({PLATE: ["P", "Q"], "n": [1, 3]}))
+    nothing = pd.DataFrame({PLATE: pd.Series(dtype="str"), "n": pd.Series(dtype="int")})
+    nothing.attrs["plates"] = ["P"]
+    dataset.save(nothing)
+    assert dataset.load()[PLATE].tolist() == ["Q"]
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.tsv", "table.txt"])
+def test_text_tables_keep_what_is_written(tmp_path, name: str) -> None:
+    table = pd.DataFrame({"a": ["NA", "", "007"], "b": ["x,y", "nan", '"q"']})
+    dataset = TextTableDataset(filepath=str(tmp_path / name))
+    dataset.save(table)
+    pd.testing.assert_frame_equal(dataset.load(), table)
+
+
+def test_an_optional_table_that_is_not_given_is_none() -> None:
+    dataset = TextTableDataset(filepath=None)
+    assert dataset.exists()
+    assert dataset.load() is None
+
+
+def test_real_plate_folders_are_listed_and_read(gallery) -> None:
+    dataset = PlateImagesDataset(path=str(gallery / "images/2020_11_04_CPJUMP1/images"))
+    folders = dataset.load()
+    folder = folders["BR00117006__2020-11-02T19_54_45-Measurement1"]
+    assert folder.barcode == "BR00117006"
+    assert len(folder.image_names()) == 3
+    assert folder.read(folder.image_names()[0])[:2] == b"II"
+    assert len(dataset.preview()) > 10_000

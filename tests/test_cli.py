@@ -1,0 +1,72 @@
+"""``kedro run`` as users type it, and what they read when they mistype."""
+
+import click
+import pytest
+from kedro.io import DatasetError
+from kedro.validation.exceptions import ParameterValidationError
+
+import morphoclip.pipeline_registry  # noqa: F401 - explain() looks through all parameter models
+from morphoclip.cli import cli, explain, run
+from morphoclip.errors import InputError
+
+
+def parsed(text: str) -> dict[str, object]:
+    with run.make_context("run", ["--params", text]) as context:
+        return context.params["params"]
+
+
+@pytest.mark.parametrize(
+    "text", ["model.ccf_layers:4", "model.ccf_layers=4", "model.ccf_layers: 4"]
+)
+def test_colon_and_equals_mean_the_same(text: str) -> None:
+    assert parsed(text) == {"model": {"ccf_layers": 4}}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("ingestion.source.root:/a/b", {"ingestion": {"source": {"root": "/a/b"}}}),
+        ("ingestion.source.root:s3://b/c", {"ingestion": {"source": {"root": "s3://b/c"}}}),
+        ("a.b=c:d", {"a": {"b": "c:d"}}),
+        ("image_features.channels:DNA=4+ER=2", {"image_features": {"channels": "DNA=4+ER=2"}}),
+        ("model.a:1,training.b=x", {"model": {"a": 1}, "training": {"b": "x"}}),
+    ],
+)
+def test_only_the_first_separator_counts(text: str, value: dict[str, object]) -> None:
+    assert parsed(text) == value
+
+
+def test_a_key_alone_is_kedros_own_error() -> None:
+    with pytest.raises(click.UsageError, match="must contain a key and a value"):
+        parsed("model")
+
+
+def test_other_options_are_kedros() -> None:
+    names = {param.name for param in cli.commands["run"].params}
+    assert {"from_nodes", "env", "runner", "load_versions"} <= names
+
+
+def test_a_users_mistake_is_found_below_what_kedro_wraps_it_in() -> None:
+    wrapped = DatasetError("Failed while loading data")
+    wrapped.__cause__ = InputError("the sentence")
+    assert explain(wrapped) == "the sentence"
+    assert explain(DatasetError("first line\nsecond")) == "first line"
+
+
+def test_a_fault_of_the_program_keeps_its_traceback() -> None:
+    assert explain(ZeroDivisionError("division by zero")) is None
+    assert explain(ValueError("cannot reshape")) is None
+
+
+def test_wrong_parameters_are_listed_without_pydantics_links() -> None:
+    from morphoclip.splits.strategies import SplitConfig
+
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - pydantic's own words are below
+        SplitConfig.model_validate({"val_fraction": 0.9, "val_fracton": 1, "strategy": "x"})
+    message = f"Parameter validation failed:\n- Parameter 'splitting': Failed: {caught.value}"
+    sentence = explain(ParameterValidationError(message))
+    assert sentence is not None
+    assert sentence.startswith("3 wrong parameter(s): splitting.strategy: Input should be")
+    assert "splitting.val_fraction: Input should be less than 0.5 (given 0.9)" in sentence
+    assert "val_fracton: there is no such parameter, did you mean val_fraction?" in sentence
+    assert "http" not in sentence

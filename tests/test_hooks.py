@@ -1,0 +1,98 @@
+"""What stops a run before it starts, and what MLflow is told."""
+
+import subprocess
+import sys
+
+import mlflow
+import pytest
+from project import Workspace
+
+from morphoclip.datasets.epoch_log import EpochLog
+from morphoclip.errors import InputError
+from morphoclip.hooks import _flatten
+
+
+def test_missing_inputs_are_all_named_with_the_pipeline_that_makes_them(tmp_path) -> None:
+    workspace = Workspace(tmp_path)
+    with pytest.raises(InputError) as caught:
+        workspace.run("training")
+    for words in (
+        "environment test lacks",
+        "plate_features (packed features of each plate, made by kedro run --pipeline image_fea",
+        "split_manifest (the subset of every well, made by kedro run --pipeline splitting)",
+        "make demo",
+    ):
+        assert words in str(caught.value)
+    assert not workspace.mlflow().search_runs(["1"]), "a run that never started is not logged"
+
+
+def test_without_raw_data_the_places_are_named(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"barcode_platemap \(which platemap each plate has\) at"):
+        Workspace(tmp_path).run("ingestion")
+
+
+def test_a_parameter_group_that_nothing_reads_is_refused(tmp_path) -> None:
+    with pytest.raises(
+        InputError, match="names modle, which no pipeline reads; did you mean model"
+    ):
+        Workspace(tmp_path).run("splitting", modle={"ccf_layers": 4})
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory) -> Workspace:
+    """Everything before training."""
+    workspace = Workspace(tmp_path_factory.mktemp("hooks"))
+    workspace.run("demo_gallery")
+    workspace.run("ingestion", "image_features", "text_features", "splitting")
+    return workspace
+
+
+def newest_run(workspace: Workspace) -> mlflow.entities.Run:
+    return workspace.mlflow().search_runs(["1"], order_by=["attributes.start_time DESC"])[0]
+
+
+def test_a_failed_run_is_marked_and_keeps_its_best_checkpoint(ready, monkeypatch) -> None:
+    def fail_in_epoch_2(_: EpochLog, epoch: int, __: object) -> None:
+        if epoch == 2:
+            raise RuntimeError("the power went")
+
+    monkeypatch.setattr(EpochLog, "__call__", fail_in_epoch_2)
+    with pytest.raises(RuntimeError, match="the power went"):
+        ready.run("training")
+    run = newest_run(ready)
+    assert run.info.status == "FAILED"
+    assert mlflow.active_run() is None
+    (folder,) = ready.mlflow().list_artifacts(run.info.run_id, "checkpoints")
+    (checkpoint,) = ready.mlflow().list_artifacts(run.info.run_id, folder.path)
+    assert checkpoint.path.endswith("best.pt")
+
+
+def test_a_model_is_not_evaluated_on_another_split(ready) -> None:
+    ready.run("training", training={"epochs": 1})
+    ready.run("splitting", splitting={"seed": 5})
+    with pytest.raises(InputError, match="was trained on split manifest"):
+        ready.run("evaluation")
+
+
+def test_paths_on_somebodys_disk_are_shortened() -> None:
+    assert dict(_flatten("a", {"root": "/home/x/gallery", "n": 3})) == {
+        "a.root": ".../gallery",
+        "a.n": 3,
+    }
+
+
+@pytest.mark.slow
+def test_two_first_runs_at_once_share_one_database(tmp_path) -> None:
+    code = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "from pathlib import Path\n"
+        "from project import Workspace\n"
+        f"Workspace(Path({str(tmp_path)!r})).context()\n"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(2)
+    ]
+    for process in started:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors.decode()[-2000:]
+    assert (tmp_path / "mlflow.db").exists()
