@@ -1,0 +1,64 @@
+"""The main job on real CellProfiler profiles."""
+
+import pytest
+
+from morphoclip.schemas import CELL_TYPE, N_SITES, PLATE, SUBSET, TIMEPOINT
+from project import Workspace
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, gallery, real_data) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("profiles"), env="profiles")
+    source = {
+        "root": str(gallery),
+        "experiment_metadata": str(real_data / "cpjump1/experiment-metadata.tsv"),
+    }
+    training = {"epochs": 3, "batch_size": 256, "cpu_threads": 1}
+    workspace.run("profiles", ingestion={"source": source}, training=training)
+    workspace.source = source
+    return workspace
+
+
+def test_three_real_plates_become_one_token_a_well(finished) -> None:
+    for load in finished.load("plate_features").values():
+        assert load().tokens.shape == (384, 1, 904)
+    wells = finished.load("well_index")
+    assert (wells[N_SITES] == 1).all()
+    conditions = wells.drop_duplicates(PLATE).set_index(PLATE)[[CELL_TYPE, TIMEPOINT]]
+    assert conditions.T.to_dict("list") == {
+        "BR00117010": ["U2OS", "48"],
+        "BR00117011": ["U2OS", "48"],
+        "BR00117024": ["U2OS", "24"],
+    }
+
+
+def test_the_split_of_real_compounds_does_not_leak(finished) -> None:
+    manifest = finished.load("split_manifest")
+    report = finished.load("leakage_report")
+    assert (report["verdict"] != "LEAK").all()
+    wells = manifest[SUBSET].value_counts()
+    assert wells.sum() == 1152
+    assert wells["excluded"] == 3 * 64
+
+
+def test_retrieval_is_scored_beside_chance_and_the_report_names_no_path(finished) -> None:
+    table = finished.load("retrieval_metrics")
+    mrr = table[(table["metric"] == "mrr") & (table["level"] == "perturbation")]
+    assert mrr["n_candidates"].between(29, 31).all()
+    assert mrr["chance"].between(0.12, 0.14).all()
+    page = finished.load("report")
+    assert "published CellProfiler profiles" in page
+    assert finished.source["root"] not in page
+
+
+def test_one_plate_or_two_can_be_named(tmp_path, gallery) -> None:
+    workspace = Workspace(tmp_path, env="profiles")
+    workspace.run(
+        "profiles",
+        ingestion={"source": {"root": str(gallery)}, "plates": "BR00117010+BR00117024"},
+        training={"epochs": 1},
+    )
+    wells = workspace.load("well_index")
+    assert sorted(wells[PLATE].unique()) == ["BR00117010", "BR00117024"]
+    assert wells[CELL_TYPE].isna().all(), "without experiment metadata nothing is made up"
+    assert "no experiment metadata" in workspace.load("report")
