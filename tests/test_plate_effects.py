@@ -3,12 +3,13 @@
 import pandas as pd
 import pytest
 import torch
-from torch.nn.functional import normalize
 
 from morphoclip.errors import InputError
 from morphoclip.plate_effects import (
     TokenNormalisation,
-    align_wells,
+    align_by_batch_mean,
+    align_by_offset,
+    condition_offsets,
     normalise_tokens,
     reference_wells,
 )
@@ -81,7 +82,7 @@ def test_reference_wells_are_half_of_each_plates_controls_in_any_order() -> None
 
 def test_batch_mean_leaves_lone_wells_and_moves_the_others() -> None:
     wells = torch.tensor([[1.0, 0], [0, 1], [1, 0]])
-    aligned = align_wells(wells, torch.tensor([4, 4, 9]), "batch_mean")
+    aligned = align_by_batch_mean(wells, torch.tensor([4, 4, 9]))
     half = 0.5**0.5
     expected = torch.tensor([[half, -half], [-half, half], [1, 0]])
     torch.testing.assert_close(aligned, expected)
@@ -89,7 +90,7 @@ def test_batch_mean_leaves_lone_wells_and_moves_the_others() -> None:
 
 def test_two_equal_wells_of_a_plate_become_nought_not_nan() -> None:
     wells = torch.tensor([[1.0, 0], [1, 0]])
-    assert torch.equal(align_wells(wells, torch.tensor([1, 1]), "batch_mean"), torch.zeros(2, 2))
+    assert torch.equal(align_by_batch_mean(wells, torch.tensor([1, 1])), torch.zeros(2, 2))
 
 
 def test_batch_mean_removes_a_plates_shift() -> None:
@@ -97,6 +98,34 @@ def test_batch_mean_removes_a_plates_shift() -> None:
     wells = torch.randn(8, 4, generator=generator)
     plates = torch.tensor([0] * 4 + [1] * 4)
     shifted = wells + torch.tensor([[0.0] * 4, [3, -1, 2, 5]])[plates]
-    aligned = align_wells(wells, plates, "batch_mean")
-    torch.testing.assert_close(align_wells(shifted, plates, "batch_mean"), aligned)
-    assert torch.equal(align_wells(normalize(wells), plates, "off"), normalize(wells))
+    aligned = align_by_batch_mean(wells, plates)
+    torch.testing.assert_close(align_by_batch_mean(shifted, plates), aligned)
+
+
+def test_offsets_are_what_a_plate_has_that_its_condition_has_not() -> None:
+    wells = torch.tensor([[1.0, 0], [0, 1], [0.6, 0.8]])
+    plates, conditions = torch.tensor([0, 1, 2]), torch.tensor([0, 0, 1])
+    offsets = condition_offsets(wells, plates, conditions)
+    torch.testing.assert_close(offsets, torch.tensor([[0.5, -0.5], [-0.5, 0.5], [0, 0]]))
+    half = 0.5**0.5
+    expected = torch.tensor([[half, half], [half, half], [0.6, 0.8]])
+    torch.testing.assert_close(align_by_offset(wells, plates, offsets), expected)
+
+
+def test_offsets_take_a_plates_shift_and_leave_a_conditions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    plates = torch.arange(4).repeat_interleave(50)
+    conditions = torch.tensor([0, 0, 1, 1])
+    plate_shift = torch.tensor([[2.0, 0], [-2, 0], [0, 1], [0, -1]])
+    condition_shift = torch.tensor([[0.0, 9], [9, 0]])
+    wells = 0.01 * torch.randn(200, 2, generator=generator)
+    wells = wells + plate_shift[plates] + condition_shift[conditions[plates]]
+    offsets = condition_offsets(wells, plates, conditions)
+    torch.testing.assert_close(offsets, plate_shift, atol=0.01, rtol=0)
+
+
+def test_a_plate_without_reference_wells_has_no_offset_and_gives_none() -> None:
+    offsets = condition_offsets(
+        torch.tensor([[1.0, 0], [0, 1]]), torch.tensor([0, 1]), torch.tensor([0, 0, 0])
+    )
+    torch.testing.assert_close(offsets, torch.tensor([[0.5, -0.5], [-0.5, 0.5], [0, 0]]))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog
+from project import Workspace
 
 from morphoclip.metrics.scores import score_subsets
 from morphoclip.models.embedding import embed, profile_tables
@@ -14,7 +15,6 @@ from morphoclip.splits.strategies import assign_subsets
 from morphoclip.training.state import CheckpointStore
 from morphoclip.training.trainer import train
 from morphoclip.wells.assemble import assemble_wells
-from project import Workspace
 
 pytestmark = pytest.mark.slow
 

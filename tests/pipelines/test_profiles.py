@@ -1,9 +1,9 @@
 """The main job on real CellProfiler profiles."""
 
 import pytest
+from project import Workspace
 
 from morphoclip.schemas import CELL_TYPE, N_SITES, PLATE, SUBSET, TIMEPOINT
-from project import Workspace
 
 
 @pytest.fixture(scope="module")

@@ -9,17 +9,20 @@ import torch
 from morphoclip.errors import InputError
 from morphoclip.models.morphoclip import ModelConfig
 from morphoclip.schemas import (
+    CONDITION,
     GENE,
     MODALITY,
     PLATE,
+    ROLE,
     SUBSET,
     TARGET_LIST,
     TRAINING_HISTORY,
     WELL,
 )
+from morphoclip.training.config import TrainingConfig
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
 from morphoclip.training.state import CheckpointStore
-from morphoclip.training.trainer import TrainingConfig, train
+from morphoclip.training.trainer import train
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.batch import WellBatch
 
@@ -45,6 +48,8 @@ def wells(prompts: int = 16, replicates: int = 2) -> Wells:
             PLATE: [f"P{n // prompts}" for n in range(n_wells)],
             WELL: [f"A{n % prompts + 1:02d}" for n in range(n_wells)],
             MODALITY: "compound",
+            CONDITION: None,
+            ROLE: "trt",
             GENE: [f"G{int(code) // 2}" for code in codes],
             TARGET_LIST: None,
         }
@@ -110,6 +115,31 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path) -> None:
         assert torch.equal(weights, resumed.model.state[name]), name
 
 
+def test_offsets_of_plates_go_with_the_model_and_survive_a_resume(tmp_path) -> None:
+    config = QUICK.model_copy(update={"cwa": "condition_offset"})
+    whole = run(tmp_path / "whole", config).model
+    assert sorted(whole.plate_offsets) == ["P0", "P1"]
+    torch.testing.assert_close(whole.plate_offsets["P0"], -whole.plate_offsets["P1"])
+    with pytest.raises(Interrupted):
+        run(tmp_path / "parts", config, stop_after=3)
+    resumed = run(tmp_path / "parts", config.model_copy(update={"resume": True})).model
+    assert torch.equal(whole.plate_offsets["P0"], resumed.plate_offsets["P0"])
+    assert run(tmp_path / "off").model.plate_offsets == {}
+
+
+def test_plates_can_be_measured_by_their_negative_controls(tmp_path) -> None:
+    data = wells()
+    data.table.loc[[3, 7, 19, 23], ROLE] = "negcon"
+    config = QUICK.model_copy(update={"cwa": "condition_offset", "epochs": 1})
+    offsets = []
+    for reference in ("train", "negcon"):
+        changed = config.model_copy(update={"cwa_reference": reference})
+        store = CheckpointStore(tmp_path / reference)
+        model = train(data, manifest_of(data), MODEL, changed, store, lambda *_: None).model
+        offsets.append(model.plate_offsets["P0"])
+    assert not torch.allclose(*offsets)
+
+
 def test_without_resume_a_run_starts_afresh(tmp_path) -> None:
     with pytest.raises(Interrupted):
         run(tmp_path, stop_after=3)
@@ -162,6 +192,8 @@ def test_a_damaged_checkpoint_is_named(tmp_path) -> None:
         {"init_temperature": 0.5},
         {"max_logit_scale": 1.0},
         {"cwa": "batch_mean"},
+        {"cwa": "condition_offset"},
+        {"sampler": "perturbation_aware"},
         {"precision": "bf16"},
     ],
 )

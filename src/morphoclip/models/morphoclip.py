@@ -108,6 +108,8 @@ class TrainedModel:
         config: Its parameters.
         shape: What its data decided.
         state: Weights.
+        plate_offsets: What cross-well alignment takes from a plate's embeddings, ``(E,)``, by
+            barcode; plates without an entry are left as they are.
         image_fingerprint: The image features it was trained on.
         text_fingerprint: The text features it was trained on.
         manifest_sha256: The split it was trained on.
@@ -117,6 +119,7 @@ class TrainedModel:
     config: ModelConfig
     shape: ModelShape
     state: dict[str, Tensor]
+    plate_offsets: dict[str, Tensor]
     image_fingerprint: Fingerprint
     text_fingerprint: Fingerprint
     manifest_sha256: str
@@ -152,6 +155,7 @@ class TrainedModel:
             "config": self.config.model_dump(mode="json"),
             "shape": vars(self.shape),
             "state": self.state,
+            "plate_offsets": self.plate_offsets,
             "image_fingerprint": self.image_fingerprint,
             "text_fingerprint": self.text_fingerprint,
             "manifest_sha256": self.manifest_sha256,

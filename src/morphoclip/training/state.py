@@ -7,22 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from morphoclip.errors import InputError
+from morphoclip.models.morphoclip import MorphoCLIP
 
 
 @dataclass
 class TrainingState:
     """One training run between two epochs."""
 
-    model: nn.Module
+    model: MorphoCLIP
     optimizer: Optimizer
     scheduler: LRScheduler
     scaler: GradScaler
+    plate_offsets: Tensor
     epoch: int = 0
     best_value: float = float("inf")
     best_epoch: int = 0
@@ -35,6 +37,7 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "plate_offsets": self.plate_offsets,
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "epoch": self.epoch,
@@ -49,6 +52,7 @@ class TrainingState:
         self.optimizer.load_state_dict(payload["optimizer"])
         self.scheduler.load_state_dict(payload["scheduler"])
         self.scaler.load_state_dict(payload["scaler"])
+        self.plate_offsets = payload["plate_offsets"].to(self.plate_offsets.device)
         torch.set_rng_state(payload["rng"])
         if payload["cuda_rng"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(payload["cuda_rng"])

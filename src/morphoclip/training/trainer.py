@@ -6,28 +6,17 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.amp import GradScaler
 from torch.nn.utils import clip_grad_norm_
 
-from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.features.extract import resolve_device
-from morphoclip.losses import (
-    LossConfig,
-    cwcl,
-    infonce,
-    label_entropy,
-    prompt_affinity,
-    replicate_alignment,
-)
+from morphoclip.losses import cwcl, infonce, label_entropy, replicate_alignment
 from morphoclip.metrics.retrieval import mrr_within_modality
 from morphoclip.models.embedding import embed
 from morphoclip.models.morphoclip import (
@@ -37,60 +26,19 @@ from morphoclip.models.morphoclip import (
     TrainedModel,
     count_parameters,
 )
-from morphoclip.plate_effects import CwaMode, align_wells
-from morphoclip.schemas import (
-    GENE,
-    MODALITY,
-    PLATE,
-    SUBSET,
-    TARGET_LIST,
-    TRAINING_HISTORY,
-    WELL,
-    Subset,
-)
+from morphoclip.plate_effects import align_by_batch_mean, align_by_offset, condition_offsets
+from morphoclip.schemas import TRAINING_HISTORY
 from morphoclip.splits.strategies import manifest_sha256
+from morphoclip.training.config import TrainingConfig
+from morphoclip.training.data import TrainingData, training_data
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
 from morphoclip.training.state import CheckpointStore, RunCheckpoints, TrainingState
 from morphoclip.wells.assemble import Wells
-from morphoclip.wells.batch import WellBatch
+from morphoclip.wells.sampler import epoch_batches, epoch_seed
 
 logger = logging.getLogger(__name__)
 
 EpochLog = Callable[[int, Mapping[str, float]], None]
-
-
-class EarlyStoppingConfig(Config):
-    """``training.early_stopping``."""
-
-    metric: Literal["validation_loss", "validation_mrr_within_modality"] = "validation_loss"
-    patience: int = Field(8, ge=1, description="Epochs without a better value.")
-
-
-class TrainingConfig(Config):
-    """``params:training``."""
-
-    loss: LossConfig = LossConfig()
-    batch_size: int = Field(512, ge=2, description="Wells.")
-    learning_rate: float = Field(1e-4, gt=0)
-    weight_decay: float = Field(0.2, ge=0)
-    warmup_steps: int = Field(100, ge=0)
-    epochs: int = Field(100, ge=1)
-    grad_clip_norm: float = Field(1.0, gt=0)
-    init_temperature: float = Field(0.07, gt=0)
-    max_logit_scale: float = Field(math.log(100), gt=0, description="Natural log.")
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
-        "auto", description="auto is fp16 on a GPU and fp32 on a CPU."
-    )
-    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
-    cwa: CwaMode = "off"
-    placement: Literal["auto", "device", "ram"] = Field(
-        "auto",
-        description="Where features lie; auto is the device when they fill under half of it.",
-    )
-    device: str = Field("auto", description="auto takes a CUDA device where there is one.")
-    cpu_threads: int | None = Field(None, ge=1, description="torch's threads; none is its choice.")
-    resume: bool = Field(False, description="Go on from the last checkpoint of this very run.")
-    seed: int = 42
 
 
 class TrainingResult(NamedTuple):
@@ -98,21 +46,6 @@ class TrainingResult(NamedTuple):
 
     model: TrainedModel
     history: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Wells of two subsets, their labels, and where they lie.
-
-    ``affinity`` is ``(P, P)``; ``plates`` is a plate code a well.
-    """
-
-    wells: Wells
-    sites: WellBatch
-    train: Tensor
-    validation: Tensor
-    affinity: Tensor
-    plates: Tensor
 
 
 def train(  # noqa: PLR0913 - what it reads, its two configurations, where it tells
@@ -131,8 +64,8 @@ def train(  # noqa: PLR0913 - what it reads, its two configurations, where it te
     device = resolve_device(config.device)
     if config.cpu_threads is not None:
         torch.set_num_threads(config.cpu_threads)
-    data = _training_data(wells, manifest, config, device)
-    state = _initial_state(wells, data, model_config, config, device)
+    data = training_data(wells, manifest, config, device)
+    state = _initial_state(data, model_config, config, device)
     run = _open_run(checkpoints, wells, manifest, model_config, config)
     last = run.load_last() if config.resume else None
     if last is not None:
@@ -150,7 +83,7 @@ def train(  # noqa: PLR0913 - what it reads, its two configurations, where it te
     while state.epoch < config.epochs and not _is_patience_over(state, config):
         record = {"epoch": float(state.epoch + 1)}
         record |= _train_one_epoch(state, data, config, device)
-        record |= _validate(state.model, data, config, device)
+        record |= _validate(state, data, config, device)
         _refuse_not_finite(record)
         state.epoch += 1
         state.history.append(record)
@@ -162,90 +95,39 @@ def train(  # noqa: PLR0913 - what it reads, its two configurations, where it te
         log_epoch(state.epoch, {k: v for k, v in record.items() if k != "epoch"})
 
     best = run.load_best()
-    logger.info("best epoch %d of %d", best["epoch"], state.epoch)
+    logger.info("best epoch %d of %d", best["epoch"], len(state.history))
+    history_rows = state.history
+    state.restore(best)
     trained = TrainedModel(
         config=model_config,
         shape=ModelShape.of(wells),
         state=best["model"],
+        plate_offsets=_named_offsets(state, data),
         image_fingerprint=wells.image_fingerprint,
         text_fingerprint=wells.text_fingerprint,
         manifest_sha256=manifest_sha256(manifest),
         epoch=best["epoch"],
     )
-    history = pd.DataFrame(state.history)
+    history = pd.DataFrame(history_rows)
     history["is_best"] = history["epoch"] == best["epoch"]
     return TrainingResult(trained, history[list(TRAINING_HISTORY.columns)])
 
 
-def wells_of_subset(wells: Wells, manifest: pd.DataFrame, subset: Subset) -> Tensor:
-    """Row numbers of a subset's wells.
-
-    Raises:
-        InputError: It has none.
-    """
-    subsets = manifest.set_index([PLATE, WELL])[SUBSET]
-    keys = pd.MultiIndex.from_frame(wells.table[[PLATE, WELL]])
-    rows = wells.rows_where(pd.Series(subsets.reindex(keys).to_numpy() == str(subset)))
-    if len(rows) == 0:
-        raise InputError(
-            f"no well of the {subset} subset has features: the split manifest and the features "
-            "are of different plates; run kedro run --pipeline splitting again"
-        )
-    return rows
-
-
-def _training_data(
-    wells: Wells, manifest: pd.DataFrame, config: TrainingConfig, device: str
-) -> TrainingData:
-    sites = wells.sites
-    if _fits_on_device(sites, config, device):
-        sites = sites.to(device)
-    genes = _genes_of_prompts(wells, config.loss)
-    return TrainingData(
-        wells=wells,
-        sites=sites,
-        train=wells_of_subset(wells, manifest, Subset.TRAIN),
-        validation=wells_of_subset(wells, manifest, Subset.VALIDATION),
-        affinity=prompt_affinity(genes, config.loss.target_weight).to(device),
-        plates=torch.from_numpy(pd.factorize(wells.table[PLATE])[0].astype(np.int64)).to(device),
-    )
-
-
-def _fits_on_device(sites: WellBatch, config: TrainingConfig, device: str) -> bool:
-    if config.placement != "auto" or not device.startswith("cuda"):
-        return config.placement == "device"
-    free, _ = torch.cuda.mem_get_info()
-    return sites.tokens.nbytes < free / 2
-
-
-def _genes_of_prompts(wells: Wells, config: LossConfig) -> list[frozenset[str]]:
-    """Genes that each prompt's wells are of: the target, or all that a compound lists."""
-    table = wells.table.assign(prompt=wells.prompts.numpy()).drop_duplicates("prompt")
-    table = table.sort_values("prompt")
-    listed = table[GENE]
-    if config.gene_source == "target_list":
-        listed = table[TARGET_LIST].fillna(table[GENE])
-    return [frozenset(g.split("|")) if isinstance(g, str) else frozenset() for g in listed]
-
-
 def _initial_state(
-    wells: Wells,
-    data: TrainingData,
-    model_config: ModelConfig,
-    config: TrainingConfig,
-    device: str,
+    data: TrainingData, model_config: ModelConfig, config: TrainingConfig, device: str
 ) -> TrainingState:
     torch.manual_seed(config.seed)
     model = MorphoCLIP(
-        model_config, ModelShape.of(wells), init_temperature=config.init_temperature
+        model_config, ModelShape.of(data.wells), init_temperature=config.init_temperature
     ).to(device)
     optimizer = build_optimizer(
         model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
     )
-    steps = config.epochs * len(_batches(data.train, config, epoch=0))
+    steps = config.epochs * len(_batches(data, config, epoch=0))
     scheduler = warmup_then_cosine(optimizer, warmup_steps=config.warmup_steps, total_steps=steps)
     scaler = GradScaler(device.split(":")[0], enabled=_precision(config, device) == "fp16")
-    return TrainingState(model, optimizer, scheduler, scaler)
+    offsets = torch.zeros(len(data.plate_names), model_config.output_dim, device=device)
+    return TrainingState(model, optimizer, scheduler, scaler, offsets)
 
 
 def _open_run(
@@ -274,84 +156,83 @@ def _open_run(
 def _train_one_epoch(
     state: TrainingState, data: TrainingData, config: TrainingConfig, device: str
 ) -> dict[str, float]:
-    model = state.model
-    assert isinstance(model, MorphoCLIP)
-    model.train()
+    if config.cwa == "condition_offset":
+        state.plate_offsets = _measure_offsets(state.model, data, config, device)
+    state.model.train()
     losses, norms = [], []
-    for rows in _batches(data.train, config, epoch=state.epoch):
+    for rows in _batches(data, config, epoch=state.epoch):
         state.optimizer.zero_grad(set_to_none=True)
-        loss, _ = _loss(model, data, rows, config, device, cwa=config.cwa)
+        loss, _ = _loss(state, data, rows, config, device)
         state.scaler.scale(loss).backward()
         state.scaler.unscale_(state.optimizer)
-        norms.append(clip_grad_norm_(model.parameters(), config.grad_clip_norm))
+        norms.append(clip_grad_norm_(state.model.parameters(), config.grad_clip_norm))
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.scheduler.step()
         with torch.no_grad():
-            model.logit_scale.clamp_(0, config.max_logit_scale)
+            state.model.logit_scale.clamp_(0, config.max_logit_scale)
         losses.append(loss.detach())
     return {
         "train_loss": float(torch.stack(losses).mean()),  # the epoch's one wait for the device
         "learning_rate": float(state.scheduler.get_last_lr()[0]),
-        "temperature": math.exp(-float(model.logit_scale.detach())),
+        "temperature": math.exp(-float(state.model.logit_scale.detach())),
         "gradient_norm": float(torch.stack(norms).mean()),
     }
 
 
 @torch.no_grad()
+def _measure_offsets(
+    model: MorphoCLIP, data: TrainingData, config: TrainingConfig, device: str
+) -> Tensor:
+    """Plate offsets ``(Q, E)`` from the reference wells, held for an epoch."""
+    wells = data.wells.select(data.reference)
+    embedded = embed(model, wells, batch_size=config.batch_size, device=device)
+    image = torch.from_numpy(embedded.image).to(device)
+    return condition_offsets(image, data.plates[data.reference.to(device)], data.conditions)
+
+
+@torch.no_grad()
 def _validate(
-    model: torch.nn.Module, data: TrainingData, config: TrainingConfig, device: str
+    state: TrainingState, data: TrainingData, config: TrainingConfig, device: str
 ) -> dict[str, float]:
-    assert isinstance(model, MorphoCLIP)
-    model.eval()
+    state.model.eval()
     loss = floor = 0.0
     for rows in data.validation.split(config.batch_size):
-        batch_loss, batch_floor = _loss(model, data, rows, config, device, cwa="off")
+        batch_loss, batch_floor = _loss(state, data, rows, config, device)
         share = len(rows) / len(data.validation)
         loss += share * batch_loss.item()
         floor += share * batch_floor.item()
+    wells = data.wells.select(data.validation)
+    embedded = embed(
+        state.model,
+        wells,
+        offsets=_named_offsets(state, data),
+        batch_size=config.batch_size,
+        device=device,
+    )
     return {
         "validation_loss": loss,
         "validation_loss_above_floor": loss - floor,
-        "validation_mrr_within_modality": _validation_mrr(model, data, config, device),
+        "validation_mrr_within_modality": mrr_within_modality(
+            embedded.image, wells.prompts.numpy(), embedded.text, wells.modality_of_prompts
+        ),
     }
 
 
-def _validation_mrr(
-    model: MorphoCLIP, data: TrainingData, config: TrainingConfig, device: str
-) -> float:
-    table = data.wells.table.iloc[data.validation.numpy()]
-    own, prompts = np.unique(data.wells.prompts[data.validation].numpy(), return_inverse=True)
-    subset = Wells(
-        table=table,
-        sites=data.sites.select(data.validation.to(data.sites.offsets.device)),
-        prompts=torch.from_numpy(prompts),
-        text=data.wells.text[torch.from_numpy(own)],
-        digests=tuple(data.wells.digests[row] for row in own),
-        image_fingerprint=data.wells.image_fingerprint,
-        text_fingerprint=data.wells.text_fingerprint,
-    )
-    embedded = embed(model, subset, batch_size=config.batch_size, device=device)
-    modality = table[MODALITY].to_numpy(dtype=str)[np.unique(prompts, return_index=True)[1]]
-    return mrr_within_modality(embedded.image, prompts, embedded.text, modality)
-
-
-def _loss(  # noqa: PLR0913 - one step's inputs
-    model: MorphoCLIP,
-    data: TrainingData,
-    rows: Tensor,
-    config: TrainingConfig,
-    device: str,
-    *,
-    cwa: CwaMode,
+def _loss(
+    state: TrainingState, data: TrainingData, rows: Tensor, config: TrainingConfig, device: str
 ) -> tuple[Tensor, Tensor]:
     """The loss of a batch of wells, and the least value it could take."""
-    sites = data.sites.select(rows.to(data.sites.offsets.device)).to(device)
-    prompts = data.wells.prompts[rows].to(device)
+    model, wells = state.model, data.wells
+    sites = wells.sites.select(rows.to(wells.sites.offsets.device)).to(device)
+    prompts, plates = wells.prompts[rows].to(device), data.plates[rows.to(device)]
     with _autocast(config, device):
         image = model.encode_image(sites)
-        text = model.encode_text(data.wells.text[data.wells.prompts[rows]].to(device))
-    image = align_wells(image, data.plates[rows.to(device)], cwa)
+        text = model.encode_text(wells.text[wells.prompts[rows]].to(device))
+    if config.cwa == "batch_mean" and model.training:
+        image = align_by_batch_mean(image, plates)
+    elif config.cwa == "condition_offset":
+        image = align_by_offset(image, plates, state.plate_offsets)
     if config.loss.name == "infonce":
         loss, floor = infonce(image, text, model.logit_scale), image.new_zeros(())
     else:
@@ -364,14 +245,21 @@ def _loss(  # noqa: PLR0913 - one step's inputs
     return loss, floor
 
 
-def _batches(rows: Tensor, config: TrainingConfig, *, epoch: int) -> list[Tensor]:
-    """The epoch's batches: its order depends on seed and epoch alone, so a resumed run repeats it.
+def _batches(data: TrainingData, config: TrainingConfig, *, epoch: int) -> list[Tensor]:
+    return epoch_batches(
+        data.train,
+        data.wells.prompts,
+        data.plates.cpu(),
+        sampler=config.sampler,
+        batch_size=config.batch_size,
+        seed=epoch_seed(config.seed, epoch),
+    )
 
-    A last batch of one well is left out: it has nothing to be told from.
-    """
-    seed = int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0])
-    order = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
-    return [batch for batch in order.split(config.batch_size) if len(batch) > 1]
+
+def _named_offsets(state: TrainingState, data: TrainingData) -> dict[str, Tensor]:
+    """Offsets that are not 0, by barcode."""
+    rows = zip(data.plate_names, state.plate_offsets.cpu(), strict=True)
+    return {plate: offset.clone() for plate, offset in rows if offset.any()}
 
 
 def _precision(config: TrainingConfig, device: str) -> str:

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from morphoclip.errors import InputError, example_of
@@ -20,7 +22,10 @@ from morphoclip.schemas import (
     N_SITES,
     PLATE,
     PROMPT_DIGEST,
+    SITE,
+    SUBSET,
     WELL,
+    Subset,
 )
 from morphoclip.wells.batch import WellBatch
 
@@ -52,6 +57,40 @@ class Wells:
     def rows_where(self, mask: pd.Series) -> Tensor:
         """Row numbers ``(B',)`` where the boolean column holds."""
         return torch.from_numpy(np.flatnonzero(mask.to_numpy()))
+
+    def rows_of_subset(self, manifest: pd.DataFrame, subset: Subset) -> Tensor:
+        """Row numbers of a subset's wells.
+
+        Raises:
+            InputError: It has none.
+        """
+        subsets = manifest.set_index([PLATE, WELL])[SUBSET]
+        keys = pd.MultiIndex.from_frame(self.table[[PLATE, WELL]])
+        rows = self.rows_where(pd.Series(subsets.reindex(keys).to_numpy() == str(subset)))
+        if len(rows) == 0:
+            raise InputError(
+                f"no well of the {subset} subset has features: the split manifest and the features "
+                "are of different plates; run kedro run --pipeline splitting again"
+            )
+        return rows
+
+    def select(self, rows: Tensor) -> Self:
+        """These wells, with the prompts that describe them and no others."""
+        own, prompts = self.prompts[rows].unique(return_inverse=True)
+        return replace(
+            self,
+            table=self.table.iloc[rows.numpy()].reset_index(drop=True),
+            sites=self.sites.select(rows.to(self.sites.offsets.device)),
+            prompts=prompts,
+            text=self.text[own],
+            digests=tuple(self.digests[row] for row in own.tolist()),
+        )
+
+    @property
+    def modality_of_prompts(self) -> NDArray[np.str_]:
+        """Modality of the wells of each prompt, ``(P,)``."""
+        table = self.table.assign(prompt=self.prompts.numpy())
+        return table.groupby("prompt")[MODALITY].first().sort_index().to_numpy(dtype=str)
 
 
 def assemble_wells(
@@ -121,7 +160,7 @@ def _wells_of_plate(
     features: PlateFeatures, wells: pd.DataFrame, normalisation: TokenNormalisation
 ) -> tuple[pd.DataFrame, Tensor]:
     """One plate's wells that have features, and their normalised tokens in well order."""
-    sites = features.sites.sort_values([PLATE, WELL, "Metadata_Site"])
+    sites = features.sites.sort_values([PLATE, WELL, SITE])
     tokens = features.tokens[torch.from_numpy(sites.index.to_numpy().copy())].float()
     sites = sites.reset_index(drop=True)
     counts = sites.groupby(WELL).size()

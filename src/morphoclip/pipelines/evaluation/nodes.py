@@ -37,7 +37,11 @@ def embed_wells(  # noqa: PLR0913 - one argument a catalog entry
     )
     model.require_fits(wells)
     embedded = embed(
-        model.build(), wells, batch_size=config.batch_size, device=resolve_device(config.device)
+        model.build(),
+        wells,
+        offsets=model.plate_offsets,
+        batch_size=config.batch_size,
+        device=resolve_device(config.device),
     )
     return profile_tables(embedded, wells, split_manifest)
 

@@ -7,8 +7,9 @@ import pandas as pd
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.models.morphoclip import ModelConfig
+from morphoclip.training.config import TrainingConfig
 from morphoclip.training.state import CheckpointStore
-from morphoclip.training.trainer import EpochLog, TrainingConfig, TrainingResult, train
+from morphoclip.training.trainer import EpochLog, TrainingResult, train
 from morphoclip.wells.assemble import assemble_wells
 
 

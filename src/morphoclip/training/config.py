@@ -1,0 +1,49 @@
+"""The parameters of training."""
+
+import math
+from typing import Literal
+
+from pydantic import Field
+
+from morphoclip.config import Config
+from morphoclip.losses import LossConfig
+from morphoclip.plate_effects import CwaMode
+from morphoclip.wells.sampler import Sampler
+
+
+class EarlyStoppingConfig(Config):
+    """``training.early_stopping``."""
+
+    metric: Literal["validation_loss", "validation_mrr_within_modality"] = "validation_loss"
+    patience: int = Field(8, ge=1, description="Epochs without a better value.")
+
+
+class TrainingConfig(Config):
+    """``params:training``."""
+
+    loss: LossConfig = LossConfig()
+    batch_size: int = Field(512, ge=2, description="Wells.")
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.2, ge=0)
+    warmup_steps: int = Field(100, ge=0)
+    epochs: int = Field(100, ge=1)
+    grad_clip_norm: float = Field(1.0, gt=0)
+    init_temperature: float = Field(0.07, gt=0)
+    max_logit_scale: float = Field(math.log(100), gt=0, description="Natural log.")
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
+        "auto", description="auto is fp16 on a GPU and fp32 on a CPU."
+    )
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+    cwa: CwaMode = "off"
+    cwa_reference: Literal["train", "negcon"] = Field(
+        "train", description="Wells that condition_offset measures plates by."
+    )
+    sampler: Sampler = "random"
+    placement: Literal["auto", "device", "ram"] = Field(
+        "auto",
+        description="Where features lie; auto is the device when they fill under half of it.",
+    )
+    device: str = Field("auto", description="auto takes a CUDA device where there is one.")
+    cpu_threads: int | None = Field(None, ge=1, description="torch's threads; none is its choice.")
+    resume: bool = Field(False, description="Go on from the last checkpoint of this very run.")
+    seed: int = 42

@@ -1,0 +1,95 @@
+"""What a training run reads: wells of two subsets, their labels, where they lie."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from morphoclip.losses import LossConfig, prompt_affinity
+from morphoclip.plate_effects import reference_wells
+from morphoclip.schemas import (
+    CONDITION,
+    GENE,
+    MODALITY,
+    PLATE,
+    TARGET_LIST,
+    Subset,
+)
+from morphoclip.training.config import TrainingConfig
+from morphoclip.wells.assemble import Wells
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Wells and labels; ``wells.sites`` lies where `training.placement` says.
+
+    Attributes:
+        wells: All wells.
+        train: Rows of the train wells.
+        validation: Rows of the validation wells.
+        reference: Rows of the wells that plate offsets are measured by.
+        affinity: How alike prompts are, ``(P, P)``.
+        plates: Code of each well's plate, ``(B,)``.
+        plate_names: Barcodes by code, Q of them.
+        conditions: Code of each plate's condition, ``(Q,)``.
+    """
+
+    wells: Wells
+    train: Tensor
+    validation: Tensor
+    reference: Tensor
+    affinity: Tensor
+    plates: Tensor
+    plate_names: tuple[str, ...]
+    conditions: Tensor
+
+
+def training_data(
+    wells: Wells, manifest: pd.DataFrame, config: TrainingConfig, device: str
+) -> TrainingData:
+    """Put wells and labels together and where they are read from.
+
+    Raises:
+        InputError: A subset has no wells.
+    """
+    if _belongs_on_device(wells, config, device):
+        wells = replace(wells, sites=wells.sites.to(device))
+    codes, names = pd.factorize(wells.table[PLATE], sort=True)
+    plates = wells.table.drop_duplicates(PLATE).set_index(PLATE).loc[names]
+    train = wells.rows_of_subset(manifest, Subset.TRAIN)
+    controls = wells.rows_where(reference_wells(wells.table))
+    return TrainingData(
+        wells=wells,
+        train=train,
+        validation=wells.rows_of_subset(manifest, Subset.VALIDATION),
+        reference=train if config.cwa_reference == "train" else controls,
+        affinity=prompt_affinity(
+            _genes_of_prompts(wells, config.loss), config.loss.target_weight
+        ).to(device),
+        plates=torch.from_numpy(codes.astype(np.int64)).to(device),
+        plate_names=tuple(names),
+        conditions=_codes(plates[CONDITION].fillna(plates[MODALITY])).to(device),
+    )
+
+
+def _codes(values: pd.Series) -> Tensor:
+    return torch.from_numpy(pd.factorize(values, sort=True)[0].astype(np.int64))
+
+
+def _belongs_on_device(wells: Wells, config: TrainingConfig, device: str) -> bool:
+    if config.placement != "auto" or not device.startswith("cuda"):
+        return config.placement == "device"
+    free, _ = torch.cuda.mem_get_info()
+    return wells.sites.tokens.nbytes < free / 2
+
+
+def _genes_of_prompts(wells: Wells, config: LossConfig) -> list[frozenset[str]]:
+    """Genes that each prompt's wells are of: the target, or all that a compound lists."""
+    table = wells.table.assign(prompt=wells.prompts.numpy()).drop_duplicates("prompt")
+    table = table.sort_values("prompt")
+    listed = table[GENE]
+    if config.gene_source == "target_list":
+        listed = table[TARGET_LIST].fillna(table[GENE])
+    return [frozenset(g.split("|")) if isinstance(g, str) else frozenset() for g in listed]

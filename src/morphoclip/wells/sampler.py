@@ -1,0 +1,77 @@
+"""Batches of wells for one epoch.
+
+The order depends on seed and epoch alone, so a resumed run repeats it. A last batch of one well is
+left out: it has nothing to be told from.
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Sampler = Literal["random", "perturbation_aware"]
+
+
+def epoch_batches(  # noqa: PLR0913 - the wells, their labels, how to draw
+    rows: Tensor,
+    perturbations: Tensor,
+    plates: Tensor,
+    *,
+    sampler: Sampler,
+    batch_size: int,
+    seed: int,
+) -> list[Tensor]:
+    """Split the wells of an epoch into batches; every well is in one of them.
+
+    ``random`` shuffles wells. ``perturbation_aware`` shuffles pairs of wells of one perturbation,
+    of two plates where it has them: what replicate alignment and cross-well alignment need.
+
+    Args:
+        rows: The wells to draw, ``(N,)``.
+        perturbations: Code of the perturbation of every well, ``(B,)``.
+        plates: Code of the plate of every well, ``(B,)``.
+        sampler: How to shuffle.
+        batch_size: Wells; a pair is not torn apart, so an odd size holds one well less.
+        seed: Of this epoch.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    shuffled = rows[torch.randperm(len(rows), generator=generator)]
+    if sampler == "perturbation_aware":
+        groups = _pairs(shuffled, perturbations, plates)
+        order = torch.randperm(len(groups), generator=generator).tolist()
+        batches = _fill([groups[place] for place in order], batch_size)
+    else:
+        batches = list(shuffled.split(batch_size))
+    return [batch for batch in batches if len(batch) > 1]
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """A seed of its own for each epoch."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+
+
+def _pairs(rows: Tensor, perturbations: Tensor, plates: Tensor) -> list[list[int]]:
+    """Wells of one perturbation two by two; a lone well where the number is odd."""
+    wells_of: dict[int, list[int]] = {}
+    for well in rows.tolist():
+        wells_of.setdefault(int(perturbations[well]), []).append(well)
+    groups = []
+    for wells in wells_of.values():
+        left = list(wells)
+        while left:
+            first = left.pop(0)
+            others = [w for w in left if plates[w] != plates[first]] or left
+            partner = others[:1]
+            groups.append([first, *partner])
+            left = [w for w in left if w not in partner]
+    return groups
+
+
+def _fill(groups: list[list[int]], batch_size: int) -> list[Tensor]:
+    batches: list[list[int]] = [[]]
+    for group in groups:
+        if batches[-1] and len(batches[-1]) + len(group) > batch_size:
+            batches.append([])
+        batches[-1] += group
+    return [torch.tensor(batch) for batch in batches]

@@ -1,0 +1,53 @@
+"""Batches of an epoch."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from morphoclip.wells.sampler import epoch_batches, epoch_seed
+
+# 10 perturbations, each with two wells on each of two plates
+PERTURBATIONS = torch.arange(10).repeat(4)
+PLATES = torch.tensor([0] * 20 + [1] * 20)
+ROWS = torch.arange(40)
+
+
+def batches(sampler: str, seed: int = 0, batch_size: int = 8) -> list[torch.Tensor]:
+    return epoch_batches(
+        ROWS, PERTURBATIONS, PLATES, sampler=sampler, batch_size=batch_size, seed=seed
+    )
+
+
+@given(seed=st.integers(0, 999), sampler=st.sampled_from(["random", "perturbation_aware"]))
+def test_every_well_is_in_one_batch_and_the_seed_decides(seed: int, sampler: str) -> None:
+    drawn = batches(sampler, seed)
+    assert sorted(torch.cat(drawn).tolist()) == ROWS.tolist()
+    assert max(map(len, drawn)) <= 8
+    again = batches(sampler, seed)
+    assert all(torch.equal(one, other) for one, other in zip(drawn, again, strict=True))
+
+
+@given(seed=st.integers(0, 999))
+def test_aware_batches_hold_replicates_of_two_plates(seed: int) -> None:
+    for batch in batches("perturbation_aware", seed):
+        for one, other in batch.reshape(-1, 2).tolist():
+            assert PERTURBATIONS[one] == PERTURBATIONS[other]
+            assert PLATES[one] != PLATES[other]
+
+
+def test_wells_without_a_partner_are_kept() -> None:
+    drawn = epoch_batches(
+        torch.arange(5), torch.arange(5), torch.zeros(5), sampler="perturbation_aware",
+        batch_size=3, seed=0,
+    )  # fmt: skip
+    assert sorted(torch.cat(drawn).tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_a_last_batch_of_one_well_is_left_out() -> None:
+    drawn = batches("random", batch_size=13)
+    assert [len(batch) for batch in drawn] == [13, 13, 13]
+
+
+def test_epochs_have_seeds_of_their_own() -> None:
+    assert len({epoch_seed(42, epoch) for epoch in range(50)}) == 50
+    assert epoch_seed(42, 1) != epoch_seed(43, 1)
