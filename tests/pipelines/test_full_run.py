@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from mlflow.entities import ViewType
 from project import Workspace
 
 from morphoclip.schemas import (
@@ -104,7 +103,9 @@ def test_mlflow_holds_parameters_epochs_artifacts_and_metrics(finished) -> None:
     experiment = client.get_experiment_by_name("morphoclip")
     run = next(
         run
-        for run in client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL)
+        for run in client.search_runs(
+            [experiment.experiment_id], order_by=["attributes.start_time ASC"]
+        )
         if "training.epochs" in run.data.params
     )
     assert run.info.status == "FINISHED"

@@ -60,6 +60,7 @@ def fingerprint_of(backbone: ImageBackbone, config: ImageFeaturesConfig) -> Fing
         "normalise": str(config.preprocess.normalise),
         "size": str(config.preprocess.size),
         "resize": config.preprocess.resize,
+        "illumination": config.preprocess.illumination,
         "dtype": config.backbone.dtype,
     }
 

@@ -4,8 +4,10 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from morphoclip.config import Names
@@ -30,6 +32,9 @@ from morphoclip.schemas import (
 logger = logging.getLogger(__name__)
 
 _SITE = [PLATE, WELL, SITE]
+_MEASURES = (
+    "mean", "p0_1", "p99_9", "used_range", "saturated_fraction", "focus", "near_empty"
+)  # fmt: skip
 
 Loaders = Mapping[str, Callable[[], Any]]
 
@@ -64,14 +69,38 @@ def sites_of_plates(site_index: pd.DataFrame, plates: Names | None) -> pd.DataFr
 
 
 def images_of_sites(
-    site_index: pd.DataFrame, read_of_folder: Callable[[str], Callable[[str], bytes]]
+    site_index: pd.DataFrame,
+    read_of_folder: Callable[[str], Callable[[str], bytes]],
+    illumination: Mapping[str, Mapping[str, NDArray[np.floating]]],
 ) -> list[SiteImages]:
     """The files of every site, channels in the order of the mapping, sites in order of wells."""
     sites = []
     for (plate, folder, well, site), rows in site_index.groupby([PLATE, FOLDER, WELL, SITE]):
         files = dict(zip(rows[CHANNEL], rows[FILE], strict=True))
-        sites.append(SiteImages(plate, well, int(site), files, read_of_folder(folder)))
+        even = illumination.get(plate, {})
+        sites.append(SiteImages(plate, well, int(site), files, read_of_folder(folder), even))
     return sites
+
+
+def illumination_of_plates(
+    functions: Loaders, plates: Iterable[str], channels: Iterable[str], *, wanted: bool
+) -> dict[str, dict[str, NDArray[np.floating]]]:
+    """The illumination functions of each plate and channel, ``<barcode>_Illum<channel>.npy``.
+
+    Raises:
+        InputError: One is wanted and not there.
+    """
+    if not wanted:
+        return {}
+    by_name = {key.rsplit("/", 1)[-1].lower(): load for key, load in functions.items()}
+    names = {(p, c): f"{p}_illum{c}".lower() for p in plates for c in channels}
+    absent = [f"{p}_Illum{c}.npy" for (p, c), name in names.items() if name not in by_name]
+    if absent:
+        raise InputError(
+            f"{len(absent)} illumination function(s) are not there: {example_of(absent)}; copy the "
+            "batch's illum/ folder, or set image_features.preprocess.illumination to none"
+        )
+    return {p: {c: by_name[names[p, c]]() for c in channels} for p in plates}
 
 
 def without_features(sites: Iterable[SiteImages], stored: Iterable[str]) -> list[SiteImages]:
@@ -102,11 +131,7 @@ def qc_rows(sites: Iterable[PreparedSite]) -> pd.DataFrame:
         key = (prepared.images.plate, prepared.images.well, prepared.images.site)
         for channel in prepared.images.files:
             levels, finding = prepared.levels.get(channel), prepared.unusable.get(channel)
-            numbers = (
-                (levels.mean, levels.p0_1, levels.p99_9, levels.saturated_fraction)
-                if levels
-                else (None, None, None, None)
-            )
+            numbers = [getattr(levels, name, None) for name in _MEASURES]
             reason = (finding.reason, str(finding)) if finding else (None, None)
             rows.append((*key, channel, *numbers, *reason))
     return pd.DataFrame(rows, columns=list(SITE_QC.columns))

@@ -16,6 +16,9 @@ Plane = NDArray[np.uint8 | np.uint16]
 LOW_PERCENT, HIGH_PERCENT = 0.1, 99.9
 _BRIGHTEST_FRACTION = 0.000028
 """CLOOME's and CellCLIP's threshold: the brightest 0.0028 % of an image's pixels saturate."""
+_LEAST_CONTRAST = 1.5
+"""An image whose brightest pixels are not this many times its darkest shows no cells."""
+
 _IMAGENET_GREY_MEAN, _IMAGENET_GREY_SD = 0.449, 0.226
 
 
@@ -37,13 +40,24 @@ class GreyRange(NamedTuple):
 
 
 class ImageLevels(NamedTuple):
-    """Grey levels of one image, in counts."""
+    """What is measured on one image; grey levels in counts.
+
+    ``used_range`` is the part of its type's range between the two percentiles; ``focus`` is the
+    variance of the Laplacian over the squared mean, higher where edges are sharper.
+    """
 
     mean: float
     p0_1: float
     p99_9: float
     maximum: float
+    used_range: float
     saturated_fraction: float
+    focus: float
+
+    @property
+    def near_empty(self) -> bool:
+        """Whether nothing stands out: no contrast between darkest and brightest pixels."""
+        return self.p99_9 < _LEAST_CONTRAST * max(self.p0_1, 1.0)
 
 
 def histogram(plane: Plane) -> NDArray[np.int64]:
@@ -58,15 +72,29 @@ def percentile_of(counts: NDArray[np.int64], percent: float) -> float:
 
 
 def image_levels(plane: Plane) -> ImageLevels:
-    """Grey levels of one image; a pixel at the top of its type's range counts as saturated."""
+    """Measure one image; a pixel at the top of its type's range counts as saturated."""
     counts = histogram(plane)
+    mean = float(counts @ np.arange(len(counts))) / plane.size
+    low, high = percentile_of(counts, LOW_PERCENT), percentile_of(counts, HIGH_PERCENT)
     return ImageLevels(
-        mean=float(plane.mean()),
-        p0_1=percentile_of(counts, LOW_PERCENT),
-        p99_9=percentile_of(counts, HIGH_PERCENT),
+        mean=mean,
+        p0_1=low,
+        p99_9=high,
         maximum=float(np.flatnonzero(counts)[-1]),
+        used_range=(high - low) / (len(counts) - 1),
         saturated_fraction=float(counts[-1] / plane.size),
+        focus=_laplacian_variance(plane) / max(mean, 1.0) ** 2,
     )
+
+
+def _laplacian_variance(plane: Plane) -> float:
+    """Of every other row: a fourth of the pixels' work, and the rows in between say the same."""
+    grey = plane.astype(np.int32)
+    rows = grey[1:-1:2]
+    above, below = grey[:-2:2], grey[2::2]
+    around = above[:, 1:-1] + below[:, 1:-1] + rows[:, :-2] + rows[:, 2:]
+    laplacian = around - 4 * rows[:, 1:-1]
+    return float(laplacian.var()) if laplacian.size else 0.0
 
 
 def sample_sites(site_index: pd.DataFrame, *, wells: int = 64) -> pd.DataFrame:
@@ -132,3 +160,17 @@ def _grey_range(plane: Plane, normalisation: Normalisation, plate_range: GreyRan
             return GreyRange(float(plane.min()), float(plane.max()))
         case _:
             return GreyRange(0.0, float(np.iinfo(plane.dtype).max))
+
+
+def correct_illumination(plane: Plane, function: NDArray[np.floating]) -> Plane:
+    """Counts over the illumination function ``(H, W)`` at mean 1, back in the plane's own type.
+
+    Raises:
+        ValueError: The function has another shape, or is not positive everywhere.
+    """
+    if function.shape != plane.shape:
+        raise ValueError(f"illumination function {function.shape}, image {plane.shape}")
+    if not (function > 0).all():
+        raise ValueError("illumination function is not positive everywhere")
+    evened = plane * (function.mean() / function)
+    return np.clip(np.rint(evened), 0, np.iinfo(plane.dtype).max).astype(plane.dtype)

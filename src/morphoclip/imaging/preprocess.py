@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -19,6 +19,7 @@ from morphoclip.imaging.grey_levels import (
     ImageLevels,
     Normalisation,
     Plane,
+    correct_illumination,
     image_levels,
     plate_levels,
     scale_plane,
@@ -34,18 +35,25 @@ class PreprocessConfig(Config):
     size: int = Field(384, ge=16, description="Pixels a side of the model's input.")
     normalise: Normalisation = Normalisation.PLATE_PERCENTILE
     resize: Resize = "area"
+    illumination: Literal["none", "npy"] = Field(
+        "none", description="npy divides by the gallery's illumination functions."
+    )
     workers: int = Field(4, ge=1, description="Threads that read and decode.")
 
 
 @dataclass(frozen=True)
 class SiteImages:
-    """The files of one site, by channel, and where to read them."""
+    """The files of one site, by channel, and where to read them.
+
+    ``illumination`` holds the plate's illumination function ``(H, W)`` of each channel, or nothing.
+    """
 
     plate: str
     well: str
     site: int
     files: Mapping[str, str]
     read: Callable[[str], bytes]
+    illumination: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ def read_site(images: SiteImages) -> tuple[dict[str, Plane], dict[str, UnusableP
     unusable: dict[str, UnusablePlane] = {}
     for channel, name in images.files.items():
         try:
-            planes[channel] = decode_plane(images.read(name))
+            planes[channel] = _even(decode_plane(images.read(name)), channel, images)
         except FileNotFoundError:
             unusable[channel] = UnusablePlane("missing", f"{name} is gone")
         except UnusablePlane as finding:
@@ -77,6 +85,15 @@ def read_site(images: SiteImages) -> tuple[dict[str, Plane], dict[str, UnusableP
         differing = UnusablePlane("wrong_shape", f"channels differ in shape: {sorted(shapes)}")
         unusable |= dict.fromkeys(planes, differing)
     return planes, unusable
+
+
+def _even(plane: Plane, channel: str, images: SiteImages) -> Plane:
+    if not images.illumination:
+        return plane
+    try:
+        return correct_illumination(plane, images.illumination[channel])
+    except ValueError as error:
+        raise UnusablePlane("wrong_shape", str(error)) from error
 
 
 def prepare_site(

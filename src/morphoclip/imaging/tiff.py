@@ -11,8 +11,15 @@ _LARGEST_PLANE = 2**26
 """Pixels; an Opera Phenix plane has 4.7 million. More is a damaged header, not an image."""
 
 
+_MOST_SATURATED = 0.5
+"""Share of pixels at the top of the range beyond which nothing can be told from an image."""
+
+
 class UnusablePlane(Exception):
-    """An image that goes no further; ``reason`` is a word for tables, the message is for people."""
+    """An image that goes no further.
+
+    ``reason`` is a word for tables, the message is for people.
+    """
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -23,7 +30,8 @@ def decode_plane(content: bytes) -> NDArray[np.uint8 | np.uint16]:
     """Decode a single-channel TIFF to ``(H, W)``, in counts of the camera.
 
     Raises:
-        UnusablePlane: ``unreadable``, ``wrong_shape``, ``wrong_dtype`` or ``all_zero``.
+        UnusablePlane: ``unreadable``, ``wrong_shape``, ``wrong_dtype``, ``all_zero`` or
+            ``saturated``.
     """
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as header:
@@ -43,4 +51,7 @@ def decode_plane(content: bytes) -> NDArray[np.uint8 | np.uint16]:
         raise UnusablePlane("unreadable", f"decodes to {plane.dtype} {plane.shape}, not {shape}")
     if not plane.any():
         raise UnusablePlane("all_zero", "every pixel is 0")
+    saturated = np.count_nonzero(plane == np.iinfo(plane.dtype).max) / plane.size
+    if saturated > _MOST_SATURATED:
+        raise UnusablePlane("saturated", f"{saturated:.0%} of the pixels are at the top")
     return np.asarray(plane)

@@ -19,6 +19,7 @@ from morphoclip.features.fingerprint import Fingerprint
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.stored_sites import (
     QcTables,
+    illumination_of_plates,
     images_of_sites,
     is_packed,
     pack_plate,
@@ -44,6 +45,7 @@ Chunk = dict[str, dict[str, Any]]
 def measure_grey_levels(
     site_index: pd.DataFrame,
     plate_images: PlateFolders,
+    illumination_functions: Loaders,
     ingestion: IngestionConfig,
     config: ImageFeaturesConfig,
 ) -> pd.DataFrame:
@@ -54,7 +56,11 @@ def measure_grey_levels(
     for plate, sites in track(
         sampled.groupby(PLATE), "measuring grey levels", disable=SILENT, transient=True
     ):
-        images = images_of_sites(sites, lambda folder: plate_images[folder].read)
+        images = images_of_sites(
+            sites,
+            lambda folder: plate_images[folder].read,
+            _illumination(illumination_functions, [plate], config),
+        )
         levels = measure_plate(images, config.channels, workers=config.preprocess.workers)
         rows += [{PLATE: plate, CHANNEL: channel, **numbers} for channel, numbers in levels.items()]
     return pd.DataFrame(rows)[list(PLATE_INTENSITIES.columns)]
@@ -64,6 +70,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument a catalog entry
     site_index: pd.DataFrame,
     plate_images: PlateFolders,
     plate_intensities: pd.DataFrame,
+    illumination_functions: Loaders,
     stored_features: Loaders,
     stored_fingerprints: Loaders,
     ingestion: IngestionConfig,
@@ -83,7 +90,11 @@ def extract_site_features(  # noqa: PLR0913 - one argument a catalog entry
     fingerprints = {plate: fingerprint for plate in plates if plate not in stored_fingerprints}
     yield {"fingerprints": fingerprints, "site_qc": {}, "features": {}, "tensors": {}}
 
-    images = images_of_sites(indexed, lambda folder: plate_images[folder].read)
+    images = images_of_sites(
+        indexed,
+        lambda folder: plate_images[folder].read,
+        _illumination(illumination_functions, plates, config),
+    )
     missing = without_features(images, stored_features)
     device = resolve_device(config.device)
     logger.info("%d of %d sites to extract on %s", len(missing), len(images), device)
@@ -114,6 +125,11 @@ def extract_site_features(  # noqa: PLR0913 - one argument a catalog entry
                 if config.save_tensors and site.pixels is not None
             },
         }
+
+
+def _illumination(functions: Loaders, plates: list[str], config: ImageFeaturesConfig) -> Any:
+    wanted = config.preprocess.illumination == "npy"
+    return illumination_of_plates(functions, plates, config.channels, wanted=wanted)
 
 
 def collect_qc(

@@ -19,6 +19,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 inputs={
                     "site_index": "site_index",
                     "plate_images": "plate_images",
+                    "illumination_functions": "illumination_functions",
                     "ingestion": "params:ingestion",
                     "config": "params:image_features",
                 },
@@ -31,6 +32,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "site_index": "site_index",
                     "plate_images": "plate_images",
                     "plate_intensities": "plate_intensities",
+                    "illumination_functions": "illumination_functions",
                     "stored_features": "site_features_on_disk",
                     "stored_fingerprints": "feature_fingerprints_on_disk",
                     "ingestion": "params:ingestion",
