@@ -6,11 +6,13 @@ from morphoclip.pipelines import (
     demo_gallery,
     evaluation,
     image_features,
+    import_features,
     ingestion,
     profiles,
     splitting,
     text_features,
     training,
+    verify_features,
 )
 
 
@@ -30,6 +32,8 @@ def register_pipelines() -> dict[str, Pipeline]:
     )
     return stages | {
         "profiles": profiles.create_pipeline() + from_text_on,
+        "verify_features": verify_features.create_pipeline(),
+        "import_features": import_features.create_pipeline(),
         "demo_gallery": demo_gallery.create_pipeline(),
         "__default__": stages["ingestion"] + stages["image_features"] + from_text_on,
     }

@@ -189,6 +189,21 @@ SITE_QC = _table(
 )
 """One row an image that was read, or could not be (then ``Metadata_reason`` says why)."""
 
+FEATURE_CHECK = _table(
+    {
+        PLATE: _text(),
+        "expected": _count(),
+        "present": _count(),
+        "missing": _count(),
+        "damaged": _count(),
+        "stale": _count(),
+        "packed": pa.Column(bool),
+        "example": _text(nullable=True),
+    },
+    unique=[PLATE],
+)
+"""Whether the stored features of each plate are all there; ``stale`` counts settings."""
+
 PROMPTS = _table(
     {
         MODALITY: _text(among=Modality),

@@ -2,13 +2,16 @@
 
 import math
 import os
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from project import Workspace
 
+from morphoclip.errors import InputError
 from morphoclip.schemas import (
     BROAD_SAMPLE,
     N_SITES,
@@ -194,3 +197,62 @@ def test_the_whole_job_runs_with_other_channels(tmp_path, channels) -> None:
     tokens = next(iter(workspace.load("plate_features").values()))().tokens
     assert tokens.shape[1:] == (channels.count("="), 48)
     assert isinstance(workspace.load("retrieval_metrics"), pd.DataFrame)
+
+
+def test_complete_features_verify(finished) -> None:
+    finished.run("image_features")
+    finished.run("verify_features")
+    check = finished.load("feature_check")
+    assert check[["expected", "present"]].to_numpy().tolist() == [[19, 19]] * 3
+    assert check[["missing", "damaged", "stale"]].to_numpy().sum() == 0
+
+
+@pytest.fixture
+def fresh(tmp_path) -> Workspace:
+    workspace = Workspace(tmp_path)
+    workspace.run("demo_gallery")
+    workspace.run("ingestion", "image_features")
+    return workspace
+
+
+def test_what_is_missing_damaged_or_stale_is_counted_and_nothing_is_recomputed(fresh) -> None:
+    paths = sorted((fresh.data / "04_feature/site_features").rglob("*.pt"))
+    paths[0].unlink()
+    paths[1].write_bytes(b"half")
+    with pytest.raises(InputError, match=r"features of 1 of 3 plate\(s\) .*Delete the 1 damaged"):
+        fresh.run("verify_features")
+    assert not paths[0].exists()
+    check = fresh.load("feature_check").iloc[0]
+    assert check[["expected", "present", "missing", "damaged"]].tolist() == [19, 17, 1, 1]
+    with pytest.raises(InputError, match="resize: area, not bilinear"):
+        paths[1].unlink()
+        fresh.run("image_features")
+        fresh.run("verify_features", image_features={"preprocess": {"resize": "bilinear"}})
+
+
+def test_per_site_files_of_another_project_are_packed(fresh, tmp_path) -> None:
+    reference = tmp_path / "features" / "BR00116991"
+    reference.mkdir(parents=True)
+    batch = torch.randn(48, 5, 32)
+    torch.save(batch[7], reference / "r01c02f03.pt")
+    fresh.run("import_features", import_features={"path": str(tmp_path / "features")})
+    packed = fresh.load("plate_features")["BR00116991"]()
+    torch.testing.assert_close(packed.tokens[0], batch[7].half())
+    assert (reference / "r01c02f03.pt").stat().st_size > 20 * packed.tokens.nbytes
+    assert packed.fingerprint["model"] == "imported per-site features"
+
+
+def test_illumination_functions_change_features_and_must_be_there(fresh) -> None:
+    npy = {"image_features": {"preprocess": {"illumination": "npy"}}}
+    shutil.rmtree(fresh.data / "04_feature")
+    with pytest.raises(InputError, match=r"15 illumination function\(s\) are not there: .*_Illum"):
+        fresh.run("image_features", **npy)
+    tilt = np.linspace(0.5, 1.5, 32)[None, :] * np.ones((32, 1))
+    for plate in fresh.load("well_index")[PLATE].unique():
+        folder = fresh.data / "01_raw/images/synthetic/illum" / plate
+        folder.mkdir(parents=True)
+        for channel in ("Mito", "AGP", "RNA", "ER", "DNA"):
+            np.save(folder / f"{plate}_Illum{channel}.npy", tilt)
+    fresh.run("image_features", **npy)
+    fingerprint = next(iter(fresh.load("plate_features").values()))().fingerprint
+    assert fingerprint["illumination"] == "npy"

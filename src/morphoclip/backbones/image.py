@@ -94,13 +94,21 @@ def load_image_backbone(config: ImageBackboneConfig) -> ImageBackbone:
     if config.untrained is not None:
         model = _untrained(config.untrained)
         mean, sd = _IMAGENET_MEAN, _IMAGENET_SD
-        identity = {"model": "untrained DINOv3ViTModel", "weights": weights_digest(model)}
+        identity = {"model": model_name(config), "weights": weights_digest(model)}
     else:
         assert config.model_id is not None
         model, mean, sd = _pretrained(config.model_id, config.revision)
         identity = identity_of(config.model_id, model)
     _fold_to_one_channel(model, mean, sd)
     return ImageBackbone(model, identity, dtype)
+
+
+def model_name(config: ImageBackboneConfig) -> str:
+    """What a fingerprint calls the model: the hub's id, or a folder's name without its path."""
+    if config.model_id is None:
+        return "untrained DINOv3ViTModel"
+    folder = Path(config.model_id)
+    return folder.name if folder.is_dir() else config.model_id
 
 
 def weights_digest(model: nn.Module) -> str:

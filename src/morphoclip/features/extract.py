@@ -53,9 +53,13 @@ def resolve_device(device: str) -> str:
 
 def fingerprint_of(backbone: ImageBackbone, config: ImageFeaturesConfig) -> Fingerprint:
     """Everything that changes a site's features."""
+    return backbone.identity | settings_of(config)
+
+
+def settings_of(config: ImageFeaturesConfig) -> Fingerprint:
+    """The part of the fingerprint that the parameters say without loading a model."""
     channels = "+".join(f"{name}={number}" for name, number in config.channels.items())
     return {
-        **backbone.identity,
         "channels": channels,
         "normalise": str(config.preprocess.normalise),
         "size": str(config.preprocess.size),

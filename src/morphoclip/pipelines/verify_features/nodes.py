@@ -1,0 +1,43 @@
+"""Verification nodes: what is stored, plate by plate; and whether that is all."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from morphoclip.features.extract import ImageFeaturesConfig
+from morphoclip.features.stored_sites import sites_of_plates
+from morphoclip.features.verify import check_plates, require_complete
+from morphoclip.gallery.source import IngestionConfig
+
+logger = logging.getLogger(__name__)
+
+Loaders = Mapping[str, Callable[[], Any]]
+
+
+def check_features(  # noqa: PLR0913 - one argument a catalog entry
+    site_index: pd.DataFrame,
+    set_aside_sites: pd.DataFrame,
+    stored_features: Loaders,
+    stored_fingerprints: Loaders,
+    stored_plates: Loaders,
+    ingestion: IngestionConfig,
+    config: ImageFeaturesConfig,
+) -> pd.DataFrame:
+    """Expected, present, missing, damaged and stale features of each plate."""
+    check = check_plates(
+        sites_of_plates(site_index, ingestion.plates),
+        set_aside_sites,
+        stored_features,
+        stored_fingerprints,
+        stored_plates,
+        config,
+    )
+    logger.info("\n%s", check.drop(columns="example").to_string(index=False))
+    return check
+
+
+def require_complete_features(feature_check: pd.DataFrame) -> None:
+    """End with a sentence and a non-zero exit status where something is missing."""
+    require_complete(feature_check)
