@@ -5,7 +5,7 @@ import sys
 
 import mlflow
 import pytest
-from project import Workspace
+from project import PROJECT, Workspace
 
 from morphoclip.datasets.epoch_log import EpochLog
 from morphoclip.errors import InputError
@@ -74,11 +74,39 @@ def test_a_model_is_not_evaluated_on_another_split(ready) -> None:
         ready.run("evaluation")
 
 
-def test_paths_on_somebodys_disk_are_shortened() -> None:
-    assert dict(_flatten("a", {"root": "/home/x/gallery", "n": 3})) == {
-        "a.root": ".../gallery",
-        "a.n": 3,
-    }
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("/home/x/gallery", ".../gallery"),
+        ("file:///home/x/gallery", ".../gallery"),
+        ("s3://key:secret@bucket/a", "s3://bucket/a"),
+        ("s3://bucket/a", "s3://bucket/a"),
+        ("data/demo", "data/demo"),
+    ],
+)
+def test_paths_of_somebodys_disk_and_keys_are_not_kept(place: str, shown: str) -> None:
+    assert dict(_flatten("a", {"root": place, "n": 3})) == {"a.root": shown, "a.n": 3}
+
+
+def test_nothing_in_mlflow_names_a_path(ready) -> None:
+    ready.run("training", training={"epochs": 1})
+    run = newest_run(ready)
+    kept = [*run.data.params.values(), *run.data.tags.values()]
+    assert not [value for value in kept if str(ready.folder) in value or str(PROJECT) in value]
+
+
+def test_parameters_that_a_pipeline_does_not_read_are_refused(tmp_path) -> None:
+    with pytest.raises(
+        InputError, match="names ingestion, which this pipeline does not read; it r"
+    ):
+        Workspace(tmp_path).run("training", ingestion={"plates": "P"})
+
+
+def test_a_model_is_not_evaluated_on_other_words(ready) -> None:
+    ready.run("text_features", "splitting", "training", training={"epochs": 1})
+    with pytest.raises(InputError, match="other sites or other prompts"):
+        ready.run("text_features", "evaluation", text_features={"level": "name_only"})
+    ready.run("text_features")
 
 
 @pytest.mark.slow
@@ -86,7 +114,7 @@ def test_two_first_runs_at_once_share_one_database(tmp_path) -> None:
     code = (
         "import sys; sys.path.insert(0, 'tests')\n"
         "from pathlib import Path\n"
-        "from project import Workspace\n"
+        "from project import PROJECT, Workspace\n"
         f"Workspace(Path({str(tmp_path)!r})).context()\n"
     )
     started = [

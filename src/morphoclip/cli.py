@@ -5,6 +5,7 @@ Everything else about the command is Kedro's own, so that options added upstream
 
 import copy
 import difflib
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -142,4 +143,4 @@ def where(env: str | None) -> None:
     if not report.exists():
         raise click.ClickException("there is no report yet: kedro run makes one")
     path = Path(str(report._get_load_path()))
-    click.echo(_WHERE.format(report=path.relative_to(project)))
+    click.echo(_WHERE.format(report=os.path.relpath(path)))

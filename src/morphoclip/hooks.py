@@ -4,7 +4,7 @@ import difflib
 import logging
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -18,6 +18,7 @@ from kedro.pipeline import Pipeline
 from pydantic import BaseModel
 
 from morphoclip.errors import InputError
+from morphoclip.gallery.source import place_without_path
 from morphoclip.training.state import CheckpointStore
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,17 @@ class StopBeforeMissingInputs:
             InputError: ``--params`` names a group of parameters that no pipeline has.
         """
         self._data = context.config_loader["globals"]["data"]
-        self._root = context.config_loader["parameters"]["ingestion"]["source"]["root"]
+        source = context.config_loader["parameters"]["ingestion"]["source"]
+        self._root = place_without_path(source["root"])
+        given = (context.config_loader.runtime_params or {}).get("ingestion", {}).get("source", {})
+        expected = dict(context.config_loader["globals"]["source"]) | given
+        apart = [key for key in expected if key in source and source[key] != expected[key]]
+        if apart:
+            raise InputError(
+                f"ingestion.source.{apart[0]} is {source[apart[0]]} in the parameters and "
+                f"{expected[apart[0]]} in the catalog: set source.{apart[0]} in globals.yml, which "
+                "both read, or on the command line"
+            )
         known = {name for pipeline in pipelines.values() for name in _parameter_groups(pipeline)}
         unknown = sorted(set(context.config_loader.runtime_params or {}) - known)
         if unknown:
@@ -88,6 +99,12 @@ class StopBeforeMissingInputs:
         logger.info("environment %s: data in %s, gallery %s", environment, self._data, self._root)
         if environment == "base" and "params:demo_gallery" in pipeline.inputs():
             raise InputError("the demo's gallery is made in its own environment: add --env demo")
+        ignored = sorted(set(run_params["runtime_params"] or {}) - _parameter_groups(pipeline))
+        if ignored:
+            raise InputError(
+                f"--params names {', '.join(ignored)}, which this pipeline does not read; it reads "
+                f"{', '.join(sorted(_parameter_groups(pipeline))) or 'none'}"
+            )
         missing = [name for name in sorted(pipeline.inputs()) if _is_missing(name, catalog)]
         if missing:
             raise InputError(
@@ -101,7 +118,9 @@ class LogTypedParameters:
     """Log parameter models field by field; kedro-mlflow flattens dictionaries only."""
 
     @hook_impl(trylast=True)
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
         """Log the fields of every typed ``params:`` input, and the commit that runs."""
         if mlflow.active_run() is None:
             return
@@ -114,6 +133,10 @@ class LogTypedParameters:
         if commit:
             dirty = "yes" if _git("status", "--porcelain") else "no"
             mlflow.set_tags({"git_commit": commit, "git_dirty": dirty})
+        # kedro-mlflow's own tags hold paths of this machine
+        given = ",".join(f"{k}={v}" for k, v in _flatten("", run_params["runtime_params"] or {}))
+        project = Path(run_params["project_path"]).name
+        mlflow.set_tags({"project_path": project, "runtime_params": given})
 
 
 class LogArtifacts:
@@ -218,14 +241,9 @@ def _relative(place: str) -> str:
 def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _flatten(f"{prefix}.{key}", item)
-    elif isinstance(value, str) and PurePath(value).is_absolute():
-        yield (
-            prefix,
-            f".../{PurePath(value).name}",
-        )  # a place on somebody's disk is not ours to keep
+            yield from _flatten(f"{prefix}.{key}" if prefix else key, item)
     else:
-        yield prefix, value
+        yield prefix, place_without_path(value) if isinstance(value, str) else value
 
 
 def _tidy_metrics(table: pd.DataFrame) -> Iterator[tuple[str, float]]:

@@ -31,6 +31,15 @@ from morphoclip.hooks import (
     StopBeforeMissingInputs,
 )
 
+
+def mlflow_artifacts() -> str | None:
+    """A folder beside MLflow's sqlite file; None where a server keeps artifacts itself."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{PROJECT_PATH}/mlflow.db")
+    if not uri.startswith("sqlite:///"):
+        return None
+    return (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts").as_uri()
+
+
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
@@ -38,6 +47,7 @@ CONFIG_LOADER_ARGS = {
     "merge_strategy": {"parameters": "soft", "globals": "soft", "mlflow": "soft"},
     "custom_resolvers": {
         "project_path": lambda: PROJECT_PATH.as_posix(),
+        "mlflow_artifacts": mlflow_artifacts,
         "oc.env": oc.env,
     },
 }

@@ -57,9 +57,15 @@ def test_channels_come_in_the_order_of_the_mapping() -> None:
 
 
 def test_a_missing_channel_is_named() -> None:
-    tables = index_plate("P", "P__x", [name(1, 1, 1, 5), name(1, 2, 1, 4)], TWO)
-    assert tables.site_index.empty
+    names = [name(1, 1, 1, 5), name(1, 2, 1, 4), name(1, 3, 1, 4), name(1, 3, 1, 5)]
+    tables = index_plate("P", "P__x", names, TWO)
+    assert len(tables.site_index) == 2
     assert tables.set_aside[DETAIL].tolist() == ["missing ER", "missing DNA"]
+
+
+def test_a_plate_without_a_complete_site_is_an_error() -> None:
+    with pytest.raises(InputError, match=r"no complete site: 1 .* A01 site 1 is missing ER; check"):
+        index_plate("P", "P__x", [name(1, 1, 1, 5)], TWO)
 
 
 def test_of_several_planes_the_lowest_is_taken() -> None:

@@ -53,6 +53,7 @@ def test_roles_types_genes_and_entities() -> None:
     assert table.loc["BRD-3", GENE] == "ABC1"
     assert pd.isna(table.loc["BRD-2", GENE])
     assert table.loc["BRD-2", ENTITY] == table.loc["BRD-3", ENTITY] == "compound:BRD-2"
+    assert table.loc["G3", ENTITY] == "crispr:negcon"
     assert table.loc["G1", ENTITY] == table.loc["G2", ENTITY] == "crispr:ABC1"
 
 

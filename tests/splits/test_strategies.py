@@ -137,7 +137,7 @@ def report_of(config: SplitConfig, prompts: pd.DataFrame | None = None) -> pd.Da
 def test_a_clean_split_shares_nothing_but_well_positions() -> None:
     report = report_of(SplitConfig())
     assert set(report["verdict"]) == {"none"}
-    check_no_leakage(report)
+    check_no_leakage(report, "entity")
 
 
 def test_sister_guides_in_two_subsets_are_told_of() -> None:
@@ -150,4 +150,14 @@ def test_sister_guides_in_two_subsets_are_told_of() -> None:
 def test_one_text_in_two_subsets_is_a_leak_and_named() -> None:
     same = prompts_of(WELLS).assign(**{PROMPT: "the same words"})
     with pytest.raises(LeakageError, match=r"1 prompt\(s\) are in both .* the same words"):
-        check_no_leakage(report_of(SplitConfig(), same))
+        check_no_leakage(report_of(SplitConfig(), same), "entity")
+
+
+def test_a_compound_with_two_targets_keeps_both_genes_together() -> None:
+    wells = WELLS.assign(
+        **{ENTITY: WELLS[ENTITY].mask(WELLS[BROAD_SAMPLE].isin(["g0", "g2"]), "compound:twin")}
+    )
+    for seed in range(20):
+        manifest = assign_subsets(wells, SplitConfig(group_by="gene", seed=seed))
+        both = manifest[manifest[GENE].isin(["GENE0", "GENE1"])]
+        assert len(set(both[SUBSET])) == 1

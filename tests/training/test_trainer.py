@@ -12,7 +12,9 @@ from morphoclip.schemas import (
     CONDITION,
     GENE,
     MODALITY,
+    N_SITES,
     PLATE,
+    PROMPT_DIGEST,
     ROLE,
     SUBSET,
     TARGET_LIST,
@@ -50,6 +52,8 @@ def wells(prompts: int = 16, replicates: int = 2) -> Wells:
             MODALITY: "compound",
             CONDITION: None,
             ROLE: "trt",
+            N_SITES: counts.tolist(),
+            PROMPT_DIGEST: [f"{int(code):02d}" for code in codes],
             GENE: [f"G{int(code) // 2}" for code in codes],
             TARGET_LIST: None,
         }
@@ -144,6 +148,21 @@ def test_without_resume_a_run_starts_afresh(tmp_path) -> None:
     with pytest.raises(Interrupted):
         run(tmp_path, stop_after=3)
     assert run(tmp_path).history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_is_not_resumed_from_another_configurations_checkpoint(tmp_path) -> None:
+    run(tmp_path)
+    longer = QUICK.model_copy(update={"epochs": 9, "resume": True})
+    with pytest.raises(InputError, match=r"differs in training\.epochs: 9, not 6\."):
+        run(tmp_path, longer)
+
+
+def test_a_failed_try_leaves_no_checkpoint_of_an_earlier_one(tmp_path) -> None:
+    run(tmp_path)
+    with pytest.raises(Interrupted):
+        run(tmp_path, stop_after=1)
+    last = torch.load(next(tmp_path.rglob("last.pt")), weights_only=True)
+    assert last["epoch"] == 1
 
 
 def test_another_configuration_has_checkpoints_of_its_own(tmp_path) -> None:

@@ -1,18 +1,20 @@
 """Sites in, batches of site features out."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from morphoclip.backbones.image import ImageBackbone, ImageBackboneConfig
 from morphoclip.config import Config, NumberedNames
 from morphoclip.features.fingerprint import Fingerprint
 from morphoclip.imaging.preprocess import PreparedSite, PreprocessConfig
+from morphoclip.imaging.tiff import UnusablePlane
 
 
 class ImageFeaturesConfig(Config):
@@ -26,6 +28,12 @@ class ImageFeaturesConfig(Config):
     batch_size: int = Field(48, ge=1, description="Sites.")
     device: str = Field("auto", description="auto takes a CUDA device where there is one.")
     save_tensors: bool = Field(False, description="Keep the resized images as .pt, too.")
+
+    @model_validator(mode="after")
+    def _numbers_are_distinct(self) -> Self:
+        if len(set(self.channels.values())) < len(self.channels):
+            raise ValueError(f"two channels have one number: {self.channels}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,25 @@ def extract_features(
     stream = iter(prepared)
     while sites := list(islice(stream, batch_size)):
         pixels = [site.pixels for site in sites if site.pixels is not None]
-        yield SiteBatch(sites, _features(np.stack(pixels), backbone, device) if pixels else [])
+        features = _features(np.stack(pixels), backbone, device) if pixels else []
+        yield _without_infinite(SiteBatch(sites, features))
+
+
+def _without_infinite(batch: SiteBatch) -> SiteBatch:
+    """Set sites aside whose features half precision cannot hold."""
+    finite = [bool(torch.isfinite(tokens.half()).all()) for tokens in batch.features]
+    if all(finite):
+        return batch
+    good = {id(site) for site, ok in zip(batch.usable, finite, strict=True) if ok}
+    finding = UnusablePlane("not_finite", "the backbone's features are not finite")
+    sites = [
+        site
+        if site.pixels is None or id(site) in good
+        else replace(site, pixels=None, unusable=dict.fromkeys(site.images.files, finding))
+        for site in batch.sites
+    ]
+    features = [tokens for tokens, ok in zip(batch.features, finite, strict=True) if ok]
+    return SiteBatch(sites, features)
 
 
 def _features(pixels: np.ndarray, backbone: ImageBackbone, device: str) -> list[Tensor]:

@@ -57,6 +57,14 @@ class PlateFeatures:
             }
         )
 
+    def equals(self, other: Self) -> bool:
+        """Whether sites, numbers and fingerprint are the same to the bit."""
+        return (
+            self.fingerprint == other.fingerprint
+            and torch.equal(self.positions, other.positions)
+            and torch.equal(self.tokens, other.tokens)
+        )
+
     def to_payload(self) -> dict[str, Any]:
         """Tensors and text only: what ``weights_only=True`` reads back."""
         return {

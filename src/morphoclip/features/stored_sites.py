@@ -1,5 +1,6 @@
 """What is on disk of a plate's sites, what is missing, and what becomes of it."""
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from morphoclip.errors import InputError, example_of
 from morphoclip.features.fingerprint import Fingerprint, require_same
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.imaging.preprocess import PreparedSite, SiteImages
-from morphoclip.imaging.sites import site_name
+from morphoclip.imaging.sites import parse_image_name, site_name
 from morphoclip.schemas import (
     CHANNEL,
     DETAIL,
@@ -37,6 +38,13 @@ _MEASURES = (
 )  # fmt: skip
 
 Loaders = Mapping[str, Callable[[], Any]]
+
+
+_QC_TYPES = {
+    name: "str" if name in {PLATE, WELL, CHANNEL, REASON, DETAIL} else "float64"
+    for name in SITE_QC.columns
+    if name != "near_empty"
+} | {SITE: "int64"}
 
 
 class QcTables(NamedTuple):
@@ -118,10 +126,44 @@ def refuse_mixing(stored: Loaders, plates: Iterable[str], fingerprint: Fingerpri
     for plate in plates:
         if plate in stored:
             require_same(
-                {f"plate {plate} on disk": stored[plate](), "this run": fingerprint},
-                f"move 04_feature/site_features/{plate} and plate_features/{plate}.pt away, or go "
-                "back to those settings",
+                {f"plate {plate} on disk": stored[plate]()["fingerprint"], "this run": fingerprint},
+                f"move 04_feature/site_features/{plate} away, or go back to those settings",
             )
+
+
+def require_channels(site_index: pd.DataFrame, channels: Mapping[str, int]) -> None:
+    """Refuse parameters that name other channels than the sites were indexed by.
+
+    Raises:
+        InputError: With both.
+    """
+    first = site_index.drop_duplicates(CHANNEL)
+    indexed = {
+        channel: key.channel if (key := parse_image_name(name)) else 0
+        for channel, name in zip(first[CHANNEL], first[FILE], strict=True)
+    }
+    if list(indexed.items()) != list(channels.items()):
+        raise InputError(
+            f"image_features.channels is {dict(channels)} and the sites were indexed by {indexed}: "
+            "run kedro run --pipeline ingestion again with these channels"
+        )
+
+
+def plate_record(fingerprint: Fingerprint, intensities: pd.DataFrame) -> dict[str, Any]:
+    """What lies beside a plate's site features: how they were made, and by which grey levels."""
+    return {
+        "fingerprint": fingerprint,
+        "plate_intensities": intensities.to_dict("records"),
+    }
+
+
+def qc_parts(qc: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Rows of a batch by plate, each under a name that no other batch of sites has."""
+    parts = {}
+    for plate, rows in qc.groupby(PLATE):
+        sites = ",".join(site_name(*key) for key in rows[[WELL, SITE]].itertuples(index=False))
+        parts[f"{plate}/{hashlib.sha256(sites.encode()).hexdigest()[:16]}"] = rows
+    return parts
 
 
 def qc_rows(sites: Iterable[PreparedSite]) -> pd.DataFrame:
@@ -143,28 +185,31 @@ def summarise_qc(
     """Put the batches' rows together, and say of every site without features why it has none.
 
     A site read more than once keeps the row that agrees with what is on disk: with features, the
-    one without a reason.
+    one without a reason. A site whose features are there and whose rows are gone has empty ones.
 
     Raises:
         InputError: A site has neither features nor a reason.
     """
     plates = sorted(site_index[PLATE].unique())
-    own = [load() for key, load in sorted(parts.items()) if key.split("/", 1)[0] in set(plates)]
-    qc = pd.concat(own, ignore_index=True)
     present = set(stored)
-    keys = pd.Series(map(site_key, qc[PLATE], qc[WELL], qc[SITE]), index=qc.index, dtype="str")
-    unusable = qc.groupby(_SITE)[REASON].transform("count") > 0
-    qc = qc[(keys.isin(present) & qc[REASON].isna()) | (~keys.isin(present) & unusable)]
-    qc = qc.drop_duplicates([*_SITE, CHANNEL], keep="last")
-    indexed = site_index[_SITE].drop_duplicates()
-    qc = qc.merge(indexed, on=_SITE).sort_values([*_SITE, CHANNEL], ignore_index=True)
-    accounted = set(map(tuple, qc[_SITE].drop_duplicates().itertuples(index=False)))
-    lost = [s for s in indexed.itertuples(index=False) if tuple(s) not in accounted]
-    if lost:
+    indexed = site_index[[*_SITE, CHANNEL]]
+    keys = pd.Series(map(site_key, indexed[PLATE], indexed[WELL], indexed[SITE]), indexed.index)
+    indexed = indexed.assign(present=keys.isin(present))
+    own = [load() for key, load in sorted(parts.items()) if key.split("/", 1)[0] in set(plates)]
+    read = pd.concat([pd.DataFrame(columns=list(SITE_QC.columns)).astype(_QC_TYPES), *own])
+    failed_sites = read.loc[read[REASON].notna(), _SITE].drop_duplicates().assign(failed=True)
+    read = read.merge(failed_sites, on=_SITE, how="left").merge(indexed, on=[*_SITE, CHANNEL])
+    failed_now = read["failed"].notna() & ~read["present"]
+    read = read[(read["present"] & read[REASON].isna()) | failed_now]
+    read = read.drop_duplicates([*_SITE, CHANNEL], keep="last").drop(columns=["failed", "present"])
+    qc = indexed.merge(read, on=[*_SITE, CHANNEL], how="left", indicator="known")
+    lost = qc[~qc["present"] & (qc["known"] == "left_only")].drop_duplicates(_SITE)
+    if len(lost):
         raise InputError(
             f"{len(lost)} site(s) have neither features nor a reason, e.g. "
-            f"{site_key(*lost[0])}; run kedro run --pipeline image_features again"
+            f"{site_key(*lost[_SITE].iloc[0])}; run kedro run --pipeline image_features again"
         )
+    qc = qc[list(SITE_QC.columns)].sort_values([*_SITE, CHANNEL], ignore_index=True)
     failed = qc[qc[REASON].notna()].drop_duplicates([*_SITE, REASON])
     set_aside = pd.concat(
         [incomplete[incomplete[PLATE].isin(plates)], failed[[*_SITE, REASON, DETAIL]]],
@@ -173,7 +218,7 @@ def summarise_qc(
     logger.info(
         "%d plates: %d sites have features, %d set aside (%s)",
         len(plates),
-        len(accounted) - failed[_SITE].drop_duplicates().shape[0],
+        qc.drop_duplicates(_SITE).shape[0] - failed.drop_duplicates(_SITE).shape[0],
         set_aside[_SITE].drop_duplicates().shape[0],
         ", ".join(f"{reason} {n}" for reason, n in set_aside[REASON].value_counts().items())
         or "none",
@@ -202,13 +247,3 @@ def pack_plate(
         )
     tokens: list[Tensor] = [stored[site_key(plate, well, site)]() for well, site in sites]
     return PlateFeatures.pack(plate, sites, torch.stack(tokens), fingerprint)
-
-
-def is_packed(
-    packed: PlateFeatures, site_index: pd.DataFrame, stored: Iterable[str], fingerprint: Fingerprint
-) -> bool:
-    """Whether a packed plate holds just the sites that are stored, made as this run makes them."""
-    indexed = site_index[site_index[PLATE] == packed.plate][_SITE].drop_duplicates()
-    wanted = {site_key(*site) for site in indexed.itertuples(index=False)} & set(stored)
-    held = {site_key(*site) for site in packed.sites[_SITE].itertuples(index=False)}
-    return held == wanted and packed.fingerprint == fingerprint

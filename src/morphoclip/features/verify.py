@@ -19,7 +19,7 @@ def check_plates(  # noqa: PLR0913 - what is on disk, piece by piece
     site_index: pd.DataFrame,
     set_aside: pd.DataFrame | None,
     stored: Loaders,
-    fingerprints: Loaders,
+    records: Loaders,
     packed: Loaders,
     config: ImageFeaturesConfig,
 ) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def check_plates(  # noqa: PLR0913 - what is on disk, piece by piece
         present = keys & set(stored)
         damaged = [key for key in sorted(present) if not _is_whole(stored[key], config)]
         missing = sorted(keys - present)
-        stale = _stale_settings(fingerprints.get(plate), config)
+        stale = _stale_settings(records.get(plate), config)
         first = missing[:1] or damaged[:1] or stale[:1]
         rows.append(
             {
@@ -87,7 +87,7 @@ def _is_whole(load: Callable[[], Any], config: ImageFeaturesConfig) -> bool:
 def _stale_settings(load: Callable[[], Any] | None, config: ImageFeaturesConfig) -> list[str]:
     if load is None:
         return ["no fingerprint"]
-    fingerprint = load()
+    fingerprint = load()["fingerprint"]
     return [
         f"{name}: {fingerprint.get(name, 'absent')}, not {value}"
         for name, value in ({"model": model_name(config.backbone)} | settings_of(config)).items()

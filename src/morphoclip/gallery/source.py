@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Annotated, Any
 
 import fsspec
@@ -106,6 +107,32 @@ class PlateFolders(Mapping[str, PlateFolder]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def place_without_path(place: str) -> str:
+    """A place as others may see it: no path of somebody's disk, no key of somebody's bucket."""
+    scheme, separator, rest = place.rpartition("://")
+    if separator and scheme != "file":
+        return f"{scheme}://{rest.rpartition('@')[2]}"
+    path = PurePath(rest)
+    return f".../{path.name}" if path.is_absolute() else place
+
+
+def folders_by_barcode(folders: Mapping[str, PlateFolder]) -> dict[str, PlateFolder]:
+    """Barcode -> its folder.
+
+    Raises:
+        InputError: A plate was measured twice: two folders have its barcode.
+    """
+    by_barcode: dict[str, PlateFolder] = {}
+    for folder in folders.values():
+        other = by_barcode.setdefault(folder.barcode, folder)
+        if other is not folder:
+            raise InputError(
+                f"plate {folder.barcode} has two folders, {other.name} and {folder.name}; move the "
+                "one that is not wanted out of the batch"
+            )
+    return by_barcode
 
 
 def choose_plates(available: list[str], known: list[str], wanted: Names | None) -> list[str]:

@@ -113,6 +113,12 @@ def index_plate(
             incomplete.append((plate, well, site, "incomplete", f"missing {', '.join(missing)}"))
             continue
         complete.extend((plate, folder, well, site, c, images[c][1]) for c in channels)
+    if not complete:
+        raise InputError(
+            f"plate folder {folder} has no complete site: {len(incomplete)} sites lack a channel, "
+            f"e.g. {incomplete[0][1]} site {incomplete[0][2]} is {incomplete[0][4]}; check the "
+            "numbers in image_features.channels, or leave the plate out with ingestion.plates"
+        )
     return SiteTables(
         pd.DataFrame(complete, columns=[PLATE, FOLDER, WELL, SITE, CHANNEL, FILE]),
         pd.DataFrame(incomplete, columns=[PLATE, WELL, SITE, REASON, DETAIL]),

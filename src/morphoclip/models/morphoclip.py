@@ -113,6 +113,7 @@ class TrainedModel:
         image_fingerprint: The image features it was trained on.
         text_fingerprint: The text features it was trained on.
         manifest_sha256: The split it was trained on.
+        wells_sha256: The wells, sites and words it was trained on.
         epoch: The epoch these weights come from, from 1.
     """
 
@@ -123,6 +124,7 @@ class TrainedModel:
     image_fingerprint: Fingerprint
     text_fingerprint: Fingerprint
     manifest_sha256: str
+    wells_sha256: str
     epoch: int
 
     def build(self) -> MorphoCLIP:
@@ -149,6 +151,19 @@ class TrainedModel:
                     "kedro run --pipeline training"
                 )
 
+    def require_same_wells(self, wells: Wells) -> None:
+        """Refuse to score the training's own split on wells with other sites or other words.
+
+        Raises:
+            InputError: They differ.
+        """
+        if wells.sha256 != self.wells_sha256:
+            raise InputError(
+                "the model was trained on wells with other sites or other prompts than these "
+                "(text_features.level, annotations or images have changed since); train again: "
+                "kedro run --pipeline training"
+            )
+
     def to_payload(self) -> dict[str, Any]:
         """Tensors, numbers and text only: what ``weights_only=True`` reads back."""
         return {
@@ -159,6 +174,7 @@ class TrainedModel:
             "image_fingerprint": self.image_fingerprint,
             "text_fingerprint": self.text_fingerprint,
             "manifest_sha256": self.manifest_sha256,
+            "wells_sha256": self.wells_sha256,
             "epoch": self.epoch,
         }
 

@@ -175,7 +175,8 @@ def _entities(modality: Modality, table: pd.DataFrame) -> list[str]:
     some dialects of the table keep it and others do not.
     """
     if modality is not Modality.COMPOUND:
-        return [f"{modality}:{gene}" for gene in table[GENE].fillna("no gene")]
+        genes = table[GENE].mask(table[ROLE] == Role.NEGCON, "negcon")  # they share their words
+        return [f"{modality}:{gene}" for gene in genes]
     first_of: dict[str, str] = {}
     parent: dict[str, str] = {}
 

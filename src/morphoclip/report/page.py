@@ -9,7 +9,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
-from morphoclip.gallery.source import SourceConfig
+from morphoclip.gallery.source import SourceConfig, place_without_path
 from morphoclip.models.morphoclip import TrainedModel
 from morphoclip.schemas import MODALITY, N_SITES, PLATE, REASON, SITE, SUBSET, WELL, Subset
 
@@ -34,7 +34,7 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
     environment.filters["share"] = lambda value: f"{value:.3f}"
     return environment.from_string(_PAGE.read_text()).render(
         source=source,
-        where=_place_without_path(source.root),
+        where=place_without_path(source.root),
         data=_data_counts(well_index, set_aside_sites),
         model=model,
         model_parameters=model.config.model_dump(mode="json"),
@@ -58,13 +58,9 @@ def headline_metrics(retrieval: pd.DataFrame, subset: Subset = Subset.TEST) -> p
     ]
 
 
-def _place_without_path(root: str) -> str:
-    """A bucket as it is; of a path on a disk only the last part, which is nobody's home."""
-    return root if "://" in root else root.rstrip("/").rsplit("/", 1)[-1]
-
-
 def _data_counts(wells: pd.DataFrame, set_aside: pd.DataFrame) -> dict[str, object]:
-    reasons = set_aside.drop_duplicates([PLATE, WELL, SITE])[REASON].value_counts()
+    own = set_aside[set_aside[PLATE].isin(wells[PLATE])].drop_duplicates([PLATE, WELL, SITE])
+    reasons = own[REASON].value_counts()
     return {
         "plates": wells[PLATE].nunique(),
         "wells": int((wells[N_SITES] > 0).sum()),

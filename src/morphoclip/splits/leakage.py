@@ -27,6 +27,15 @@ _SHARED_BY_GROUP = {
 """What no two subsets may share, by `splitting.group_by`."""
 
 
+_REMEDY = {
+    "broad_sample": "group by something wider: splitting.group_by entity or gene",
+    "entity": "two perturbations share their words: give them one name or one gene in the tables, "
+    "or raise text_features.level",
+    "gene": "two perturbations share their words: give them one name or one gene in the tables, "
+    "or raise text_features.level",
+}
+
+
 class LeakageError(InputError):
     """Two subsets share what the split keeps apart."""
 
@@ -61,7 +70,7 @@ def leakage_report(
     return pd.DataFrame(rows, columns=list(LEAKAGE_REPORT.columns))
 
 
-def check_no_leakage(report: pd.DataFrame) -> None:
+def check_no_leakage(report: pd.DataFrame, group_by: str) -> None:
     """Refuse a split that leaks.
 
     Raises:
@@ -73,5 +82,5 @@ def check_no_leakage(report: pd.DataFrame) -> None:
         raise LeakageError(
             f"the split leaks in {len(leaks)} way(s): {first['shared']} {first['what']}(s) are in "
             f"both {first['subset']} and {first['other_subset']}, e.g. {first['example']}; "
-            "group by something wider (splitting.group_by: entity or gene)"
+            + _REMEDY[group_by]
         )

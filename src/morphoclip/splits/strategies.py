@@ -9,8 +9,11 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Literal, Self
 
+import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from morphoclip.config import Config, Names
 from morphoclip.errors import InputError, example_of
@@ -128,15 +131,34 @@ def _pert_type(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     Seen by modality, "all perturbation types are in every subset" (spec, "Split strategy"). With
     ``group_by: gene`` a group spans modalities, so the fractions hold over all of them together.
     """
-    group = {"broad_sample": BROAD_SAMPLE, "entity": ENTITY, "gene": GENE}[config.group_by]
+    group = _groups(wells, config)
     strata = pd.Series("all", index=wells.index) if config.group_by == "gene" else wells[MODALITY]
     assigned = pd.DataFrame({SUBSET: "", FOLD: pd.NA}, index=wells.index)
-    for stratum, members in wells.groupby(strata):
-        groups = sorted(members[group].unique(), key=lambda name: _digest(config.seed, name))
-        subset_of, fold_of = _divide(groups, str(stratum), config)
-        assigned.loc[members.index, SUBSET] = members[group].map(subset_of)
-        assigned.loc[members.index, FOLD] = members[group].map(fold_of)
+    for stratum, members in group.groupby(strata):
+        names = sorted(members.unique(), key=lambda name: _digest(config.seed, name))
+        subset_of, fold_of = _divide(names, str(stratum), config)
+        assigned.loc[members.index, SUBSET] = members.map(subset_of)
+        assigned.loc[members.index, FOLD] = members.map(fold_of)
     return assigned.astype({FOLD: "Int64"})
+
+
+def _groups(wells: pd.DataFrame, config: SplitConfig) -> pd.Series:
+    """Name of each well's group.
+
+    A gene's group takes in every gene that shares an entity with it: one compound under two IDs
+    can have two primary targets. It is named after its first gene.
+    """
+    if config.group_by != "gene":
+        return wells[{"broad_sample": BROAD_SAMPLE, "entity": ENTITY}[config.group_by]]
+    gene_codes, genes = pd.factorize(wells[GENE], sort=True)
+    entity_codes, entities = pd.factorize(wells[ENTITY], sort=True)
+    size = len(genes) + len(entities)
+    links = coo_array(
+        (np.ones(len(wells)), (gene_codes, len(genes) + entity_codes)), shape=(size, size)
+    )
+    _, component = connected_components(links, directed=False)
+    first_gene = pd.Series(genes).groupby(component[: len(genes)]).first()
+    return pd.Series(first_gene.loc[component[gene_codes]].to_numpy(), index=wells.index)
 
 
 def _divide(

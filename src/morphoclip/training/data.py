@@ -63,7 +63,7 @@ def training_data(
     return TrainingData(
         wells=wells,
         train=train,
-        validation=wells.rows_of_subset(manifest, Subset.VALIDATION),
+        validation=_mixed(wells.rows_of_subset(manifest, Subset.VALIDATION)),
         reference=train if config.cwa_reference == "train" else controls,
         affinity=prompt_affinity(
             _genes_of_prompts(wells, config.loss), config.loss.target_weight
@@ -72,6 +72,11 @@ def training_data(
         plate_names=tuple(names),
         conditions=_codes(plates[CONDITION].fillna(plates[MODALITY])).to(device),
     )
+
+
+def _mixed(rows: Tensor) -> Tensor:
+    """In an order that mixes plates: a batch of one modality is another task than training."""
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
 
 
 def _codes(values: pd.Series) -> Tensor:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,11 @@ class RunCheckpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "run.json").write_text(json.dumps(what, indent=2, sort_keys=True))
 
+    def clear(self) -> None:
+        """Delete the checkpoints of an earlier try."""
+        self.best_path.unlink(missing_ok=True)
+        self.last_path.unlink(missing_ok=True)
+
     def save_last(self, payload: dict[str, Any]) -> None:
         """Replace the last checkpoint."""
         _save_whole(payload, self.last_path)
@@ -107,11 +113,43 @@ class CheckpointStore:
         self.root = root
         self.opened: list[RunCheckpoints] = []
 
+    def require_resumable(self, digest: str, what: dict[str, Any]) -> None:
+        """Refuse to resume a run whose checkpoints are of another configuration, split or data.
+
+        Without any checkpoint there is nothing to confuse it with, and the run starts.
+
+        Raises:
+            InputError: With the difference to the newest run that there is.
+        """
+        runs = sorted(self.root.glob("*/run.json"), key=lambda path: path.stat().st_mtime)
+        if not runs or (self.root / digest / "last.pt").exists():
+            return
+        newest = json.loads(runs[-1].read_text())
+        mine, theirs = dict(_flat(what)), dict(_flat(newest))
+        differing = [
+            f"{key}: {mine.get(key)}, not {theirs.get(key)}"
+            for key in sorted(mine.keys() | theirs.keys())
+            if mine.get(key) != theirs.get(key)
+        ]
+        raise InputError(
+            "there is no checkpoint of this very run to resume; the newest one differs in "
+            f"{'; '.join(differing[:5])}. Go back to its settings, or train without "
+            "training.resume"
+        )
+
     def open(self, digest: str) -> RunCheckpoints:
         """The checkpoints of the run with this digest, remembered in ``opened``."""
         run = RunCheckpoints(self.root / digest)
         self.opened.append(run)
         return run
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flat(item, f"{prefix}.{key}" if prefix else key)
+    else:
+        yield prefix, value
 
 
 def _save_whole(payload: dict[str, Any], path: Path) -> None:

@@ -106,6 +106,7 @@ def train(  # noqa: PLR0913 - what it reads, its two configurations, where it te
         image_fingerprint=wells.image_fingerprint,
         text_fingerprint=wells.text_fingerprint,
         manifest_sha256=manifest_sha256(manifest),
+        wells_sha256=wells.sha256,
         epoch=best["epoch"],
     )
     history = pd.DataFrame(history_rows)
@@ -138,17 +139,22 @@ def _open_run(
     config: TrainingConfig,
 ) -> RunCheckpoints:
     """The checkpoints of this very run: configuration, split, features."""
-    what = {
+    what: dict[str, Any] = {
         "model": model_config.model_dump(mode="json"),
         "training": config.model_dump(
             mode="json", exclude={"resume", "device", "placement", "cpu_threads"}
         ),
         "manifest_sha256": manifest_sha256(manifest),
+        "wells_sha256": wells.sha256,
         "image_fingerprint": wells.image_fingerprint,
         "text_fingerprint": wells.text_fingerprint,
     }
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+    if config.resume:
+        checkpoints.require_resumable(digest, what)
     run = checkpoints.open(digest)
+    if not config.resume:
+        run.clear()
     run.describe(what)
     return run
 

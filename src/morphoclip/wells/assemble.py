@@ -1,5 +1,6 @@
 """Plate features, wells and prompts put together: what training and evaluation read."""
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -53,6 +54,13 @@ class Wells:
     digests: tuple[str, ...]
     image_fingerprint: Fingerprint
     text_fingerprint: Fingerprint
+
+    @property
+    def sha256(self) -> str:
+        """Of every well's place, sites and words: what a model trained on them has seen."""
+        rows = self.table[[PLATE, WELL, N_SITES, PROMPT_DIGEST]].astype(str)
+        lines = "\n".join(",".join(row) for row in rows.itertuples(index=False))
+        return hashlib.sha256(lines.encode()).hexdigest()
 
     def rows_where(self, mask: pd.Series) -> Tensor:
         """Row numbers ``(B',)`` where the boolean column holds."""
@@ -118,12 +126,13 @@ def assemble_wells(
     if absent:
         raise InputError(
             f"{len(absent)} of {len(plates)} plates have no features: {example_of(absent)}; run "
-            "kedro run --pipeline image_features, or name the plates to work on in ingestion.plates"
+            "kedro run --pipeline image_features for them, or kedro run --pipelines "
+            "ingestion,splitting with ingestion.plates to work on the others alone"
         )
     loaded = {plate: plate_features[plate]() for plate in plates}
     fingerprint = require_same(
         {plate: features.fingerprint for plate, features in loaded.items()},
-        "extract those plates again, or name plates that go together in ingestion.plates",
+        "extract those plates again, or run ingestion with plates that go together",
     )
     parts = [_wells_of_plate(loaded[plate], present, normalisation) for plate in plates]
     table = pd.concat([part[0] for part in parts], ignore_index=True)
@@ -170,5 +179,11 @@ def _wells_of_plate(
     reference = set(table.loc[reference_wells(table), WELL])
     is_reference = torch.from_numpy(sites[WELL].isin(reference).to_numpy().copy())
     normalised = normalise_tokens(tokens, is_reference, normalisation, plate=features.plate)
+    if not torch.isfinite(normalised.half()).all():
+        raise InputError(
+            f"plate {features.plate}: features normalised by its negative controls are too large "
+            "for half precision, as when controls hardly differ from each other; look at its "
+            "controls, or set model.token_normalisation to none"
+        )
     kept = torch.from_numpy(sites[WELL].isin(set(table[WELL])).to_numpy().copy())
     return table, normalised[kept].to(torch.float16)

@@ -36,6 +36,7 @@ def embed_wells(  # noqa: PLR0913 - one argument a catalog entry
         plate_features, well_index, prompts, text_features, model.config.token_normalisation
     )
     model.require_fits(wells)
+    model.require_same_wells(wells)
     embedded = embed(
         model.build(),
         wells,

@@ -15,16 +15,17 @@ from morphoclip.features.extract import (
     fingerprint_of,
     resolve_device,
 )
-from morphoclip.features.fingerprint import Fingerprint
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.stored_sites import (
     QcTables,
     illumination_of_plates,
     images_of_sites,
-    is_packed,
     pack_plate,
+    plate_record,
+    qc_parts,
     qc_rows,
     refuse_mixing,
+    require_channels,
     site_key,
     sites_of_plates,
     summarise_qc,
@@ -42,17 +43,25 @@ Loaders = Mapping[str, Callable[[], Any]]
 Chunk = dict[str, dict[str, Any]]
 
 
-def measure_grey_levels(
+def measure_grey_levels(  # noqa: PLR0913 - one argument a catalog entry
     site_index: pd.DataFrame,
     plate_images: PlateFolders,
     illumination_functions: Loaders,
+    stored_records: Loaders,
     ingestion: IngestionConfig,
     config: ImageFeaturesConfig,
 ) -> pd.DataFrame:
-    """Grey levels of each plate's channels over a sample of its sites."""
+    """Grey levels of each plate's channels over a sample of its sites.
+
+    A plate that has features keeps the levels they were made with: measured again over sites that
+    came later, its sites would not be normalised alike.
+    """
     indexed = sites_of_plates(site_index, ingestion.plates)
-    sampled = indexed.merge(sample_sites(indexed), on=[PLATE, WELL, SITE])
-    rows = []
+    require_channels(indexed, config.channels)
+    known = [plate for plate in indexed[PLATE].unique() if plate in stored_records]
+    rows = [row for plate in known for row in stored_records[plate]()["plate_intensities"]]
+    unknown = indexed[~indexed[PLATE].isin(known)]
+    sampled = unknown.merge(sample_sites(unknown), on=[PLATE, WELL, SITE])
     for plate, sites in track(
         sampled.groupby(PLATE), "measuring grey levels", disable=SILENT, transient=True
     ):
@@ -72,23 +81,28 @@ def extract_site_features(  # noqa: PLR0913 - one argument a catalog entry
     plate_intensities: pd.DataFrame,
     illumination_functions: Loaders,
     stored_features: Loaders,
-    stored_fingerprints: Loaders,
+    stored_records: Loaders,
     ingestion: IngestionConfig,
     config: ImageFeaturesConfig,
 ) -> Iterator[Chunk]:
     """Features of the sites that have none yet, a batch at a time, each batch with its QC.
 
-    A first chunk carries the fingerprints alone, so that there is one even when nothing is left
-    to do and so that features never lie on disk without theirs.
+    A first chunk carries the plates' records alone (fingerprint and grey levels), so that there is
+    one even when nothing is left to do and so that features never lie on disk without theirs.
     """
     indexed = sites_of_plates(site_index, ingestion.plates)
+    require_channels(indexed, config.channels)
     backbone = load_image_backbone(config.backbone)
     backbone.check_size(config.preprocess.size)
     fingerprint = fingerprint_of(backbone, config)
     plates = sorted(indexed[PLATE].unique())
-    refuse_mixing(stored_fingerprints, plates, fingerprint)
-    fingerprints = {plate: fingerprint for plate in plates if plate not in stored_fingerprints}
-    yield {"fingerprints": fingerprints, "site_qc": {}, "features": {}, "tensors": {}}
+    refuse_mixing(stored_records, plates, fingerprint)
+    records = {
+        plate: plate_record(fingerprint, plate_intensities[plate_intensities[PLATE] == plate])
+        for plate in plates
+        if plate not in stored_records
+    }
+    yield {"records": records, "site_qc": {}, "features": {}, "tensors": {}}
 
     images = images_of_sites(
         indexed,
@@ -113,11 +127,8 @@ def extract_site_features(  # noqa: PLR0913 - one argument a catalog entry
         keys = [site_key(s.images.plate, s.images.well, s.images.site) for s in batch.usable]
         qc = qc_rows(batch.sites)
         yield {
-            "fingerprints": {},
-            "site_qc": {
-                f"{plate}/{site_key('', *rows[[WELL, SITE]].iloc[0]).strip('/')}": rows
-                for plate, rows in qc.groupby(PLATE)
-            },
+            "records": {},
+            "site_qc": qc_parts(qc),
             "features": dict(zip(keys, batch.features, strict=True)),
             "tensors": {
                 key: torch.from_numpy(site.pixels).to(torch.float16)
@@ -147,7 +158,7 @@ def collect_qc(
 def pack_plates(  # noqa: PLR0913 - one argument a catalog entry
     site_index: pd.DataFrame,
     site_features: Loaders,
-    stored_fingerprints: Loaders,
+    stored_records: Loaders,
     stored_plates: Loaders,
     set_aside_sites: pd.DataFrame,
     ingestion: IngestionConfig,
@@ -162,13 +173,10 @@ def pack_plates(  # noqa: PLR0913 - one argument a catalog entry
     n_packed = 0
     yield {}
     for plate in plates:
-        fingerprint: Fingerprint = stored_fingerprints[plate]()
-        if plate in stored_plates and is_packed(
-            stored_plates[plate](), indexed, site_features, fingerprint
-        ):
-            continue
-        yield {plate: pack_plate(plate, indexed, site_features, fingerprint)}
-        n_packed += 1
+        packed = pack_plate(plate, indexed, site_features, stored_records[plate]()["fingerprint"])
+        if plate not in stored_plates or not stored_plates[plate]().equals(packed):
+            yield {plate: packed}
+            n_packed += 1
     logger.info(
         "%d of %d plates packed, the others were; %d sites set aside in all",
         n_packed,

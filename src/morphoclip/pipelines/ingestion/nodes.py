@@ -7,7 +7,12 @@ import pandas as pd
 from rich.progress import track
 
 from morphoclip.features.extract import ImageFeaturesConfig
-from morphoclip.gallery.source import IngestionConfig, PlateFolders, choose_plates
+from morphoclip.gallery.source import (
+    IngestionConfig,
+    PlateFolders,
+    choose_plates,
+    folders_by_barcode,
+)
 from morphoclip.imaging.sites import SiteTables, index_plate
 from morphoclip.perturbations.tables import perturbation_table
 from morphoclip.perturbations.well_index import (
@@ -42,7 +47,7 @@ def index_sites(
     image_features: ImageFeaturesConfig,
 ) -> SiteTables:
     """Complete sites, image by image; and the sites that are not complete."""
-    folder_of = {folder.barcode: folder for folder in plate_images.values()}
+    folder_of = folders_by_barcode(plate_images)
     plates = choose_plates(sorted(folder_of), list(platemap_of(barcode_platemap)), ingestion.plates)
     parts = [
         index_plate(

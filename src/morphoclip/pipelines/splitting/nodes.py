@@ -21,7 +21,7 @@ def split_wells(
     """
     manifest = assign_subsets(well_index, config)
     report = leakage_report(manifest, prompts, config)
-    check_no_leakage(report)
+    check_no_leakage(report, config.group_by)
     counts = manifest.groupby([SUBSET, MODALITY]).size()
     logger.info(
         "split %s by %s: %s wells",

@@ -20,7 +20,7 @@ def check_features(  # noqa: PLR0913 - one argument a catalog entry
     site_index: pd.DataFrame,
     set_aside_sites: pd.DataFrame,
     stored_features: Loaders,
-    stored_fingerprints: Loaders,
+    stored_records: Loaders,
     stored_plates: Loaders,
     ingestion: IngestionConfig,
     config: ImageFeaturesConfig,
@@ -30,7 +30,7 @@ def check_features(  # noqa: PLR0913 - one argument a catalog entry
         sites_of_plates(site_index, ingestion.plates),
         set_aside_sites,
         stored_features,
-        stored_fingerprints,
+        stored_records,
         stored_plates,
         config,
     )

@@ -15,7 +15,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "site_index": "site_index",
                     "set_aside_sites": "set_aside_sites",
                     "stored_features": "site_features_on_disk",
-                    "stored_fingerprints": "feature_fingerprints_on_disk",
+                    "stored_records": "plate_records_on_disk",
                     "stored_plates": "plate_features_on_disk",
                     "ingestion": "params:ingestion",
                     "config": "params:image_features",
