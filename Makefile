@@ -10,7 +10,7 @@ export DO_NOT_TRACK := true
 export KEDRO_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format lint types contracts install clean-demo
+.PHONY: help demo test test-slow bench check format lint types contracts install clean-demo
 .DEFAULT_GOAL := help
 
 help:  ## show this help
@@ -19,10 +19,16 @@ help:  ## show this help
 demo: $(DEMO_DONE)  ## install, run the whole job on synthetic plates, say where the report is
 	@$(BIN)/kedro where --env demo
 
-test: $(INSTALLED)  ## install, run all tests
-	@$(BIN)/pytest -q
+test: $(INSTALLED)  ## install, run the tests (some five minutes)
+	@$(BIN)/pytest -q -m "not slow"
 
-check: format-check lint types contracts test  ## everything that CI asks of a change
+test-slow: $(INSTALLED)  ## run the tests that kill and restart whole processes
+	@$(BIN)/pytest -q -m slow
+
+check: format-check lint types contracts test test-slow  ## everything that CI asks of a change
+
+bench: $(INSTALLED)  ## ours beside a literal version of the spec; QUICK=1 for a short run
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 format: $(INSTALLED)  ## format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only -q .

@@ -16,8 +16,6 @@ from morphoclip.training.state import CheckpointStore
 from morphoclip.training.trainer import train
 from morphoclip.wells.assemble import assemble_wells
 
-pytestmark = pytest.mark.slow
-
 SEEDS = (1, 2, 3)
 """Fixed before the first run: they split the wells and start the training."""
 

@@ -57,7 +57,8 @@ class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
         path = Path(get_filepath_str(self._get_save_path(), "file"))
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        torch.save(data.to_payload() if self._codec else data, partial)
+        with partial.open("wb") as file:  # given a path, torch writes its name into the file
+            torch.save(data.to_payload() if self._codec else data, file)
         partial.replace(path)
 
     def preview(self) -> JSONPreview:

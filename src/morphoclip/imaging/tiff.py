@@ -49,9 +49,12 @@ def decode_plane(content: bytes) -> NDArray[np.uint8 | np.uint16]:
         raise UnusablePlane("unreadable", f"cannot be decoded: {error}") from error
     if plane.shape != shape or plane.dtype != dtype:
         raise UnusablePlane("unreadable", f"decodes to {plane.dtype} {plane.shape}, not {shape}")
-    if not plane.any():
+    brightest, top = plane.max(), np.iinfo(plane.dtype).max
+    if brightest == 0:
         raise UnusablePlane("all_zero", "every pixel is 0")
-    saturated = np.count_nonzero(plane == np.iinfo(plane.dtype).max) / plane.size
-    if saturated > _MOST_SATURATED:
-        raise UnusablePlane("saturated", f"{saturated:.0%} of the pixels are at the top")
+    if (
+        brightest == top
+        and (share := np.count_nonzero(plane == top) / plane.size) > _MOST_SATURATED
+    ):
+        raise UnusablePlane("saturated", f"{share:.0%} of the pixels are at the top")
     return np.asarray(plane)

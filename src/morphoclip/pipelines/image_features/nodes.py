@@ -16,19 +16,16 @@ from morphoclip.features.extract import (
     resolve_device,
 )
 from morphoclip.features.plate_features import PlateFeatures
+from morphoclip.features.site_qc import QcTables, qc_parts, qc_rows, summarise_qc
 from morphoclip.features.stored_sites import (
-    QcTables,
     illumination_of_plates,
     images_of_sites,
     pack_plate,
     plate_record,
-    qc_parts,
-    qc_rows,
     refuse_mixing,
     require_channels,
     site_key,
     sites_of_plates,
-    summarise_qc,
     without_features,
 )
 from morphoclip.gallery.source import IngestionConfig, PlateFolders

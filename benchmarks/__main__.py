@@ -1,0 +1,63 @@
+"""``make bench``: a table on the screen and a JSON in data/08_reporting/bench."""
+
+import argparse
+import json
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.harness import Timing
+from benchmarks.images import overlap, tiff_to_input
+
+RESULTS = Path("data/08_reporting/bench/bench.json")
+
+
+def main() -> None:
+    """Run all benchmarks and show them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, under two minutes")
+    quick = parser.parse_args().quick
+    rounds, sites = (5, 24) if quick else (25, 96)
+    console = Console()
+    results: dict[str, object] = {"cores": os.cpu_count(), "machine": platform.machine()}
+    for name, compression in (("LZW", "lzw"), ("uncompressed", None)):
+        title = f"{name} TIFF to model input, one image, one thread"
+        timings = tiff_to_input(compression, rounds=rounds)
+        console.print(_table(title, timings))
+        results[title] = [asdict(timing) for timing in timings]
+    table = Table(title=f"Decoding beside a backbone, {sites} sites, two reader threads")
+    for column in ("backbone costs", "decoding s", "backbone s", "both s", "both / larger"):
+        table.add_column(column, justify="right")
+    rows = []
+    for cost in (0.5, 1.0, 2.0):
+        decoding, backbone, both = overlap(cost, sites=sites)
+        share = both / max(decoding, backbone)
+        rows.append({"cost": cost, "decoding": decoding, "backbone": backbone, "both": both})
+        table.add_row(f"{cost} x", *(f"{s:.2f}" for s in (decoding, backbone, both, share)))
+    console.print(table)
+    results["overlap"] = rows
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=2))
+    console.print(f"written to {RESULTS}")
+
+
+def _table(title: str, timings: list[Timing]) -> Table:
+    table = Table(title=title)
+    for column in ("way", "ms", "times faster", "range"):
+        table.add_column(column, justify="left" if column == "way" else "right")
+    for timing in timings:
+        table.add_row(
+            timing.name,
+            f"{1000 * timing.seconds:.2f}",
+            f"{timing.times_faster:.2f}",
+            f"{timing.lowest:.2f} - {timing.highest:.2f}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()
