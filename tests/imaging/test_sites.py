@@ -8,6 +8,7 @@ from morphoclip.errors import InputError
 from morphoclip.imaging.sites import (
     ImageKey,
     index_plate,
+    index_plates,
     parse_image_name,
     site_name,
     well_name,
@@ -63,9 +64,23 @@ def test_a_missing_channel_is_named() -> None:
     assert tables.set_aside[DETAIL].tolist() == ["missing ER", "missing DNA"]
 
 
-def test_a_plate_without_a_complete_site_is_an_error() -> None:
-    with pytest.raises(InputError, match=r"no complete site: 1 .* A01 site 1 is missing ER; check"):
-        index_plate("P", "P__x", [name(1, 1, 1, 5)], TWO)
+class Folder:
+    def __init__(self, barcode: str, *names: str) -> None:
+        self.barcode, self.name, self._names = barcode, f"{barcode}__x", list(names)
+
+    def image_names(self) -> list[str]:
+        return self._names
+
+
+def test_a_plate_without_a_complete_site_is_set_aside_beside_others() -> None:
+    lacking, whole = Folder("P", name(1, 1, 1, 5)), Folder("Q", name(1, 1, 1, 5), name(1, 1, 1, 4))
+    tables = index_plates([lacking, whole], TWO)
+    assert tables.set_aside.iloc[0].tolist() == ["P", "A01", 1, "incomplete", "missing ER"]
+    assert set(tables.site_index["Metadata_Plate"]) == {"Q"}
+    with pytest.raises(
+        InputError, match=r"no plate has a complete site: 1 .* P well A01 site 1 is"
+    ):
+        index_plates([lacking], TWO)
 
 
 def test_of_several_planes_the_lowest_is_taken() -> None:

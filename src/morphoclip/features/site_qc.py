@@ -98,7 +98,7 @@ def summarise_qc(
     qc = qc[list(SITE_QC.columns)].sort_values([*_SITE, CHANNEL], ignore_index=True)
     failed = qc[qc[REASON].notna()].drop_duplicates([*_SITE, REASON])
     set_aside = pd.concat(
-        [incomplete[incomplete[PLATE].isin(plates)], failed[[*_SITE, REASON, DETAIL]]],
+        [incomplete, failed[[*_SITE, REASON, DETAIL]]],
         ignore_index=True,
     )[list(SET_ASIDE_SITES.columns)]
     logger.info(
@@ -109,5 +109,6 @@ def summarise_qc(
         ", ".join(f"{reason} {n}" for reason, n in set_aside[REASON].value_counts().items())
         or "none",
     )
-    qc.attrs["plates"] = set_aside.attrs["plates"] = plates
+    qc.attrs["plates"] = plates
+    set_aside.attrs["plates"] = sorted({*plates, *incomplete[PLATE]})
     return QcTables(qc, set_aside)

@@ -7,7 +7,7 @@ image. Names follow the Opera Phenix: ``r{row}c{col}f{field}p{plane}-ch{channel}
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import pandas as pd
 
@@ -76,6 +76,35 @@ def parse_image_name(name: str) -> ImageKey | None:
     return ImageKey(*(int(part) for part in match.groups())) if match else None
 
 
+class ImageFolder(Protocol):
+    """A plate's folder: its barcode, its name, the names of its files."""
+
+    @property
+    def barcode(self) -> str: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    def image_names(self) -> list[str]: ...  # noqa: D102
+
+
+def index_plates(folders: Iterable[ImageFolder], channels: Mapping[str, int]) -> SiteTables:
+    """Sort the files of several plates into complete and incomplete sites.
+
+    Raises:
+        InputError: No site of any plate is complete, or as `index_plate` does.
+    """
+    parts = [index_plate(f.barcode, f.name, f.image_names(), channels) for f in folders]
+    complete = pd.concat([part.site_index for part in parts], ignore_index=True)
+    incomplete = pd.concat([part.set_aside for part in parts], ignore_index=True)
+    if complete.empty:
+        first = incomplete.iloc[0]
+        raise InputError(
+            f"no plate has a complete site: {len(incomplete)} sites lack a channel, e.g. plate "
+            f"{first[PLATE]} well {first[WELL]} site {first[SITE]} is {first[DETAIL]}; check the "
+            "numbers in image_features.channels"
+        )
+    return SiteTables(complete, incomplete)
+
+
 def index_plate(
     plate: str, folder: str, names: Iterable[str], channels: Mapping[str, int]
 ) -> SiteTables:
@@ -113,12 +142,6 @@ def index_plate(
             incomplete.append((plate, well, site, "incomplete", f"missing {', '.join(missing)}"))
             continue
         complete.extend((plate, folder, well, site, c, images[c][1]) for c in channels)
-    if not complete:
-        raise InputError(
-            f"plate folder {folder} has no complete site: {len(incomplete)} sites lack a channel, "
-            f"e.g. {incomplete[0][1]} site {incomplete[0][2]} is {incomplete[0][4]}; check the "
-            "numbers in image_features.channels, or leave the plate out with ingestion.plates"
-        )
     return SiteTables(
         pd.DataFrame(complete, columns=[PLATE, FOLDER, WELL, SITE, CHANNEL, FILE]),
         pd.DataFrame(incomplete, columns=[PLATE, WELL, SITE, REASON, DETAIL]),

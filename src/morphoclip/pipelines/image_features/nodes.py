@@ -149,7 +149,10 @@ def collect_qc(
 ) -> QcTables:
     """One table of grey levels, and one of every site that goes no further."""
     indexed = sites_of_plates(site_index, ingestion.plates)
-    return summarise_qc(site_qc_parts, indexed, site_features, incomplete_sites)
+    incomplete = incomplete_sites[
+        incomplete_sites[PLATE].isin(ingestion.plates or set(incomplete_sites[PLATE]))
+    ]
+    return summarise_qc(site_qc_parts, indexed, site_features, incomplete)
 
 
 def pack_plates(  # noqa: PLR0913 - one argument a catalog entry

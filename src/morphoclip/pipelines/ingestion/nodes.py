@@ -13,7 +13,7 @@ from morphoclip.gallery.source import (
     choose_plates,
     folders_by_barcode,
 )
-from morphoclip.imaging.sites import SiteTables, index_plate
+from morphoclip.imaging.sites import SiteTables, index_plates
 from morphoclip.perturbations.tables import perturbation_table
 from morphoclip.perturbations.well_index import (
     build_well_index,
@@ -49,14 +49,8 @@ def index_sites(
     """Complete sites, image by image; and the sites that are not complete."""
     folder_of = folders_by_barcode(plate_images)
     plates = choose_plates(sorted(folder_of), list(platemap_of(barcode_platemap)), ingestion.plates)
-    parts = [
-        index_plate(
-            plate, folder_of[plate].name, folder_of[plate].image_names(), image_features.channels
-        )
-        for plate in track(plates, "listing plates", disable=SILENT)
-    ]
-    site_index = pd.concat([part.site_index for part in parts], ignore_index=True)
-    incomplete = pd.concat([part.set_aside for part in parts], ignore_index=True)
+    folders = (folder_of[plate] for plate in track(plates, "listing plates", disable=SILENT))
+    site_index, incomplete = index_plates(folders, image_features.channels)
     logger.info(
         "%d plates: %d complete sites, %d incomplete ones set aside",
         len(plates),
