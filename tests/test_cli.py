@@ -4,10 +4,13 @@ import click
 import pytest
 from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
+from pydantic import ValidationError
 
 import morphoclip.pipeline_registry  # noqa: F401 - explain() looks through all parameter models
 from morphoclip.cli import cli, explain, run
 from morphoclip.errors import InputError
+from morphoclip.features.extract import resolve_device
+from morphoclip.gallery.source import IngestionConfig
 
 
 def parsed(text: str) -> dict[str, object]:
@@ -51,6 +54,46 @@ def test_a_users_mistake_is_found_below_what_kedro_wraps_it_in() -> None:
     wrapped.__cause__ = InputError("the sentence")
     assert explain(wrapped) == "the sentence"
     assert explain(DatasetError("first line\nsecond")) == "first line"
+
+
+def test_a_damaged_file_is_named_with_its_cause() -> None:
+    damaged = DatasetError(
+        "Failed while loading data from dataset X(filepath=PurePosixPath('a/b.pt'))"
+    )
+    damaged.__cause__ = EOFError("ran out of input")
+    sentence = explain(damaged)
+    assert sentence is not None
+    assert sentence.startswith(
+        "a/b.pt cannot be read (ran out of input). Where it was damaged, del"
+    )
+
+
+def test_values_of_a_list_split_by_a_comma_get_the_plus() -> None:
+    with pytest.raises(click.BadParameter, match=r"ingestion\.plates:BR1\+BR2"):
+        parsed("ingestion.plates:BR1,BR2")
+
+
+def test_an_unknown_pipeline_gets_the_list() -> None:
+    error = ValueError("Failed to find the pipeline named 'trainin'. It needs to be generated")
+    sentence = explain(error)
+    assert sentence is not None
+    assert sentence.startswith("there is no pipeline trainin")
+
+
+@pytest.mark.parametrize(("given", "means"), [("all", None), ("A+B", ("A", "B")), (5, ("5",))])
+def test_plates_are_named_on_one_line(given: object, means: object) -> None:
+    assert IngestionConfig(source={"root": "r", "batch": "b"}, plates=given).plates == means
+
+
+@pytest.mark.parametrize("nothing", ["", None])
+def test_no_plate_is_not_every_plate(nothing: object) -> None:
+    with pytest.raises(ValidationError, match="write all, or barcodes"):
+        IngestionConfig(source={"root": "r", "batch": "b"}, plates=nothing)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match="device gpu is not there; there are auto, cpu"):
+        resolve_device("gpu")
 
 
 def test_a_fault_of_the_program_keeps_its_traceback() -> None:

@@ -5,6 +5,7 @@ Everything else about the command is Kedro's own, so that options added upstream
 
 import copy
 import difflib
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import _split_params, split_string
+from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
@@ -46,6 +49,12 @@ def _params_callback(context: click.Context, param: click.Parameter, value: Any)
     """Rewrite ``a.b:1`` to ``a.b=1`` and let Kedro parse the result."""
     if isinstance(value, str):
         items = split_string(context, param, value)
+        for before, item in itertools.pairwise(items):
+            if not re.search("[:=]", item):
+                raise click.BadParameter(
+                    f"{item} stands alone after a comma; join the values of a list with a plus: "
+                    f"{before}+{item}"
+                )
         value = ",".join(_COLON_ITEM.sub(r"\1=\2", item, count=1) for item in items)
     return _split_params(context, param, value)
 
@@ -68,16 +77,38 @@ def _run(**options: Any) -> Any:
 
 def explain(error: BaseException) -> str | None:
     """One sentence for a user's mistake; None for what is a fault of the program."""
-    for cause in _chain(error):
+    causes = list(_chain(error))
+    for cause in causes:
         if isinstance(cause, InputError | DataValidationError):
             return str(cause)
         if isinstance(cause, ParameterValidationError):
             return _explain_parameters(cause)
+    if isinstance(error, MissingConfigException) and "does not exist" in str(error):
+        return (
+            f"there is no such environment: {str(error).rpartition(': ')[2]} is no folder of conf"
+        )
     if isinstance(error, DatasetError):
-        return str(error).splitlines()[0]
+        return _explain_dataset(error, causes[-1])
     if isinstance(error, ValueError) and "Failed to find the pipeline" in str(error):
-        return str(error)
+        wanted = str(error).split("'")[1]
+        close = difflib.get_close_matches(wanted, pipelines, n=1)
+        hint = f", did you mean {close[0]}?" if close else ""
+        return f"there is no pipeline {wanted}{hint} There are {', '.join(sorted(pipelines))}"
     return None
+
+
+def _explain_dataset(error: DatasetError, root: BaseException) -> str:
+    """Which file, why not, and what to do; Kedro's own words name the dataset's settings."""
+    place = re.search(r"(?:file)?path=(?:PurePosixPath\()?'([^']+)'", str(error))
+    if place is None:
+        return str(error).splitlines()[0]
+    verb = "written" if "saving" in str(error) else "read"
+    cause = (str(root).strip() or type(root).__name__).splitlines()[0]
+    return (
+        f"{os.path.relpath(place[1]) if '://' not in place[1] else place[1]} cannot be {verb} "
+        f"({cause}). Where it was damaged, delete it and run the pipeline that makes it again, or "
+        "fetch it again"
+    )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -139,7 +170,10 @@ def where(env: str | None) -> None:
     project = find_kedro_project(Path.cwd()) or Path.cwd()
     bootstrap_project(project)
     session: Any = KedroSession.create(project_path=project, env=env)
-    report = session.load_context().catalog["report"]
+    try:
+        report = session.load_context().catalog["report"]
+    except MissingConfigException as error:
+        raise click.ClickException(explain(error) or str(error)) from error
     if not report.exists():
         raise click.ClickException("there is no report yet: kedro run makes one")
     path = Path(str(report._get_load_path()))

@@ -16,6 +16,8 @@ class Config(BaseModel):
 
 
 def _split_plus(value: Any) -> Any:
+    if isinstance(value, int):
+        return (str(value),)
     return tuple(part for part in value.split("+") if part) if isinstance(value, str) else value
 
 

@@ -110,7 +110,7 @@ class StopBeforeMissingInputs:
             raise InputError(
                 f"environment {environment} lacks what this pipeline reads: "
                 + "; ".join(_what_belongs_there(name, catalog) for name in missing)
-                + f". {_WAYS_ON}"
+                + (f". {_WAYS_ON}" if any(_is_raw(name, catalog) for name in missing) else "")
             )
 
 
@@ -219,6 +219,12 @@ def _is_missing(name: str, catalog: DataCatalog) -> bool:
             f"{_what_belongs_there(name, catalog)} cannot be reached ({cause}). It needs the "
             f"internet, or a copy on disk that ingestion.source.root names. {_WAYS_ON}"
         ) from error
+
+
+def _is_raw(name: str, catalog: DataCatalog) -> bool:
+    """Whether no pipeline makes this: a user has to put it there."""
+    notes = (getattr(catalog.get(name), "metadata", None) or {}).get("morphoclip", {})
+    return "made_by" not in notes
 
 
 def _what_belongs_there(name: str, catalog: DataCatalog) -> str:

@@ -81,7 +81,7 @@ def test_conditions_come_from_the_batchs_own_rows() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (["A01", "a1"], "lists well.s. twice: A01"),
+        (["A01", "a1"], "lists 1 well.s. twice: A01"),
         (["A01", "no"], "'no' is no well"),
     ],
 )

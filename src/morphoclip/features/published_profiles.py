@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from morphoclip.errors import InputError
+from morphoclip.errors import InputError, example_of
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.imaging.sites import well_name, well_position
+from morphoclip.perturbations.tables import require_columns
 from morphoclip.schemas import WELL
 
 logger = logging.getLogger(__name__)
@@ -26,12 +27,19 @@ def pack_profiles(profiles: Mapping[str, pd.DataFrame]) -> dict[str, PlateFeatur
     Raises:
         InputError: No column is finite on all plates, or a plate lists a well twice.
     """
+    for plate, profile in profiles.items():
+        require_columns(profile, {WELL}, f"the profile table of plate {plate}")
+    profiles = {plate: _with_values(plate, profile) for plate, profile in profiles.items()}
     columns = _finite_everywhere(profiles)
     packed = {}
     for plate, profile in sorted(profiles.items()):
         wells = [well_name(*well_position(well)) for well in profile[WELL]]
-        if len(set(wells)) != len(wells):
-            raise InputError(f"the profiles of plate {plate} list a well twice")
+        twice = sorted({well for well in wells if wells.count(well) > 1})
+        if twice:
+            raise InputError(
+                f"the profile table of plate {plate} lists {len(twice)} well(s) more than once: "
+                f"{example_of(twice)}; keep one row a well"
+            )
         values = np.arcsinh(profile[columns].to_numpy(dtype=np.float64))
         tokens = torch.from_numpy(values.astype(np.float32)).unsqueeze(1)
         fingerprint = {
@@ -43,6 +51,17 @@ def pack_profiles(profiles: Mapping[str, pd.DataFrame]) -> dict[str, PlateFeatur
             plate, [(well, 1) for well in wells], tokens, fingerprint
         )
     return packed
+
+
+def _with_values(plate: str, profile: pd.DataFrame) -> pd.DataFrame:
+    """The rows that hold at least one number; wells without any count as having no profile."""
+    numbers = profile.select_dtypes("number")
+    numbers = numbers[[name for name in numbers.columns if not name.startswith(_METADATA)]]
+    empty = ~np.isfinite(numbers.to_numpy(dtype=np.float64)).any(axis=1)
+    if empty.any():
+        wells = example_of(profile.loc[empty, WELL])
+        logger.warning("plate %s: %d well(s) without a value: %s", plate, empty.sum(), wells)
+    return profile[~empty]
 
 
 def _finite_everywhere(profiles: Mapping[str, pd.DataFrame]) -> list[str]:

@@ -12,7 +12,9 @@ from morphoclip.config import Config, Names
 from morphoclip.errors import InputError, example_of
 
 
-def _all_is_none(value: Any) -> Any:
+def _all_or_names(value: Any) -> Any:
+    if value is None or value == "":
+        raise ValueError("write all, or barcodes as in BR00117010+BR00117011")
     return None if value == "all" else value
 
 
@@ -30,7 +32,7 @@ class IngestionConfig(Config):
     """``params:ingestion``."""
 
     source: SourceConfig
-    plates: Annotated[Names | None, BeforeValidator(_all_is_none)] = Field(
+    plates: Annotated[Names | None, BeforeValidator(_all_or_names)] = Field(
         None, description="Barcodes to work on; `all` takes every plate that is there."
     )
 

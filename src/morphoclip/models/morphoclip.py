@@ -70,7 +70,8 @@ class MorphoCLIP(nn.Module):
         if config.channel_aggregation == "ccf" and shape.feature_dim % config.ccf_heads:
             raise InputError(
                 f"model.ccf_heads {config.ccf_heads} does not divide the feature width "
-                f"{shape.feature_dim}"
+                f"{shape.feature_dim}; these do: "
+                + ", ".join(str(n) for n in range(1, 17) if shape.feature_dim % n == 0)
             )
         self.channels = (
             CrossChannelFormer(

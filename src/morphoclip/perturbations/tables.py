@@ -4,6 +4,7 @@ Roles come from these tables, never from a platemap: platemaps have no control t
 are read as text; "", "NA", "NaN" and "empty" are missing.
 """
 
+import logging
 from collections.abc import Mapping
 
 import pandas as pd
@@ -26,6 +27,8 @@ from morphoclip.schemas import (
     PerturbationType,
     Role,
 )
+
+logger = logging.getLogger(__name__)
 
 DMSO = "DMSO"
 """The ID of the vehicle control, which the tables leave blank."""
@@ -83,7 +86,8 @@ def _table_of(
     modality: Modality, tables: Mapping[str, pd.DataFrame], annotations: pd.DataFrame | None
 ) -> tuple[str, pd.DataFrame | None]:
     if modality is Modality.COMPOUND and annotations is not None:
-        return "the annotated compound table", annotations
+        logger.info("compounds are read from the annotated table, not from external_metadata")
+        return "the annotated compound table (ingestion.source.annotations)", annotations
     names = sorted(
         (name for name in tables if f"_{modality}_metadata" in name),
         key=lambda name: (not name.endswith("_targets"), name),

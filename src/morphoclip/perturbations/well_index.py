@@ -163,7 +163,10 @@ def _read_platemap(name: str, platemaps: Mapping[str, pd.DataFrame]) -> pd.DataF
     )
     twice = wells.loc[wells[WELL].duplicated(), WELL]
     if len(twice):
-        raise InputError(f"platemap {name} lists well(s) twice: {example_of(twice)}")
+        raise InputError(
+            f"platemap {name} lists {len(twice)} well(s) twice: {example_of(twice)}; "
+            "keep one row a well"
+        )
     if modality is Modality.COMPOUND:
         wells[BROAD_SAMPLE] = wells[BROAD_SAMPLE].fillna(DMSO)
     return wells
