@@ -102,8 +102,8 @@ def _explain_dataset(error: DatasetError, root: BaseException) -> str:
     place = re.search(r"(?:file)?path=(?:PurePosixPath\()?'([^']+)'", str(error))
     if place is None:
         return str(error).splitlines()[0]
-    verb = "written" if "saving" in str(error) else "read"
-    cause = (str(root).strip() or type(root).__name__).splitlines()[0]
+    verb = "written" if str(error).startswith("Failed while saving") else "read"
+    cause = (str(root).strip() or type(root).__name__).splitlines()[0].split(". ")[0]
     return (
         f"{os.path.relpath(place[1]) if '://' not in place[1] else place[1]} cannot be {verb} "
         f"({cause}). Where it was damaged, delete it and run the pipeline that makes it again, or "
