@@ -84,7 +84,7 @@ def explain(error: BaseException) -> str | None:
         if isinstance(cause, ParameterValidationError):
             return _explain_parameters(cause)
     if isinstance(error, MissingConfigException) and "does not exist" in str(error):
-        return f"there is no environment {str(error).rpartition('/')[2]}: conf has no folder of that name"
+        return f"there is no environment {str(error).rpartition('/')[2]}: conf holds no such folder"
     if isinstance(error, DatasetError):
         return _explain_dataset(error, causes[-1])
     if isinstance(error, ValueError) and "Failed to find the pipeline" in str(error):
