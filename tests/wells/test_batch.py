@@ -33,4 +33,3 @@ def test_padding_holds_the_sites_and_a_mask_of_them() -> None:
     assert features.shape == (2, 2, 2, 3)
     assert site_mask.tolist() == [[True, True], [True, False]]
     assert features[1, 1].abs().sum() == 0
-    assert batch([2, 1]).well_of_site.tolist() == [0, 0, 1]

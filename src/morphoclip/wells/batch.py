@@ -26,12 +26,6 @@ class WellBatch:
         """Sites a well, ``(B,)``."""
         return self.offsets.diff()
 
-    @property
-    def well_of_site(self) -> Tensor:
-        """Row of the well that each site belongs to, ``(S,)``."""
-        wells = torch.arange(len(self), device=self.offsets.device)
-        return wells.repeat_interleave(self.n_sites)
-
     def select(self, wells: Tensor) -> "WellBatch":
         """The batch of these wells ``(B',)``, in this order."""
         n_sites = self.n_sites[wells]
