@@ -10,7 +10,7 @@ export DO_NOT_TRACK := true
 export KEDRO_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow bench check format lint types contracts install clean-demo
+.PHONY: help demo test test-slow bench dtype-gate check format lint types contracts install clean-demo
 .DEFAULT_GOAL := help
 
 help:  ## show this help
@@ -29,6 +29,9 @@ check: format-check lint types contracts test test-slow  ## everything that CI a
 
 bench: $(INSTALLED)  ## ours beside a literal version of the spec; QUICK=1 for a short run
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+dtype-gate: $(INSTALLED)  ## does half precision change features? MODEL=id or folder IMAGES=folder
+	@$(BIN)/python -m benchmarks.dtype_gate --model "$(MODEL)" --images "$(IMAGES)"
 
 format: $(INSTALLED)  ## format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only -q .

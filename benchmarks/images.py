@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.harness import Timing, Way, interleave
 from benchmarks.literal import IMAGENET_MEAN, IMAGENET_SD, model_input
-from morphoclip.imaging.grey_levels import GreyRange, Normalisation, image_levels, scale_plane
+from morphoclip.imaging.grey_levels import GreyRange, Normalisation, grey_map, image_levels
 from morphoclip.imaging.preprocess import (
     PreprocessConfig,
     Resize,
@@ -46,7 +46,7 @@ def tiff_bytes(plane: np.ndarray, *, compression: str | None) -> bytes:
 def ours(content: bytes, resize: Resize = "bilinear") -> np.ndarray:
     """One channel in [0, 1]; the x3 replicate and ImageNet's statistics are in the backbone."""
     plane = decode_plane(content)
-    return resize_plane(scale_plane(plane, Normalisation.UINT16, _ANY), SIZE, resize)
+    return resize_plane(plane, grey_map(plane, Normalisation.UINT16, _ANY), SIZE, resize)
 
 
 def largest_difference(content: bytes) -> float:
@@ -76,8 +76,8 @@ def tiff_to_input(content: bytes, *, rounds: int) -> list[Timing]:
 def _with_qc(content: bytes) -> object:
     """What extraction does with each image."""
     plane = decode_plane(content)
-    scaled = scale_plane(plane, Normalisation.UINT16, _ANY)
-    return image_levels(plane), resize_plane(scaled, SIZE, "area")
+    grey = grey_map(plane, Normalisation.PLATE_PERCENTILE, GreyRange(200, 3000))
+    return image_levels(plane), resize_plane(plane, grey, SIZE, "area")
 
 
 def overlap(cost: float, *, sites: int) -> tuple[float, float, float]:

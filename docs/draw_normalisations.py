@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from morphoclip.imaging.grey_levels import GreyRange, Normalisation, plate_levels, scale_plane
+from morphoclip.imaging.grey_levels import GreyRange, Normalisation, grey_map, plate_levels
 from morphoclip.imaging.preprocess import resize_plane
 from morphoclip.imaging.tiff import decode_plane
 
@@ -24,7 +24,7 @@ def main() -> None:
         levels = plate_levels([plane])
         plate_range = GreyRange(levels["p0_1"], levels["p99_9"])
         for row, normalisation in enumerate(SHOWN):
-            shown = resize_plane(scale_plane(plane, normalisation, plate_range), 384, "area")
+            shown = resize_plane(plane, grey_map(plane, normalisation, plate_range), 384, "area")
             axes = grid[row, column]
             axes.imshow(shown, cmap="gray", vmin=0, vmax=1)
             axes.set(xticks=[], yticks=[])

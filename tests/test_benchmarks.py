@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
+from benchmarks import dtype_gate
 from benchmarks.harness import Way, interleave
 from benchmarks.images import largest_difference, overlap, synthetic_plane, tiff_bytes
+from morphoclip.backbones.image import ImageBackboneConfig, UntrainedViT
+from morphoclip.errors import InputError
 
 
 @pytest.mark.parametrize("compression", [None, "lzw"])
@@ -32,3 +36,30 @@ def test_overlap_tells_three_times() -> None:
     times = overlap(1.0, sites=4)
     assert np.isfinite(times).all()
     assert min(times) > 0
+
+
+def test_the_dtype_gate_lets_equal_features_pass_and_stops_noise(capsys) -> None:
+    exact = torch.randn(40, 16, generator=torch.Generator().manual_seed(0)) + 5
+    assert dtype_gate.report(exact, exact.bfloat16().float(), "bfloat16") == 0
+    noisy = exact + 0.5 * torch.randn(40, 16, generator=torch.Generator().manual_seed(1))
+    assert dtype_gate.report(exact, noisy, "bfloat16") == 1
+    printed = capsys.readouterr().out
+    assert printed.count("bfloat16 passes") == printed.count("bfloat16 does not pass") == 1
+
+
+def test_the_dtype_gate_reads_a_folder_and_a_model(tmp_path) -> None:
+    vit = UntrainedViT(hidden_size=16, layers=1, heads=2)
+    for n in range(3):
+        (tmp_path / f"{n}.tiff").write_bytes(
+            tiff_bytes(synthetic_plane(n, side=270), compression=None)
+        )
+    images = dtype_gate.read_images(tmp_path, number=64, size=32)
+    assert images.shape == (3, 1, 32, 32)
+    exact = dtype_gate.features(images, ImageBackboneConfig(untrained=vit))
+    rounded = dtype_gate.features(images, ImageBackboneConfig(untrained=vit, dtype="bfloat16"))
+    assert exact.shape == rounded.shape == (3, 16)
+    assert not torch.equal(exact, rounded)
+    (tmp_path / "1.tiff").unlink()
+    (tmp_path / "2.tiff").unlink()
+    with pytest.raises(InputError, match="holds 1 TIFFs"):
+        dtype_gate.read_images(tmp_path, number=64, size=32)

@@ -8,14 +8,17 @@ import tifffile
 import torch
 from torch.nn.functional import interpolate
 
-from morphoclip.imaging.grey_levels import GreyRange
+from morphoclip.imaging.grey_levels import GreyMap, GreyRange
 from morphoclip.imaging.preprocess import (
     PreprocessConfig,
+    Resize,
     SiteImages,
     prepare_site,
     prepare_sites,
     resize_plane,
 )
+
+AS_IT_IS = GreyMap(0.0, 1.0, -np.inf, np.inf)
 
 
 def content(image: np.ndarray) -> bytes:
@@ -34,20 +37,43 @@ def literal_area(plane: np.ndarray, size: int) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(30, 30), (29, 41), (7, 12)])
 def test_area_is_the_mean_over_each_box(shape: tuple[int, int]) -> None:
     plane = np.random.default_rng(0).random(shape, dtype=np.float32)
-    np.testing.assert_allclose(resize_plane(plane, 8, "area"), literal_area(plane, 8), atol=1e-6)
+    np.testing.assert_allclose(
+        resize_plane(plane, AS_IT_IS, 8, "area"), literal_area(plane, 8), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("shape", [(108, 108), (30, 41), (7, 12)])
 def test_bilinear_is_torchs(shape: tuple[int, int]) -> None:
     plane = np.random.default_rng(0).random(shape, dtype=np.float32)
     theirs = interpolate(torch.from_numpy(plane)[None, None], size=(16, 16), mode="bilinear")
-    np.testing.assert_allclose(resize_plane(plane, 16, "bilinear"), theirs[0, 0], atol=1e-6)
+    np.testing.assert_allclose(
+        resize_plane(plane, AS_IT_IS, 16, "bilinear"), theirs[0, 0], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("resize", ["area", "bilinear"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_counts_are_scaled_and_clipped_before_they_are_mixed(
+    resize: Resize, dtype: type[np.unsignedinteger]
+) -> None:
+    plane = np.random.default_rng(0).integers(0, 256, (31, 44)).astype(dtype)
+    grey = GreyMap(40.0, 0.01, 0.2, 0.9)
+    scaled = np.clip((plane.astype(np.float32) - 40) * np.float32(0.01), 0.2, 0.9)
+    np.testing.assert_allclose(
+        resize_plane(plane, grey, 12, resize), resize_plane(scaled, AS_IT_IS, 12, resize), atol=1e-6
+    )
+
+
+def test_an_image_of_the_models_size_is_not_mixed() -> None:
+    plane = np.arange(144, dtype=np.uint16).reshape(12, 12)
+    for resize in ("area", "bilinear"):
+        np.testing.assert_array_equal(resize_plane(plane, AS_IT_IS, 12, resize), plane)
 
 
 def test_area_averages_a_checkerboard_away_where_bilinear_keeps_it() -> None:
     board = (np.indices((90, 90)).sum(0) % 2).astype(np.float32)
-    assert np.ptp(resize_plane(board, 30, "area")) < 0.12
-    assert np.ptp(resize_plane(board, 30, "bilinear")) == 1
+    assert np.ptp(resize_plane(board, AS_IT_IS, 30, "area")) < 0.12
+    assert np.ptp(resize_plane(board, AS_IT_IS, 30, "bilinear")) == 1
 
 
 def site(files: dict[str, bytes], number: int = 1) -> SiteImages:
@@ -92,5 +118,5 @@ def test_sites_come_in_order_and_only_a_few_are_read_ahead() -> None:
     sites = [SiteImages("P", "A01", n, {"DNA": f"{n}"}, read) for n in range(50)]
     prepared = prepare_sites(iter(sites), {"P": RANGES}, CONFIG)
     first = next(prepared)
-    assert len(reads) <= 4 * CONFIG.workers + 1
+    assert len(reads) <= 2 * CONFIG.n_workers + 1
     assert [first.images.site, *(p.images.site for p in prepared)] == list(range(50))

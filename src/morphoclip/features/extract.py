@@ -118,7 +118,10 @@ def _without_infinite(batch: SiteBatch) -> SiteBatch:
 
 
 def _features(pixels: np.ndarray, backbone: ImageBackbone, device: str) -> list[Tensor]:
-    images = torch.from_numpy(pixels).to(device)
+    images = torch.from_numpy(pixels)
+    if device.startswith("cuda"):
+        images = images.pin_memory()
+    images = images.to(device, non_blocking=True)
     n_sites, n_channels, height, width = images.shape
     tokens = backbone(images.reshape(n_sites * n_channels, 1, height, width))
     tokens = tokens.reshape(n_sites, n_channels, -1).cpu()

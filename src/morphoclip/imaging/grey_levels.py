@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from morphoclip.imaging.kernels import Plane, count_levels, laplacian_variance
 from morphoclip.schemas import PLATE, SITE, WELL
-
-Plane = NDArray[np.uint8 | np.uint16]
 
 LOW_PERCENT, HIGH_PERCENT = 0.1, 99.9
 _BRIGHTEST_FRACTION = 0.000028
@@ -23,7 +22,7 @@ _IMAGENET_GREY_MEAN, _IMAGENET_GREY_SD = 0.449, 0.226
 
 
 class Normalisation(StrEnum):
-    """How counts of the camera become model input; see `scale_plane`."""
+    """How counts of the camera become model input; see `grey_map`."""
 
     PLATE_PERCENTILE = "plate_percentile"
     IMAGE_PERCENTILE = "image_percentile"
@@ -37,6 +36,15 @@ class GreyRange(NamedTuple):
 
     low: float
     high: float
+
+
+class GreyMap(NamedTuple):
+    """Counts to model input: ``clip((counts - low) * gain, floor, ceiling)``."""
+
+    low: float
+    gain: float
+    floor: float
+    ceiling: float
 
 
 class ImageLevels(NamedTuple):
@@ -62,39 +70,34 @@ class ImageLevels(NamedTuple):
 
 def histogram(plane: Plane) -> NDArray[np.int64]:
     """Pixels a grey level, ``(levels,)``: 256 or 65,536."""
-    return np.bincount(plane.ravel(), minlength=np.iinfo(plane.dtype).max + 1)
+    counts: NDArray[np.int64] = count_levels(plane, np.iinfo(plane.dtype).max + 1)
+    return counts
 
 
 def percentile_of(counts: NDArray[np.int64], percent: float) -> float:
     """The lowest grey level that at least ``percent`` of the pixels do not exceed."""
-    cumulated = np.cumsum(counts)
+    return _level_at(np.cumsum(counts), percent)
+
+
+def _level_at(cumulated: NDArray[np.int64], percent: float) -> float:
     return float(np.searchsorted(cumulated, cumulated[-1] * percent / 100, side="left"))
 
 
 def image_levels(plane: Plane) -> ImageLevels:
     """Measure one image; a pixel at the top of its type's range counts as saturated."""
     counts = histogram(plane)
+    cumulated = np.cumsum(counts)
     mean = float(counts @ np.arange(len(counts))) / plane.size
-    low, high = percentile_of(counts, LOW_PERCENT), percentile_of(counts, HIGH_PERCENT)
+    low, high = _level_at(cumulated, LOW_PERCENT), _level_at(cumulated, HIGH_PERCENT)
     return ImageLevels(
         mean=mean,
         p0_1=low,
         p99_9=high,
-        maximum=float(np.flatnonzero(counts)[-1]),
+        maximum=_level_at(cumulated, 100),
         used_range=(high - low) / (len(counts) - 1),
         saturated_fraction=float(counts[-1] / plane.size),
-        focus=_laplacian_variance(plane) / max(mean, 1.0) ** 2,
+        focus=laplacian_variance(plane) / max(mean, 1.0) ** 2,
     )
-
-
-def _laplacian_variance(plane: Plane) -> float:
-    """Of every other row: a fourth of the pixels' work, and the rows in between say the same."""
-    grey = plane.astype(np.int32)
-    rows = grey[1:-1:2]
-    above, below = grey[:-2:2], grey[2::2]
-    around = above[:, 1:-1] + below[:, 1:-1] + rows[:, :-2] + rows[:, 2:]
-    laplacian = around - 4 * rows[:, 1:-1]
-    return float(laplacian.var()) if laplacian.size else 0.0
 
 
 def sample_sites(site_index: pd.DataFrame, *, wells: int = 64) -> pd.DataFrame:
@@ -127,10 +130,8 @@ def plate_levels(planes: Iterable[Plane]) -> dict[str, float]:
     }
 
 
-def scale_plane(
-    plane: Plane, normalisation: Normalisation, plate_range: GreyRange
-) -> NDArray[np.float32]:
-    """Counts ``(H, W)`` to model input ``(H, W)``; a constant image becomes 0.
+def grey_map(plane: Plane, normalisation: Normalisation, plate_range: GreyRange) -> GreyMap:
+    """How the counts of ``plane`` become model input; a constant image stays constant.
 
     - ``plate_percentile``: the plate's 0.1 and 99.9 percentiles of the channel become 0 and 1, so
       that differences between wells stay and differences between plates go.
@@ -140,14 +141,16 @@ def scale_plane(
     - ``uint16``: divided by the type's largest value, as the reference does.
     """
     if normalisation is Normalisation.SELF_STANDARDISE:
-        sd = float(plane.std())
-        standardised = (plane - plane.mean()) / sd if sd > 0 else np.zeros(plane.shape)
-        return (_IMAGENET_GREY_MEAN + _IMAGENET_GREY_SD * standardised).astype(np.float32)
+        return _standardising_map(float(plane.mean()), float(plane.std()))
     low, high = _grey_range(plane, normalisation, plate_range)
-    if high <= low:
-        return np.zeros(plane.shape, dtype=np.float32)
-    scaled = (plane.astype(np.float32) - np.float32(low)) / np.float32(high - low)
-    return np.clip(scaled, 0.0, 1.0, out=scaled)
+    return GreyMap(low, 1 / (high - low) if high > low else 0.0, 0.0, 1.0)
+
+
+def _standardising_map(mean: float, sd: float) -> GreyMap:
+    if sd == 0:
+        return GreyMap(0.0, 0.0, _IMAGENET_GREY_MEAN, _IMAGENET_GREY_MEAN)
+    gain = _IMAGENET_GREY_SD / sd
+    return GreyMap(mean - _IMAGENET_GREY_MEAN / gain, gain, -np.inf, np.inf)
 
 
 def _grey_range(plane: Plane, normalisation: Normalisation, plate_range: GreyRange) -> GreyRange:

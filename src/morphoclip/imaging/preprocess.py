@@ -1,5 +1,6 @@
 """Decode, normalise, resize: sites to model input, overlapping, in bounded memory."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,21 +10,21 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
-from scipy import sparse
+from pydantic import Field, field_validator
 
 from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.imaging.grey_levels import (
+    GreyMap,
     GreyRange,
     ImageLevels,
     Normalisation,
-    Plane,
     correct_illumination,
+    grey_map,
     image_levels,
     plate_levels,
-    scale_plane,
 )
+from morphoclip.imaging.kernels import Plane, Taps, scaled_and_resized
 from morphoclip.imaging.tiff import UnusablePlane, decode_plane
 
 Resize = Literal["area", "bilinear"]
@@ -38,7 +39,21 @@ class PreprocessConfig(Config):
     illumination: Literal["none", "npy"] = Field(
         "none", description="npy divides by the gallery's illumination functions."
     )
-    workers: int = Field(4, ge=1, description="Threads that read and decode.")
+    workers: Literal["auto"] | int = Field(
+        "auto", description="Threads that read and decode; auto is one a core."
+    )
+
+    @property
+    def n_workers(self) -> int:
+        """Threads."""
+        return (os.cpu_count() or 1) if self.workers == "auto" else self.workers
+
+    @field_validator("workers")
+    @classmethod
+    def _at_least_one(cls, workers: str | int) -> str | int:
+        if isinstance(workers, int) and workers < 1:
+            raise ValueError("at least one thread has to read")
+        return workers
 
 
 @dataclass(frozen=True)
@@ -107,7 +122,8 @@ def prepare_site(
     pixels = np.stack(
         [
             resize_plane(
-                scale_plane(planes[channel], config.normalise, ranges[channel]),
+                planes[channel],
+                grey_map(planes[channel], config.normalise, ranges[channel]),
                 config.size,
                 config.resize,
             )
@@ -121,50 +137,67 @@ def prepare_sites(
     sites: Iterable[SiteImages],
     ranges: Mapping[str, Mapping[str, GreyRange]],
     config: PreprocessConfig,
+    *,
+    ahead: int = 1,
 ) -> Iterator[PreparedSite]:
-    """Prepare sites in order on reader threads; at most four a thread are held at a time.
+    """Prepare sites in order on reader threads, so that the next batch is ready when it is wanted.
+
+    At most ``ahead`` sites are held, and no fewer than two a thread.
 
     Args:
         sites: What to read.
         ranges: Plate -> channel -> grey range.
         config: Size, normalisation, resizing, threads.
+        ahead: Sites to hold; a device is kept busy by no less than its batch.
     """
+    held = max(ahead, 2 * config.n_workers)
     waiting: deque[Future[PreparedSite]] = deque()
-    with ThreadPoolExecutor(config.workers, thread_name_prefix="tiff") as readers:
+    with ThreadPoolExecutor(config.n_workers, thread_name_prefix="tiff") as readers:
         for images in sites:
             waiting.append(readers.submit(prepare_site, images, ranges[images.plate], config))
-            if len(waiting) >= 4 * config.workers:
+            if len(waiting) >= held:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def resize_plane(plane: NDArray[np.float32], size: int, resize: Resize) -> NDArray[np.float32]:
-    """Resize ``(H, W)`` to ``(size, size)``: exact box averaging, or bilinear without antialias."""
-    height, width = plane.shape
-    if (height, width) == (size, size):
-        return plane
-    rows, columns = _weights(height, size, resize), _weights(width, size, resize)
-    resized = columns @ (rows @ plane).T
-    return np.ascontiguousarray(resized.T, dtype=np.float32)
+def resize_plane(plane: Plane, grey: GreyMap, size: int, resize: Resize) -> NDArray[np.float32]:
+    """Counts ``(H, W)`` to model input ``(size, size)``.
+
+    Args:
+        plane: Counts.
+        grey: How counts become model input; applied before pixels are mixed.
+        size: Pixels a side.
+        resize: ``area`` is the exact mean over each output pixel's box; ``bilinear`` takes the two
+            nearest pixels of each axis, as torch's ``interpolate`` does without antialias.
+    """
+    rows, columns = (_taps(length, size, resize) for length in plane.shape)
+    single = tuple(np.float32(number) for number in grey)
+    resized: NDArray[np.float32] = scaled_and_resized(plane, single, rows, columns)
+    return resized
 
 
 @lru_cache(maxsize=16)
-def _weights(source: int, target: int, resize: Resize) -> sparse.csr_array:
-    """``(target, source)`` weights of one axis; rows sum to 1."""
+def _taps(source: int, target: int, resize: Resize) -> Taps:
+    """What one axis is made of; the weights of an output pixel sum to 1."""
     if resize == "area":
         edges = np.linspace(0, source, target + 1)
-        pixel = np.arange(source)
-        overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-        weights = np.clip(overlap, 0, None) * (target / source)
+        begin, end = edges[:-1, None], edges[1:, None]
     else:
-        centre = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, None)
-        left = np.minimum(centre.astype(int), source - 1)
-        right = np.minimum(left + 1, source - 1)
-        weights = np.zeros((target, source))
-        np.add.at(weights, (np.arange(target), left), 1 - (centre - left))
-        np.add.at(weights, (np.arange(target), right), centre - left)
-    return sparse.csr_array(weights.astype(np.float32))
+        centre = np.clip((np.arange(target)[:, None] + 0.5) * source / target, 0.5, source - 0.5)
+        begin, end = centre - 0.5, centre + 0.5
+    pixel = np.arange(source)
+    weights = np.clip(np.minimum(end, pixel + 1) - np.maximum(begin, pixel), 0, None)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return _sparse(weights.astype(np.float32))
+
+
+def _sparse(weights: NDArray[np.float32]) -> Taps:
+    """``(T, source)`` weights without the zeros around each row's own."""
+    used = weights > 0
+    n_taps = int(used.sum(axis=1).max())
+    first = np.minimum(used.argmax(axis=1), weights.shape[1] - n_taps)
+    return Taps(first, np.take_along_axis(weights, first[:, None] + np.arange(n_taps), axis=1))
 
 
 def measure_plate(

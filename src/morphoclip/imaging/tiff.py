@@ -1,6 +1,7 @@
 """One plane off disk, or why not."""
 
 import io
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -37,6 +38,7 @@ def decode_plane(content: bytes) -> NDArray[np.uint8 | np.uint16]:
         with tifffile.TiffFile(io.BytesIO(content)) as header:
             page = header.pages[0]
             shape, dtype = page.shape, page.dtype
+            raw_at = _place_of_raw_pixels(page, len(content))
     except Exception as error:  # damaged headers fail in a dozen ways; all mean one thing
         raise UnusablePlane("unreadable", f"no TIFF: {error}") from error
     if len(shape) != 2 or not 0 < int(np.prod(shape, dtype=np.int64)) <= _LARGEST_PLANE:
@@ -44,7 +46,10 @@ def decode_plane(content: bytes) -> NDArray[np.uint8 | np.uint16]:
     if dtype not in (np.uint8, np.uint16):
         raise UnusablePlane("wrong_dtype", f"{dtype}, neither uint8 nor uint16")
     try:
-        plane = imagecodecs.tiff_decode(content)
+        if raw_at is None:
+            plane = imagecodecs.tiff_decode(content)
+        else:
+            plane = np.frombuffer(content, dtype, shape[0] * shape[1], raw_at).reshape(shape)
     except Exception as error:  # libtiff's failures share no base class
         raise UnusablePlane("unreadable", f"cannot be decoded: {error}") from error
     if plane.shape != shape or plane.dtype != dtype:
@@ -58,3 +63,11 @@ def decode_plane(content: bytes) -> NDArray[np.uint8 | np.uint16]:
     ):
         raise UnusablePlane("saturated", f"{share:.0%} of the pixels are at the top")
     return np.asarray(plane)
+
+
+def _place_of_raw_pixels(page: Any, n_bytes: int) -> int | None:
+    """Where the file holds the plane as it lies in memory, so that nothing need be decoded."""
+    if not page.is_contiguous or page.parent.byteorder != "<":
+        return None
+    place = int(page.dataoffsets[0])
+    return place if 0 < place <= n_bytes - page.size * page.dtype.itemsize else None

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from morphoclip.gallery.source import SourceConfig, place_without_path
 from morphoclip.models.morphoclip import TrainedModel
-from morphoclip.schemas import MODALITY, N_SITES, PLATE, REASON, SITE, SUBSET, WELL, Subset
+from morphoclip.report.plate_maps import draw_plate_maps
+from morphoclip.schemas import CHANNEL, MODALITY, N_SITES, PLATE, REASON, SITE, SUBSET, WELL, Subset
 
 _PAGE = files("morphoclip.report").joinpath("page.html")
 
@@ -22,6 +23,8 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
     model: TrainedModel,
     well_index: pd.DataFrame,
     set_aside_sites: pd.DataFrame,
+    site_qc: pd.DataFrame,
+    plate_intensities: pd.DataFrame,
     split_manifest: pd.DataFrame,
     leakage: pd.DataFrame,
     history: pd.DataFrame,
@@ -36,6 +39,7 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
         source=source,
         where=place_without_path(source.root),
         data=_data_counts(well_index, set_aside_sites),
+        images=_images_by_plate(site_qc, plate_intensities, well_index),
         model=model,
         model_parameters=model.config.model_dump(mode="json"),
         split=_split_counts(split_manifest),
@@ -69,6 +73,26 @@ def _data_counts(wells: pd.DataFrame, set_aside: pd.DataFrame) -> dict[str, obje
         "set_aside": {str(reason): int(n) for reason, n in reasons.items()},
         "without_conditions": bool(wells["Metadata_condition"].isna().all()),
     }
+
+
+def _images_by_plate(
+    site_qc: pd.DataFrame, intensities: pd.DataFrame, wells: pd.DataFrame
+) -> list[dict[str, object]]:
+    """What each plate's images are like; nothing where profiles stand in their place."""
+    plates = []
+    for plate, qc in site_qc[site_qc[PLATE].isin(wells[PLATE])].groupby(PLATE):
+        levels = intensities[intensities[PLATE] == plate]
+        used = (levels["p99_9"] - levels["p0_1"]) / levels["dtype_max"]
+        near_empty = qc[qc["near_empty"].eq(other=True)].drop_duplicates([WELL, SITE])
+        plates.append(
+            {
+                "plate": plate,
+                "used_range": dict(zip(levels[CHANNEL], used, strict=True)),
+                "near_empty": len(near_empty),
+                "map": _inline(draw_plate_maps(qc, list(levels[CHANNEL])), dpi=110),
+            }
+        )
+    return plates
 
 
 def _split_counts(manifest: pd.DataFrame) -> list[dict[str, object]]:
@@ -107,7 +131,7 @@ def _retrieval_rows(retrieval: pd.DataFrame) -> list[dict[str, object]]:
     return rows
 
 
-def _inline(figure: Figure) -> str:
+def _inline(figure: Figure, dpi: int = 150) -> str:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
+    figure.savefig(buffer, format="png", dpi=dpi)
     return base64.b64encode(buffer.getvalue()).decode()

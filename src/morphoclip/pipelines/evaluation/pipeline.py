@@ -54,6 +54,8 @@ def create_pipeline(**_: object) -> Pipeline:
                     "model": "model",
                     "well_index": "well_index",
                     "set_aside_sites": "set_aside_sites",
+                    "site_qc": "site_qc",
+                    "plate_intensities": "plate_intensities",
                     "split_manifest": "split_manifest",
                     "leakage_report": "leakage_report",
                     "training_history": "training_history",

@@ -67,7 +67,7 @@ def measure_grey_levels(  # noqa: PLR0913 - one argument a catalog entry
             lambda folder: plate_images[folder].read,
             _illumination(illumination_functions, [plate], config),
         )
-        levels = measure_plate(images, config.channels, workers=config.preprocess.workers)
+        levels = measure_plate(images, config.channels, workers=config.preprocess.n_workers)
         rows += [{PLATE: plate, CHANNEL: channel, **numbers} for channel, numbers in levels.items()]
     return pd.DataFrame(rows)[list(PLATE_INTENSITIES.columns)]
 
@@ -114,7 +114,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument a catalog entry
         for plate, rows in plate_intensities.groupby(PLATE)
     }
     batches = extract_features(
-        prepare_sites(missing, ranges, config.preprocess),
+        prepare_sites(missing, ranges, config.preprocess, ahead=2 * config.batch_size),
         backbone,
         batch_size=config.batch_size,
         device=device,

@@ -15,7 +15,17 @@ from morphoclip.perturbations.well_index import (
     platemap_of,
     with_site_counts,
 )
-from morphoclip.schemas import DETAIL, N_SITES, PLATE, REASON, SET_ASIDE_SITES, SITE, WELL
+from morphoclip.schemas import (
+    DETAIL,
+    N_SITES,
+    PLATE,
+    PLATE_INTENSITIES,
+    REASON,
+    SET_ASIDE_SITES,
+    SITE,
+    SITE_QC,
+    WELL,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +33,13 @@ Loaders = Mapping[str, Callable[[], pd.DataFrame]]
 
 
 class ProfileTables(NamedTuple):
-    """What ingestion makes of metadata, for plates that have profiles."""
+    """What ingestion makes of metadata, for plates that have profiles; of images, nothing."""
 
     perturbations: pd.DataFrame
     well_index: pd.DataFrame
     set_aside_sites: pd.DataFrame
+    site_qc: pd.DataFrame
+    plate_intensities: pd.DataFrame
 
 
 def read_profiles(
@@ -69,4 +81,7 @@ def index_profile_wells(  # noqa: PLR0913 - one argument a catalog entry
     )[list(SET_ASIDE_SITES.columns)]
     set_aside.attrs["plates"] = plates
     logger.info("%d wells, %d without a profile set aside", len(wells), len(set_aside))
-    return ProfileTables(perturbations, wells, set_aside)
+    no_images = [pd.DataFrame(columns=list(t.columns)) for t in (SITE_QC, PLATE_INTENSITIES)]
+    for table in no_images:
+        table.attrs["plates"] = plates
+    return ProfileTables(perturbations, wells, set_aside, *no_images)

@@ -30,7 +30,13 @@ def create_pipeline(**_: object) -> Pipeline:
                     "experiment_metadata": "experiment_metadata",
                     "ingestion": "params:ingestion",
                 },
-                outputs=["perturbations", "well_index", "set_aside_sites"],
+                outputs=[
+                    "perturbations",
+                    "well_index",
+                    "set_aside_sites",
+                    "site_qc",
+                    "plate_intensities",
+                ],
                 name="index_profile_wells",
             ),
         ]

@@ -1,0 +1,49 @@
+"""Plates as they lie on the bench: any number of a well, by row and column."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from morphoclip.imaging.sites import well_position
+from morphoclip.schemas import CHANNEL, WELL
+
+_MEASURES = {"mean": "mean grey level (counts)", "focus": "focus"}
+
+
+def plate_grid(wells: pd.Series, values: pd.Series) -> NDArray[np.float64]:
+    """Values by row and column, at least 16 x 24; the mean where a well has several, else NaN."""
+    positions = np.array([well_position(well) for well in wells]).reshape(-1, 2) - 1
+    shape = np.maximum(positions.max(axis=0, initial=0) + 1, (16, 24))
+    totals, numbers = np.zeros(shape), np.zeros(shape)
+    known = values.notna().to_numpy()
+    places = tuple(positions[known].T)
+    np.add.at(totals, places, values[known].to_numpy(dtype=float))
+    np.add.at(numbers, places, 1)
+    with np.errstate(invalid="ignore"):
+        return totals / numbers
+
+
+def draw_plate_maps(site_qc: pd.DataFrame, channels: Sequence[str]) -> Figure:
+    """Grey level and focus of one plate's wells, one column a channel; sites are averaged."""
+    figure = Figure(figsize=(2.1 * len(channels) + 0.6, 3.1), layout="constrained")
+    grid = figure.subplots(len(_MEASURES), len(channels), squeeze=False)
+    for column, channel in enumerate(channels):
+        rows = site_qc[site_qc[CHANNEL] == channel]
+        for row, (measure, name) in enumerate(_MEASURES.items()):
+            axes: Axes = grid[row, column]
+            image = axes.imshow(plate_grid(rows[WELL], rows[measure]), cmap="viridis")
+            axes.set(xticks=[0, 11, 23], yticks=[0, 7, 15])
+            axes.set_xticklabels(["1", "12", "24"], fontsize=6)
+            axes.set_yticklabels(["A", "H", "P"], fontsize=6)
+            if row == 0:
+                axes.set_title(channel, fontsize=9)
+            if column == 0:
+                axes.set_ylabel(name, fontsize=7)
+            bar = figure.colorbar(image, ax=axes, shrink=0.62, pad=0.02)
+            bar.ax.tick_params(labelsize=5.5)
+            bar.ax.yaxis.get_offset_text().set_fontsize(5.5)
+    return figure
