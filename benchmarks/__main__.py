@@ -13,6 +13,7 @@ from rich.table import Table
 
 from benchmarks.harness import Timing
 from benchmarks.images import overlap, synthetic_plane, tiff_bytes, tiff_to_input
+from benchmarks.text import text_features
 
 RESULTS = Path("data/08_reporting/bench/bench.json")
 
@@ -30,6 +31,10 @@ def main() -> None:
         timings = tiff_to_input(content, rounds=rounds)
         console.print(_table(title, timings))
         results[title] = [asdict(timing) for timing in timings]
+    words, timings = text_features(rounds=2 if quick else 5)
+    title = f"{words} to text features, a small ModernBERT, one thread"
+    console.print(_table(title, timings))
+    results[title] = [asdict(timing) for timing in timings]
     table = Table(title=f"Decoding beside a backbone, {sites} sites, two reader threads")
     for column in ("backbone costs", "decoding s", "backbone s", "both s", "both / larger"):
         table.add_column(column, justify="right")

@@ -7,8 +7,11 @@ import torch
 from benchmarks import dtype_gate
 from benchmarks.harness import Way, interleave
 from benchmarks.images import largest_difference, overlap, synthetic_plane, tiff_bytes
+from benchmarks.text import literal_features, small_modernbert, synthetic_prompts
 from morphoclip.backbones.image import ImageBackboneConfig, UntrainedViT
 from morphoclip.errors import InputError
+from morphoclip.features.text_features import encode_prompts
+from morphoclip.perturbations.prompts import prompt_digest
 
 
 @pytest.mark.parametrize("compression", [None, "lzw"])
@@ -63,3 +66,11 @@ def test_the_dtype_gate_reads_a_folder_and_a_model(tmp_path) -> None:
     (tmp_path / "2.tiff").unlink()
     with pytest.raises(InputError, match="holds 1 TIFFs"):
         dtype_gate.read_images(tmp_path, number=64, size=32)
+
+
+def test_distinct_prompts_by_length_have_the_features_of_every_row(tmp_path) -> None:
+    prompts = synthetic_prompts()[::20]
+    backbone = small_modernbert(tmp_path, prompts)
+    ours = encode_prompts(prompts, backbone).features
+    literal = literal_features(backbone, prompts)
+    torch.testing.assert_close(ours.lookup([prompt_digest(p) for p in prompts]), literal)

@@ -15,7 +15,8 @@ class Config(BaseModel):
         return type(self).__name__
 
 
-def _split_plus(value: Any) -> Any:
+def as_names(value: Any) -> Any:
+    """``A+B`` as a tuple; anything but text and numbers as it is."""
     if isinstance(value, int):
         return (str(value),)
     return tuple(part for part in value.split("+") if part) if isinstance(value, str) else value
@@ -28,7 +29,7 @@ def _split_numbered_names(value: Any) -> Any:
     return {name: number for name, _, number in pairs}
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_split_plus)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_names)]
 """A list of names; ``A+B`` on the command line, where Kedro splits at commas."""
 
 NumberedNames = Annotated[dict[str, int], BeforeValidator(_split_numbered_names)]

@@ -5,6 +5,7 @@ from kedro.pipeline import Pipeline
 from morphoclip.pipelines import (
     demo_gallery,
     evaluation,
+    gene_annotations,
     image_features,
     import_features,
     ingestion,
@@ -34,6 +35,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "profiles": profiles.create_pipeline() + from_text_on,
         "verify_features": verify_features.create_pipeline(),
         "import_features": import_features.create_pipeline(),
+        "gene_annotations": gene_annotations.create_pipeline(),
         "demo_gallery": demo_gallery.create_pipeline(),
         "__default__": stages["ingestion"] + stages["image_features"] + from_text_on,
     }

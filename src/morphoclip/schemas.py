@@ -21,6 +21,8 @@ PERT_INAME = "Metadata_pert_iname"
 GENE = "Metadata_gene"
 TARGET_LIST = "Metadata_target_list"
 MOA_LIST = "Metadata_moa_list"
+PROTEIN_NAME = "Metadata_protein_name"
+FUNCTION = "Metadata_function"
 SMILES = "Metadata_smiles"
 INCHIKEY = "Metadata_InChIKey"
 ENTITY = "Metadata_entity"
@@ -106,12 +108,31 @@ PERTURBATIONS = _table(
         GENE: _text(nullable=True),
         TARGET_LIST: _text(nullable=True),
         MOA_LIST: _text(nullable=True),
+        PROTEIN_NAME: _text(nullable=True),
+        FUNCTION: _text(nullable=True),
         SMILES: _text(nullable=True),
         INCHIKEY: _text(nullable=True),
     },
     unique=[MODALITY, BROAD_SAMPLE],
 )
-"""One row a perturbation: what is known about it. ``gene`` is the primary target of a compound."""
+"""One row a perturbation: what is known about it.
+
+``gene`` is the primary target of a compound; ``function`` is a compound's mechanism of action, or
+what the gene annotations say of a gene's product.
+"""
+
+GENE_ANNOTATIONS = _table(
+    {
+        "gene": _text(),
+        "name": _text(nullable=True),
+        "function": _text(nullable=True),
+        "source": _text(),
+        "licence": _text(),
+        "date": _text(),
+    },
+    unique=["gene"],
+)
+"""What is known about genes, in the words of a source that is named, with its licence and date."""
 
 SITE_INDEX = _table(
     {
@@ -208,12 +229,17 @@ PROMPTS = _table(
     {
         MODALITY: _text(among=Modality),
         BROAD_SAMPLE: _text(),
+        CELL_TYPE: _text(nullable=True),
+        TIMEPOINT: _text(nullable=True),
         PROMPT: _text(),
         PROMPT_DIGEST: _text(),
     },
-    unique=[MODALITY, BROAD_SAMPLE],
+    unique=[MODALITY, BROAD_SAMPLE, CELL_TYPE, TIMEPOINT],
 )
-"""What is said about each perturbation; the digest is the SHA-256 of the words."""
+"""What is said about each perturbation; the digest is the SHA-256 of the words.
+
+Cell type and timepoint are missing unless `text_features.context` names them.
+"""
 
 SPLIT_MANIFEST = _table(
     {

@@ -81,7 +81,7 @@ def test_conditions_come_from_the_batchs_own_rows() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (["A01", "a1"], "lists 1 well.s. twice: A01"),
+        (["A01", "a1"], r"lists 1 well\(s\) more than once, e\.g\. A01 in lines 2 and 3"),
         (["A01", "no"], "'no' is no well"),
     ],
 )
@@ -100,7 +100,7 @@ def test_an_id_that_no_table_knows_is_named_with_its_well() -> None:
 
 
 def test_a_barcode_listed_twice_is_refused() -> None:
-    with pytest.raises(InputError, match=r"barcode.s. twice: P1"):
+    with pytest.raises(InputError, match=r"e\.g\. P1 in lines 2 and 2"):
         platemap_of(pd.concat([BARCODES, BARCODES.head(1)]))
 
 

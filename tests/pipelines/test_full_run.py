@@ -96,7 +96,7 @@ def test_the_report_is_one_page_that_says_what_the_plates_are(finished) -> None:
     page = finished.load("report")
     assert page.index("Synthetic plates of the test suite.") < page.index("mean reciprocal rank")
     assert "untrained DINOv3ViTModel" in page
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/png;base64,") == 2 + 3  # two figures, and a map a plate
     assert "http://" not in page
     assert 'src="/' not in page
     assert str(finished.folder) not in page
@@ -311,3 +311,43 @@ def test_illumination_functions_change_features_and_must_be_there(fresh) -> None
     fresh.run("image_features", **npy)
     fingerprint = next(iter(fresh.load("plate_features").values()))().fingerprint
     assert fingerprint["illumination"] == "npy"
+
+
+def test_the_text_level_changes_features_and_switching_back_encodes_nothing(
+    finished, tmp_path, caplog
+) -> None:
+    workspace = Workspace(tmp_path)
+    shutil.copytree(finished.folder / "data", tmp_path / "data")
+    full = workspace.load("text_features")
+    workspace.run("text_features", text_features={"level": "name_only"})
+    name_only = workspace.load("text_features")
+    assert set(name_only.digests) != set(full.digests)
+    caplog.clear()
+    workspace.run("text_features")
+    assert "0 encoded, the others known" in caplog.text
+    back = workspace.load("text_features")
+    assert back.digests == full.digests
+    torch.testing.assert_close(back.features, full.features)
+
+
+def test_gene_annotations_are_built_from_a_users_file_and_reach_the_prompts(
+    finished, tmp_path
+) -> None:
+    workspace = Workspace(tmp_path)
+    shutil.copytree(finished.folder / "data", tmp_path / "data")
+    guides = workspace.load("perturbations").query("Metadata_modality == 'crispr'")
+    gene = guides["Metadata_gene"].dropna().iloc[0]
+    (tmp_path / "uniprot.tsv").write_text(
+        "Entry\tGene Names\tProtein names\tFunction [CC]\n"
+        f"X1\t{gene}\tSome protein (EC 1.1.1.1)\tFUNCTION: Does something (PubMed:1).\n"
+    )
+    workspace.run(
+        "gene_annotations",
+        gene_annotations={"uniprot": str(tmp_path / "uniprot.tsv"), "date": "2026-11-22"},
+    )
+    built = tmp_path / "data/test/01_raw/gene_annotations.tsv"
+    workspace.run("ingestion", ingestion={"source": {"gene_annotations": str(built)}})
+    workspace.run("text_features")
+    said = set(workspace.load("prompts")["Metadata_prompt"])
+    words = f"CRISPR knockout of {gene}. Protein: Some protein. Function: Does something."
+    assert words in said

@@ -16,6 +16,9 @@ from torch.nn.functional import normalize
 from morphoclip.backbones.image import explain_unavailable, identity_of
 from morphoclip.config import Config
 
+_TOKENS_PER_BATCH = {"cpu": 1024, "gpu": 32_768}
+"""A CPU gains nothing from large batches and loses by padding; a GPU wants to be filled."""
+
 
 class TextBackboneConfig(Config):
     """``text_features.backbone``."""
@@ -39,8 +42,12 @@ class TextBackbone(Protocol):
 
     identity: dict[str, str]
 
-    def encode(self, prompts: Sequence[str]) -> tuple[Tensor, int]:
-        """Features ``(P, D_text)`` float32, and how many prompts were cut."""
+    def encode(self, prompts: Sequence[str]) -> Tensor:
+        """Features ``(P, D_text)`` float32."""
+        ...
+
+    def n_cut(self, prompts: Sequence[str]) -> int:
+        """How many of these are too long to be read to their end."""
         ...
 
 
@@ -51,15 +58,19 @@ class HashedNgrams:
         self.dim = dim
         self.identity = {"model": "hashed n-grams", "dim": str(dim)}
 
-    def encode(self, prompts: Sequence[str]) -> tuple[Tensor, int]:
-        """Nothing is ever cut."""
+    def encode(self, prompts: Sequence[str]) -> Tensor:
+        """Signed counts of grams, scaled to unit length."""
         features = torch.zeros(len(prompts), self.dim)
         for row, prompt in enumerate(prompts):
             for gram in _grams(prompt):
                 digest = hashlib.blake2b(gram.encode(), digest_size=8).digest()
                 bucket = int.from_bytes(digest[:7], "big") % self.dim
                 features[row, bucket] += 1.0 if digest[7] & 1 else -1.0
-        return normalize(features, dim=-1), 0
+        return normalize(features, dim=-1)
+
+    def n_cut(self, prompts: Sequence[str]) -> int:  # noqa: ARG002 - no length is too long
+        """Nothing is ever cut."""
+        return 0
 
 
 def _grams(prompt: str) -> Iterator[str]:
@@ -72,9 +83,9 @@ def _grams(prompt: str) -> Iterator[str]:
 
 
 class TextTransformer:
-    """A frozen encoder; each distinct prompt is encoded once, in batches of similar length."""
+    """A frozen encoder, in batches of similar length: padding costs as much as words."""
 
-    def __init__(self, config: TextBackboneConfig, *, device: str, batch_size: int = 32) -> None:
+    def __init__(self, config: TextBackboneConfig, *, device: str) -> None:
         from transformers import AutoModel, AutoTokenizer
 
         assert config.model_id is not None
@@ -88,22 +99,43 @@ class TextTransformer:
         except (OSError, ValueError) as error:
             raise explain_unavailable(config.model_id, "text backbone", error) from error
         self._model: Any = model.eval().requires_grad_(requires_grad=False).to(device)
-        self._config, self._device, self._batch_size = config, device, batch_size
+        self._config, self._device = config, device
+        self._tokens_per_batch = _TOKENS_PER_BATCH["cpu" if device == "cpu" else "gpu"]
         self.identity = identity_of(config.model_id, model) | {
             "pooling": config.pooling,
             "max_length": str(config.max_length),
         }
 
     @torch.inference_mode()
-    def encode(self, prompts: Sequence[str]) -> tuple[Tensor, int]:
+    def encode(self, prompts: Sequence[str]) -> Tensor:
         """CLS or mean of the last hidden state."""
-        lengths = [len(ids) for ids in self._tokenizer(list(prompts))["input_ids"]]
+        lengths = self._lengths(prompts)
         order = sorted(range(len(prompts)), key=lambda i: (lengths[i], i))
         features = torch.empty(len(prompts), int(self._model.config.hidden_size))
-        for start in range(0, len(order), self._batch_size):
-            rows = order[start : start + self._batch_size]
+        for rows in self._batches(order, lengths):
             features[rows] = self._encode_batch([prompts[row] for row in rows])
-        return features, sum(length > self._config.max_length for length in lengths)
+        return features
+
+    def _batches(self, order: list[int], lengths: list[int]) -> Iterator[list[int]]:
+        """Rows from the shortest on, as many as stay within the tokens when padded alike."""
+        rows: list[int] = []
+        for row in order:
+            longest = min(lengths[row], self._config.max_length)
+            if rows and longest * (len(rows) + 1) > self._tokens_per_batch:
+                yield rows
+                rows = []
+            rows.append(row)
+        if rows:
+            yield rows
+
+    def n_cut(self, prompts: Sequence[str]) -> int:
+        """Prompts of more than ``max_length`` tokens."""
+        return sum(length > self._config.max_length for length in self._lengths(prompts))
+
+    def _lengths(self, prompts: Sequence[str]) -> list[int]:
+        if not prompts:
+            return []
+        return [len(ids) for ids in self._tokenizer(list(prompts))["input_ids"]]
 
     def _encode_batch(self, prompts: list[str]) -> Tensor:
         tokens = self._tokenizer(

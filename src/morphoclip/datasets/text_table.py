@@ -29,7 +29,8 @@ class TextTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
     def load(self) -> pd.DataFrame | None:
         if self._filepath is None:
             return None
-        with fsspec.open(self._filepath, mode="rt", encoding="utf-8", **self._fs_args) as file:
+        options = {"mode": "rt", "encoding": "utf-8", "compression": "infer"} | self._fs_args
+        with fsspec.open(self._filepath, **options) as file:
             return pd.read_csv(file, sep=self._separator, dtype=str, keep_default_na=False)
 
     def save(self, data: pd.DataFrame) -> None:
@@ -43,7 +44,7 @@ class TextTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
 
     @property
     def _separator(self) -> str:
-        return "," if PurePosixPath(self._filepath or "").suffix == ".csv" else "\t"
+        return "," if ".csv" in PurePosixPath(self._filepath or "").suffixes else "\t"
 
     def _exists(self) -> bool:
         if self._filepath is None:

@@ -10,7 +10,7 @@ import torch
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.imaging.sites import well_name, well_position
-from morphoclip.perturbations.tables import require_columns
+from morphoclip.perturbations.missing import require_columns
 from morphoclip.schemas import WELL
 
 logger = logging.getLogger(__name__)

@@ -1,24 +1,30 @@
 """Features of prompts, looked up by the digest of their words."""
 
+import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from morphoclip.backbones.text import TextBackbone, TextBackboneConfig
-from morphoclip.config import Config
+from morphoclip.config import Config, as_names
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.fingerprint import Fingerprint
-from morphoclip.perturbations.prompts import TextLevel, prompt_digest
+from morphoclip.perturbations.prompts import Context, TextLevel, prompt_digest
 
 
 class TextFeaturesConfig(Config):
     """``params:text_features``."""
 
     level: TextLevel = TextLevel.FULL
+    context: Annotated[tuple[Context, ...], BeforeValidator(as_names)] = Field(
+        (),
+        description="cell_type, timepoint: off, since a plate's look gives both away.",
+    )
     backbone: TextBackboneConfig
     device: str = Field("auto", description="auto takes a CUDA device where there is one.")
 
@@ -67,9 +73,41 @@ class TextFeatures:
         return cls(tuple(payload["digests"]), payload["features"], payload["fingerprint"])
 
 
-def encode_prompts(prompts: Sequence[str], backbone: TextBackbone) -> tuple[TextFeatures, int]:
-    """Encode each distinct prompt once; also the number of prompts that were cut."""
-    distinct = sorted(set(prompts))
-    features, n_truncated = backbone.encode(distinct)
-    digests = tuple(prompt_digest(prompt) for prompt in distinct)
-    return TextFeatures(digests, features, dict(backbone.identity)), n_truncated
+class Encoded(NamedTuple):
+    """Features of the prompts that were asked for, and of all that are known.
+
+    ``n_encoded`` prompts had to be encoded; the others were known.
+    """
+
+    features: TextFeatures
+    known: TextFeatures
+    n_encoded: int
+
+
+def encode_prompts(
+    prompts: Sequence[str], backbone: TextBackbone, known: TextFeatures | None = None
+) -> Encoded:
+    """Encode each distinct prompt that ``known`` does not hold.
+
+    Args:
+        prompts: Words, in any order and number.
+        backbone: What encodes them.
+        known: Features of earlier prompts by the same backbone.
+    """
+    distinct = {prompt_digest(prompt): prompt for prompt in sorted(set(prompts))}
+    stored = () if known is None else known.digests
+    absent = [digest for digest in distinct if digest not in set(stored)]
+    fingerprint = dict(backbone.identity)
+    features = backbone.encode([distinct[digest] for digest in absent])
+    if known is not None:
+        features = torch.cat([known.features, features]) if absent else known.features
+    together = TextFeatures((*stored, *absent), features, fingerprint)
+    asked = TextFeatures(tuple(distinct), together.lookup(list(distinct)), fingerprint)
+    return Encoded(asked, together, len(absent))
+
+
+def store_key(backbone: TextBackbone) -> str:
+    """A file name for what this backbone encodes: everything that changes features is in it."""
+    said = "\n".join(f"{key}={value}" for key, value in sorted(backbone.identity.items()))
+    name = re.sub(r"\W+", "-", backbone.identity["model"])
+    return f"{name}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import fsspec
 from pydantic import BeforeValidator, Field
@@ -25,6 +25,7 @@ class SourceConfig(Config):
     batch: str = Field(description="The batch to read: a folder below images/ and workspace/.")
     experiment_metadata: str | None = Field(None, description="experiment-metadata.tsv, optional.")
     annotations: str | None = Field(None, description="Compound table with moa_list, optional.")
+    gene_annotations: str | None = Field(None, description="gene_annotations.tsv, optional.")
     description: str | None = Field(None, description="Said about the data at the top of a report.")
 
 
@@ -32,6 +33,9 @@ class IngestionConfig(Config):
     """``params:ingestion``."""
 
     source: SourceConfig
+    experiment: Literal["cpjump1", "other"] = Field(
+        "cpjump1", description="cpjump1 asserts its published counts; other asserts none."
+    )
     plates: Annotated[Names | None, BeforeValidator(_all_or_names)] = Field(
         None, description="Barcodes to work on; `all` takes every plate that is there."
     )

@@ -1,63 +1,173 @@
 """The only place that turns a perturbation into words.
 
-Templates are the spec's ("Text granularity levels"). A clause whose field is missing is left out:
-no prompt says "unknown". No prompt holds an ID, a plate, a well or a barcode.
+The wording is the spec's ("Text granularity levels"); ``prompt_templates`` can replace it. A clause
+whose field is missing is left out: no prompt says "unknown". No prompt holds an ID, a plate, a well
+or a barcode.
 """
 
 import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
+from pydantic import Field, field_validator
 
+from morphoclip.config import Config
+from morphoclip.errors import InputError, example_of
 from morphoclip.schemas import (
     BROAD_SAMPLE,
+    CELL_TYPE,
+    FUNCTION,
     GENE,
-    MOA_LIST,
     MODALITY,
     PERT_INAME,
     PROMPT,
     PROMPT_DIGEST,
+    PROMPTS,
+    PROTEIN_NAME,
     ROLE,
     SMILES,
+    TIMEPOINT,
     Modality,
     Role,
 )
 
+Context = Literal["cell_type", "timepoint"]
+
+FIELDS = {
+    "name": PERT_INAME,
+    "gene": GENE,
+    "protein": PROTEIN_NAME,
+    "function": FUNCTION,
+    "smiles": SMILES,
+    "cell_type": CELL_TYPE,
+    "timepoint": TIMEPOINT,
+}
+"""What a clause may mention, and the column that it stands for."""
+
+_FIELD = re.compile(r"\{(\w*)\}")
+_SAYS_NOTHING = re.compile(r"\b(unknown|nan|none|n/a)\b", re.IGNORECASE)
+
 
 class TextLevel(StrEnum):
-    """How much a prompt says."""
+    """How much a prompt says; each level says what the ones before it say, too."""
 
     NAME_ONLY = "name_only"
     NAME_TARGET = "name_target"
     FULL = "full"
 
 
-_NEGATIVE_CONTROLS = {
-    Modality.COMPOUND: "Negative control (DMSO).",
-    Modality.CRISPR: "Negative control (non-targeting guide).",
-    Modality.ORF: "Negative control (weak-signature ORF).",
-}
+class Clauses(Config):
+    """The wording of one modality: what each level adds, and its negative control."""
+
+    name_only: tuple[str, ...]
+    name_target: tuple[str, ...] = ()
+    full: tuple[str, ...] = ()
+    negative_control: str
+
+    @field_validator("name_only", "name_target", "full")
+    @classmethod
+    def _fields_are_known(cls, clauses: tuple[str, ...]) -> tuple[str, ...]:
+        named = {name for clause in clauses for name in _FIELD.findall(clause)}
+        if named - set(FIELDS):
+            raise ValueError(
+                f"a clause names {{{example_of(sorted(named - set(FIELDS)))}}}; it may name "
+                + ", ".join(f"{{{name}}}" for name in FIELDS)
+            )
+        return clauses
+
+    @field_validator("name_only")
+    @classmethod
+    def _something_is_always_said(cls, clauses: tuple[str, ...]) -> tuple[str, ...]:
+        if not clauses:
+            raise ValueError("name_only needs at least one clause")
+        return clauses
+
+    def up_to(self, level: TextLevel) -> tuple[str, ...]:
+        """All clauses of a level, in order."""
+        levels = list(TextLevel)[: list(TextLevel).index(level) + 1]
+        return tuple(clause for each in levels for clause in getattr(self, each))
 
 
-def prompt_of(perturbation: dict[str, Any], level: TextLevel) -> str:
-    """The words for one row of the table of perturbations."""
-    modality = Modality(perturbation[MODALITY])
-    known = {key: str(value) for key, value in perturbation.items() if pd.notna(value)}
-    if known[ROLE] == Role.NEGCON:
-        return _NEGATIVE_CONTROLS[modality]
-    if modality is Modality.CRISPR:
-        return f"CRISPR knockout of {known[GENE]}."
-    if modality is Modality.ORF:
-        return f"ORF overexpression of {known[GENE]}."
-    clauses = [f"Chemical perturbation: {known[PERT_INAME]}."]
-    if level is not TextLevel.NAME_ONLY and GENE in known:
-        clauses.append(f"Target: {known[GENE]}.")
-    if level is TextLevel.FULL and MOA_LIST in known:
-        clauses.append(f"Function: {known[MOA_LIST].replace('|', ', ')}.")
-    if level is TextLevel.FULL and SMILES in known:
-        clauses.append(f"SMILES: {known[SMILES]}.")
-    return " ".join(clauses)
+class PromptTemplates(Config):
+    """``params:prompt_templates``: the wording of every prompt."""
+
+    compound: Clauses = Clauses(
+        name_only=("Chemical perturbation: {name}.",),
+        name_target=("Target: {gene}.",),
+        full=("Function: {function}.", "SMILES: {smiles}."),
+        negative_control="Negative control (DMSO).",
+    )
+    crispr: Clauses = Clauses(
+        name_only=("CRISPR knockout of {gene}.",),
+        name_target=("Protein: {protein}.",),
+        full=("Function: {function}.",),
+        negative_control="Negative control (non-targeting guide).",
+    )
+    orf: Clauses = Clauses(
+        name_only=("ORF overexpression of {gene}.",),
+        name_target=("Protein: {protein}.",),
+        full=("Function: {function}.",),
+        negative_control="Negative control (weak-signature ORF).",
+    )
+    cell_type: str = Field("Cell type: {cell_type}.", description="With context cell_type.")
+    timepoint: str = Field("Time: {timepoint} h.", description="With context timepoint.")
+
+    def of(self, modality: Modality) -> Clauses:
+        """The wording of one modality."""
+        clauses: Clauses = getattr(self, modality)
+        return clauses
+
+
+def prompt_of(
+    perturbation: Mapping[str, Any],
+    level: TextLevel,
+    templates: PromptTemplates,
+    context: tuple[Context, ...] = (),
+) -> str:
+    """The words for one perturbation, in one context.
+
+    Args:
+        perturbation: A row of the table of perturbations, with the context's columns.
+        level: How much is said.
+        templates: The wording.
+        context: What is said of the experiment, at the end.
+
+    Raises:
+        InputError: Nothing can be said, because every field is missing that the name needs.
+    """
+    wording = templates.of(Modality(perturbation[MODALITY]))
+    if perturbation[ROLE] == Role.NEGCON:
+        clauses = [wording.negative_control]
+    else:
+        clauses = _filled(wording.up_to(level), perturbation)
+        if not _filled(wording.name_only, perturbation):
+            raise InputError(
+                f"{perturbation[MODALITY]} {perturbation[BROAD_SAMPLE]} has nothing to be called "
+                f"by: prompt_templates.{perturbation[MODALITY]}.name_only asks for "
+                f"{' '.join(wording.name_only)}"
+            )
+    clauses += _filled([getattr(templates, name) for name in context], perturbation)
+    return " ".join(" ".join(clauses).split())
+
+
+def _filled(clauses: Sequence[str], perturbation: Mapping[str, Any]) -> list[str]:
+    """Clauses all of whose fields are known; none ends in two full stops."""
+    said = []
+    for clause in clauses:
+        values = {name: _known(perturbation.get(FIELDS[name])) for name in _FIELD.findall(clause)}
+        if all(values.values()):
+            said.append(re.sub(r"\.\.+$", ".", clause.format_map(values)))
+    return said
+
+
+def _known(value: Any) -> str | None:
+    """The value as text, or None where it is missing or says that nothing is known."""
+    if value is None or pd.isna(value) or _SAYS_NOTHING.fullmatch(str(value).strip()):
+        return None
+    return str(value).strip() or None
 
 
 def prompt_digest(prompt: str) -> str:
@@ -65,9 +175,75 @@ def prompt_digest(prompt: str) -> str:
     return hashlib.sha256(prompt.encode()).hexdigest()
 
 
-def prompt_table(perturbations: pd.DataFrame, level: TextLevel) -> pd.DataFrame:
-    """One prompt a perturbation; perturbations that share words share a digest."""
-    prompts = [prompt_of(row, level) for row in perturbations.to_dict("records")]
-    return perturbations[[MODALITY, BROAD_SAMPLE]].assign(
+def prompt_table(
+    perturbations: pd.DataFrame,
+    wells: pd.DataFrame,
+    level: TextLevel,
+    templates: PromptTemplates,
+    context: tuple[Context, ...] = (),
+) -> pd.DataFrame:
+    """One prompt a perturbation and context; perturbations that share words share a digest.
+
+    ``attrs`` hold the level and how many treatments have nothing said about their function.
+
+    Raises:
+        InputError: A context is missing for some plate, or a prompt would hold an ID.
+    """
+    rows = perturbations.assign(**{CELL_TYPE: None, TIMEPOINT: None})
+    if context:
+        rows = perturbations.merge(_contexts(wells, context), on=[MODALITY, BROAD_SAMPLE])
+    prompts = [prompt_of(row, level, templates, context) for row in rows.to_dict("records")]
+    table = rows.assign(
         **{PROMPT: prompts, PROMPT_DIGEST: [prompt_digest(prompt) for prompt in prompts]}
+    )
+    _refuse_identifiers(table, wells)
+    table = table[list(PROMPTS.columns)]
+    treated = perturbations[perturbations[ROLE] != Role.NEGCON]
+    table.attrs = {
+        "level": str(level),
+        "context": list(context),
+        "n_treatments": len(treated),
+        "n_without_function": int(treated[FUNCTION].isna().sum()),
+    }
+    return table
+
+
+def _contexts(wells: pd.DataFrame, context: tuple[Context, ...]) -> pd.DataFrame:
+    """The contexts that each perturbation's wells have."""
+    columns = [FIELDS[name] for name in context]
+    known = wells[wells[BROAD_SAMPLE].notna()]
+    lacking = known[known[columns].isna().any(axis=1)]
+    if len(lacking):
+        raise InputError(
+            f"text_features.context names {', '.join(context)}, which {len(lacking)} wells lack; "
+            "ingestion.source.experiment_metadata names the table that has it"
+        )
+    other = {CELL_TYPE: None, TIMEPOINT: None}
+    own = known[[MODALITY, BROAD_SAMPLE, *columns]].drop_duplicates()
+    return own.assign(**{name: value for name, value in other.items() if name not in columns})
+
+
+def _refuse_identifiers(table: pd.DataFrame, wells: pd.DataFrame) -> None:
+    """No prompt may hold its own ID or a barcode, whatever the tables call things."""
+    plates = set(wells["Metadata_Plate"].unique())
+    for sample, prompt in zip(table[BROAD_SAMPLE], table[PROMPT], strict=True):
+        held = [
+            word
+            for word in re.findall(r"[\w-]+", prompt)
+            if word in plates or (word == sample and word != "DMSO")
+        ]
+        if held:
+            raise InputError(
+                f"the prompt {prompt!r} holds {held[0]}, which names a plate or a sample and not "
+                "what was done: give the perturbation a name in its table"
+            )
+
+
+def digests_of(wells: pd.DataFrame, prompts: pd.DataFrame) -> pd.Series:
+    """Digest of the prompt of each well, NA where it has none; in the order of ``wells``."""
+    keys = [MODALITY, BROAD_SAMPLE]
+    keys += [column for column in (CELL_TYPE, TIMEPOINT) if prompts[column].notna().any()]
+    digests = prompts.set_index(keys)[PROMPT_DIGEST]
+    return pd.Series(
+        digests.reindex(pd.MultiIndex.from_frame(wells[keys])).to_numpy(), index=wells.index
     )

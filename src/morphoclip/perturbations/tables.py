@@ -1,7 +1,7 @@
 """Readers of the JUMP-Target tables, dialects and all, into one table of perturbations.
 
 Roles come from these tables, never from a platemap: platemaps have no control type. All columns
-are read as text; "", "NA", "NaN" and "empty" are missing.
+are read as text; `morphoclip.perturbations.missing` says which words mean "missing".
 """
 
 import logging
@@ -10,9 +10,12 @@ from collections.abc import Mapping
 import pandas as pd
 
 from morphoclip.errors import InputError, example_of
+from morphoclip.perturbations.gene_annotations import read_gene_annotations
+from morphoclip.perturbations.missing import refuse_repeats, require_columns, with_missing
 from morphoclip.schemas import (
     BROAD_SAMPLE,
     ENTITY,
+    FUNCTION,
     GENE,
     INCHIKEY,
     MOA_LIST,
@@ -20,6 +23,7 @@ from morphoclip.schemas import (
     PERT_INAME,
     PERTURBATION_TYPE,
     PERTURBATIONS,
+    PROTEIN_NAME,
     ROLE,
     SMILES,
     TARGET_LIST,
@@ -33,31 +37,13 @@ logger = logging.getLogger(__name__)
 DMSO = "DMSO"
 """The ID of the vehicle control, which the tables leave blank."""
 
-_MISSING = {"": None, "NA": None, "NaN": None, "nan": None, "empty": None}
 _POSCON = {Role.POSCON_CP, Role.POSCON_ORF, Role.POSCON_DIVERSE}
 
 
-def with_missing(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text, without surrounding blanks; what means "missing" is NA."""
-    text = table.astype("str").apply(lambda column: column.str.strip())
-    return text.replace(_MISSING)
-
-
-def require_columns(table: pd.DataFrame, columns: set[str], file: str) -> None:
-    """Raise the sentence for a table that lacks columns.
-
-    Raises:
-        InputError: A column is missing.
-    """
-    missing = sorted(columns - set(table.columns))
-    if missing:
-        raise InputError(
-            f"{file} lacks the column(s) {', '.join(missing)}; it has {', '.join(table.columns)}"
-        )
-
-
 def perturbation_table(
-    tables: Mapping[str, pd.DataFrame], annotations: pd.DataFrame | None = None
+    tables: Mapping[str, pd.DataFrame],
+    annotations: pd.DataFrame | None = None,
+    gene_annotations: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One row a perturbation, of every modality that has a table.
 
@@ -65,6 +51,7 @@ def perturbation_table(
         tables: File stem -> JUMP-Target metadata table.
         annotations: The compound table with ``moa_list``, which then takes the place of the plain
             one.
+        gene_annotations: Names and functions of genes' products, for guides and ORFs.
 
     Raises:
         InputError: No table is known, a column is missing, or an ID has two rows.
@@ -79,7 +66,22 @@ def perturbation_table(
             "external_metadata holds no JUMP-Target table: files read "
             f"JUMP-Target-1_compound_metadata.tsv; there are {example_of(sorted(tables)) or 'none'}"
         )
-    return pd.concat(parts, ignore_index=True)[list(PERTURBATIONS.columns)]
+    table = pd.concat(parts, ignore_index=True)
+    table = _with_functions(table, read_gene_annotations(gene_annotations))
+    return table[list(PERTURBATIONS.columns)]
+
+
+def _with_functions(table: pd.DataFrame, genes: pd.DataFrame) -> pd.DataFrame:
+    """A compound's function is its mechanism of action, a gene's what the annotations say."""
+    is_compound = table[MODALITY] == Modality.COMPOUND
+    by_gene = genes.set_index("gene")
+    mechanism = table[MOA_LIST].str.replace("|", ", ", regex=False)
+    return table.assign(
+        **{
+            PROTEIN_NAME: table[GENE].map(by_gene["name"]).mask(is_compound),
+            FUNCTION: mechanism.where(is_compound, table[GENE].map(by_gene["function"])),
+        }
+    )
 
 
 def _table_of(
@@ -99,13 +101,8 @@ def _read_modality(modality: Modality, file: str, table: pd.DataFrame) -> pd.Dat
     required = {"broad_sample", "control_type"}
     required |= {"pert_iname", "smiles"} if modality is Modality.COMPOUND else {"gene"}
     require_columns(table, required, file)
+    refuse_repeats(table, "broad_sample", file, "keep one row, and so one name, an ID")
     table = table.dropna(subset=["broad_sample"])  # the DMSO row, and one all-blank row of ORFs
-    twice = table.loc[table["broad_sample"].duplicated(), "broad_sample"]
-    if len(twice):
-        raise InputError(
-            f"{file} lists {len(twice)} broad_sample(s) more than once: {example_of(twice)}; "
-            "keep one row an ID"
-        )
     read = pd.DataFrame(
         {
             MODALITY: str(modality),

@@ -7,7 +7,8 @@ import pandas as pd
 
 from morphoclip.errors import InputError, example_of
 from morphoclip.imaging.sites import well_name, well_position
-from morphoclip.perturbations.tables import DMSO, require_columns, with_missing
+from morphoclip.perturbations.missing import refuse_repeats, require_columns, with_missing
+from morphoclip.perturbations.tables import DMSO
 from morphoclip.schemas import (
     ANTIBIOTICS,
     BROAD_SAMPLE,
@@ -51,9 +52,7 @@ def platemap_of(barcode_platemap: pd.DataFrame) -> dict[str, str]:
     barcode, name = "Assay_Plate_Barcode", "Plate_Map_Name"
     require_columns(table, {barcode, name}, "barcode_platemap.csv")
     table = table.dropna(subset=[barcode, name])
-    twice = table.loc[table[barcode].duplicated(), barcode]
-    if len(twice):
-        raise InputError(f"barcode_platemap.csv lists barcode(s) twice: {example_of(twice)}")
+    refuse_repeats(table, barcode, "barcode_platemap.csv", "keep one platemap a plate")
     return dict(zip(table[barcode], table[name], strict=True))
 
 
@@ -70,6 +69,12 @@ def modality_of_platemap(name: str) -> Modality:
             "in its name, as in JUMP-Target-1_compound_platemap"
         )
     return said[0]
+
+
+def modality_of_barcode(barcode_platemap: pd.DataFrame) -> dict[str, Modality]:
+    """Barcode -> modality, of every plate of the map."""
+    platemaps = platemap_of(barcode_platemap)
+    return {barcode: modality_of_platemap(name) for barcode, name in platemaps.items()}
 
 
 def build_well_index(  # noqa: PLR0913 - one argument a table
@@ -133,15 +138,14 @@ def _experiments_of_batch(experiment_metadata: pd.DataFrame, batch: str) -> pd.D
     require_columns(
         table, {"Batch", "Assay_Plate_Barcode", *_EXPERIMENT_COLUMNS}, "experiment-metadata.tsv"
     )
-    rows = table[table["Batch"] == batch].set_index("Assay_Plate_Barcode")
+    rows = table[table["Batch"] == batch]
+    refuse_repeats(rows, "Assay_Plate_Barcode", "experiment-metadata.tsv", "keep one row a plate")
+    rows = rows.set_index("Assay_Plate_Barcode")
     if rows.empty:
         raise InputError(
             f"experiment-metadata.tsv has no row of batch {batch}; it has "
             f"{example_of(sorted(set(table['Batch'].dropna())))}"
         )
-    twice = rows.index[rows.index.duplicated()]
-    if len(twice):
-        raise InputError(f"experiment-metadata.tsv lists barcode(s) twice: {example_of(twice)}")
     return rows.rename(columns=_EXPERIMENT_COLUMNS)
 
 
@@ -161,12 +165,9 @@ def _read_platemap(name: str, platemaps: Mapping[str, pd.DataFrame]) -> pd.DataF
             MODALITY: str(modality),
         }
     )
-    twice = wells.loc[wells[WELL].duplicated(), WELL]
-    if len(twice):
-        raise InputError(
-            f"platemap {name} lists {len(twice)} well(s) twice: {example_of(twice)}; "
-            "keep one row a well"
-        )
+    refuse_repeats(
+        wells.rename(columns={WELL: "well"}), "well", f"platemap {name}", "keep one row a well"
+    )
     if modality is Modality.COMPOUND:
         wells[BROAD_SAMPLE] = wells[BROAD_SAMPLE].fillna(DMSO)
     return wells

@@ -12,7 +12,18 @@ from matplotlib.figure import Figure
 from morphoclip.gallery.source import SourceConfig, place_without_path
 from morphoclip.models.morphoclip import TrainedModel
 from morphoclip.report.plate_maps import draw_plate_maps
-from morphoclip.schemas import CHANNEL, MODALITY, N_SITES, PLATE, REASON, SITE, SUBSET, WELL, Subset
+from morphoclip.schemas import (
+    CHANNEL,
+    MODALITY,
+    N_SITES,
+    PLATE,
+    PROMPT,
+    REASON,
+    SITE,
+    SUBSET,
+    WELL,
+    Subset,
+)
 
 _PAGE = files("morphoclip.report").joinpath("page.html")
 
@@ -20,6 +31,7 @@ _PAGE = files("morphoclip.report").joinpath("page.html")
 def write_page(  # noqa: PLR0913 - one argument a thing the page shows
     *,
     source: SourceConfig,
+    prompts: pd.DataFrame,
     model: TrainedModel,
     well_index: pd.DataFrame,
     set_aside_sites: pd.DataFrame,
@@ -38,6 +50,7 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
     return environment.from_string(_PAGE.read_text()).render(
         source=source,
         where=place_without_path(source.root),
+        words=prompts.attrs | {"example": _longest(prompts)},
         data=_data_counts(well_index, set_aside_sites),
         images=_images_by_plate(site_qc, plate_intensities, well_index),
         model=model,
@@ -51,6 +64,11 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
         permutation=permutation.to_dict("records"),
         figures={name: _inline(figure) for name, figure in figures.items()},
     )
+
+
+def _longest(prompts: pd.DataFrame) -> str:
+    """The prompt that says most."""
+    return str(prompts.loc[prompts[PROMPT].str.len().idxmax(), PROMPT])
 
 
 def headline_metrics(retrieval: pd.DataFrame, subset: Subset = Subset.TEST) -> pd.DataFrame:

@@ -16,9 +16,9 @@ from morphoclip.errors import InputError, example_of
 from morphoclip.features.fingerprint import Fingerprint, require_same
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
+from morphoclip.perturbations.prompts import digests_of
 from morphoclip.plate_effects import TokenNormalisation, normalise_tokens, reference_wells
 from morphoclip.schemas import (
-    BROAD_SAMPLE,
     MODALITY,
     N_SITES,
     PLATE,
@@ -139,9 +139,7 @@ def assemble_wells(
     n_sites = torch.from_numpy(table[N_SITES].to_numpy().copy())
     offsets = torch.cat([n_sites.new_zeros(1), n_sites.cumsum(0)])
     sites = WellBatch(torch.cat([part[1] for part in parts]), offsets)
-    table = table.merge(
-        prompts[[MODALITY, BROAD_SAMPLE, PROMPT_DIGEST]], on=[MODALITY, BROAD_SAMPLE], how="left"
-    )
+    table[PROMPT_DIGEST] = digests_of(table, prompts)
     described = table[PROMPT_DIGEST].notna()
     codes, digests = pd.factorize(table.loc[described, PROMPT_DIGEST], sort=True)
     rows = torch.from_numpy(np.flatnonzero(described.to_numpy()))

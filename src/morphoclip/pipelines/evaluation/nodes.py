@@ -76,6 +76,7 @@ def draw_figures(
 
 def write_report(  # noqa: PLR0913 - one argument a catalog entry
     ingestion: IngestionConfig,
+    prompts: pd.DataFrame,
     model: TrainedModel,
     well_index: pd.DataFrame,
     set_aside_sites: pd.DataFrame,
@@ -90,6 +91,7 @@ def write_report(  # noqa: PLR0913 - one argument a catalog entry
     """One HTML page about the run."""
     return write_page(
         source=ingestion.source,
+        prompts=prompts,
         model=model,
         well_index=well_index,
         set_aside_sites=set_aside_sites,

@@ -51,6 +51,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 func=write_report,
                 inputs={
                     "ingestion": "params:ingestion",
+                    "prompts": "prompts",
                     "model": "model",
                     "well_index": "well_index",
                     "set_aside_sites": "set_aside_sites",

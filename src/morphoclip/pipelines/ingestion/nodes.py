@@ -14,9 +14,11 @@ from morphoclip.gallery.source import (
     folders_by_barcode,
 )
 from morphoclip.imaging.sites import SiteTables, index_plates
+from morphoclip.perturbations.cpjump1 import require_cpjump1
 from morphoclip.perturbations.tables import perturbation_table
 from morphoclip.perturbations.well_index import (
     build_well_index,
+    modality_of_barcode,
     platemap_of,
     with_site_counts,
 )
@@ -29,11 +31,13 @@ Tables = Mapping[str, Callable[[], pd.DataFrame]]
 
 
 def read_perturbations(
-    jump_target_tables: Tables, annotations: pd.DataFrame | None
+    jump_target_tables: Tables,
+    annotations: pd.DataFrame | None,
+    gene_annotations: pd.DataFrame | None,
 ) -> pd.DataFrame:
     """What is known about every perturbation of the JUMP-Target tables."""
     tables = {name: load() for name, load in jump_target_tables.items()}
-    perturbations = perturbation_table(tables, annotations)
+    perturbations = perturbation_table(tables, annotations, gene_annotations)
     logger.info(
         "%d perturbations: %s", len(perturbations), _counts(perturbations, [MODALITY, ROLE])
     )
@@ -79,6 +83,8 @@ def index_wells(  # noqa: PLR0913 - one argument a table
         experiment_metadata,
         ingestion.source.batch,
     )
+    if ingestion.experiment == "cpjump1":
+        require_cpjump1(perturbations, wells, modality_of_barcode(barcode_platemap))
     wells = with_site_counts(wells, site_index[[PLATE, WELL, SITE]].drop_duplicates())
     logger.info("%d wells: %s", len(wells), _counts(wells, [MODALITY, ROLE]))
     return wells

@@ -14,6 +14,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 inputs={
                     "jump_target_tables": "jump_target_tables",
                     "annotations": "compound_annotations",
+                    "gene_annotations": "gene_annotations",
                 },
                 outputs="perturbations",
                 name="read_perturbations",

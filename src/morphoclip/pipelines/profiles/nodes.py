@@ -9,9 +9,11 @@ import pandas as pd
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.published_profiles import pack_profiles
 from morphoclip.gallery.source import IngestionConfig, choose_plates
+from morphoclip.perturbations.cpjump1 import require_cpjump1
 from morphoclip.perturbations.tables import perturbation_table
 from morphoclip.perturbations.well_index import (
     build_well_index,
+    modality_of_barcode,
     platemap_of,
     with_site_counts,
 )
@@ -56,6 +58,7 @@ def index_profile_wells(  # noqa: PLR0913 - one argument a catalog entry
     profiled_wells: pd.DataFrame,
     jump_target_tables: Loaders,
     annotations: pd.DataFrame | None,
+    gene_annotations: pd.DataFrame | None,
     barcode_platemap: pd.DataFrame,
     platemaps: Loaders,
     experiment_metadata: pd.DataFrame | None,
@@ -63,7 +66,7 @@ def index_profile_wells(  # noqa: PLR0913 - one argument a catalog entry
 ) -> ProfileTables:
     """The tables that ingestion makes, for plates that have profiles instead of images."""
     perturbations = perturbation_table(
-        {name: load() for name, load in jump_target_tables.items()}, annotations
+        {name: load() for name, load in jump_target_tables.items()}, annotations, gene_annotations
     )
     plates = sorted(profiled_wells[PLATE].unique())
     wells = build_well_index(
@@ -74,6 +77,8 @@ def index_profile_wells(  # noqa: PLR0913 - one argument a catalog entry
         experiment_metadata,
         ingestion.source.batch,
     )
+    if ingestion.experiment == "cpjump1":
+        require_cpjump1(perturbations, wells, modality_of_barcode(barcode_platemap))
     wells = with_site_counts(wells, profiled_wells)
     without = wells.loc[wells[N_SITES] == 0, [PLATE, WELL]]
     set_aside = without.assign(

@@ -25,6 +25,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "profiled_wells": "profiled_wells",
                     "jump_target_tables": "jump_target_tables",
                     "annotations": "compound_annotations",
+                    "gene_annotations": "gene_annotations",
                     "barcode_platemap": "barcode_platemap",
                     "platemaps": "platemaps",
                     "experiment_metadata": "experiment_metadata",

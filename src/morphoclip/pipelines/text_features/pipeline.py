@@ -11,14 +11,23 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 func=write_prompts,
-                inputs={"perturbations": "perturbations", "config": "params:text_features"},
+                inputs={
+                    "perturbations": "perturbations",
+                    "well_index": "well_index",
+                    "config": "params:text_features",
+                    "templates": "params:prompt_templates",
+                },
                 outputs="prompts",
                 name="write_prompts",
             ),
             Node(
                 func=encode_texts,
-                inputs={"prompts": "prompts", "config": "params:text_features"},
-                outputs="text_features",
+                inputs={
+                    "prompts": "prompts",
+                    "known_features": "known_text_features_on_disk",
+                    "config": "params:text_features",
+                },
+                outputs=["text_features", "known_text_features"],
                 name="encode_texts",
             ),
         ]

@@ -1,0 +1,211 @@
+"""What is known about genes: a table of the user's own, and a recipe that builds it.
+
+No gene text comes with this project: the recipe takes it from files that the user downloads, and
+writes beside each row where it is from, under which licence and of which date.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from pydantic import Field
+
+from morphoclip.config import Config
+from morphoclip.errors import InputError
+from morphoclip.perturbations.missing import refuse_repeats, require_columns, with_missing
+from morphoclip.schemas import GENE_ANNOTATIONS
+
+_COLUMNS = list(GENE_ANNOTATIONS.columns)
+
+
+class GeneAnnotationsConfig(Config):
+    """``params:gene_annotations``."""
+
+    uniprot: str | None = Field(None, description="UniProtKB export with function comments.")
+    hgnc: str | None = Field(None, description="HGNC's complete set.")
+    ncbi: str | None = Field(None, description="NCBI's Homo_sapiens.gene_info.")
+    date: str | None = Field(
+        None, pattern=r"^\d{4}-\d{2}-\d{2}$", description="When they were downloaded: YYYY-MM-DD."
+    )
+    longest_function: int = Field(
+        300, ge=20, description="Characters; whole sentences are kept, at least the first."
+    )
+
+
+@dataclass(frozen=True)
+class GeneSource:
+    """One database's file: where a gene's symbol, name and function stand in it."""
+
+    name: str
+    licence: str
+    read: Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def read_gene_annotations(table: pd.DataFrame | None) -> pd.DataFrame:
+    """The optional ``gene_annotations.tsv`` with missing values, symbols in capitals.
+
+    Raises:
+        InputError: A column is missing, a gene has two rows, or a row does not say its source.
+    """
+    if table is None:
+        return pd.DataFrame(columns=_COLUMNS, dtype="str")
+    require_columns(table, set(_COLUMNS), "the gene annotations")
+    known = with_missing(table)[_COLUMNS]
+    known["gene"] = known["gene"].str.upper()
+    refuse_repeats(known, "gene", "the gene annotations", "keep one row a gene")
+    unsourced = known[known[["gene", "source", "licence", "date"]].isna().any(axis=1)]
+    if len(unsourced):
+        raise InputError(
+            f"{len(unsourced)} row(s) of the gene annotations lack gene, source, licence or date, "
+            f"e.g. line {unsourced.index[0] + 2}: say where the words are from"
+        )
+    return known
+
+
+def build_gene_annotations(
+    genes: Iterable[str],
+    tables: Mapping[str, pd.DataFrame | None],
+    config: GeneAnnotationsConfig,
+) -> pd.DataFrame:
+    """One row a gene that any of the tables knows, in the order of `SOURCES`.
+
+    Args:
+        genes: Symbols that are wanted.
+        tables: Name of a source -> its file, or None where there is none.
+        config: Date, and how long a function may be.
+
+    Raises:
+        InputError: There is no file at all, one lacks a column, or the date is not given.
+    """
+    wanted = sorted({gene.upper() for gene in genes})
+    known = [
+        SOURCES[name].read(table.astype("str")).assign(source=name)
+        for name, table in tables.items()
+        if table is not None
+    ]
+    if config.date is None:
+        raise InputError(
+            "gene_annotations.date says when the files were downloaded, as in 2026-11-22: every "
+            "row of the table carries it"
+        )
+    if not known:
+        raise InputError(
+            "there is no file to take gene annotations from: name at least one of "
+            + ", ".join(f"gene_annotations.{name}" for name in SOURCES)
+        )
+    rows = pd.concat(known, ignore_index=True)
+    rows["order"] = rows["source"].map({name: place for place, name in enumerate(SOURCES)})
+    rows = rows[rows["symbol"].isin(wanted)].sort_values(["symbol", "order"], kind="stable")
+    annotated = [
+        _row(gene, chosen, config)
+        for gene, found in rows.groupby("symbol")
+        if len(chosen := _meant(found))
+    ]
+    return pd.DataFrame(annotated, columns=_COLUMNS)
+
+
+def _meant(found: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the gene's own symbol; without any, those of an alias that only one gene has."""
+    own = found[~found["alias"]]
+    if len(own):
+        return own
+    return found[~found["source"].duplicated(keep=False)]
+
+
+def _row(gene: str, known: pd.DataFrame, config: GeneAnnotationsConfig) -> dict[str, object]:
+    """The first source that has a name gives the name, the first that has a function gives that."""
+    taken = {}
+    used = []
+    for field in ("name", "function"):
+        having = known[known[field].notna()]
+        if len(having):
+            taken[field] = having[field].iloc[0]
+            used.append(having["source"].iloc[0])
+    sources = list(dict.fromkeys(used)) or [known["source"].iloc[0]]
+    function = taken.get("function")
+    return {
+        "gene": gene,
+        "name": taken.get("name"),
+        "function": shortened(function, config.longest_function) if function else None,
+        "source": "; ".join(SOURCES[source].name for source in sources),
+        "licence": "; ".join(dict.fromkeys(SOURCES[source].licence for source in sources)),
+        "date": config.date,
+    }
+
+
+def shortened(text: str, longest: int) -> str:
+    """Whole sentences up to ``longest`` characters, at least one, without the last full stop."""
+    sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", text.strip())
+    kept = sentences[0]
+    for sentence in sentences[1:]:
+        if len(kept) + 1 + len(sentence) > longest:
+            break
+        kept += " " + sentence
+    return kept.rstrip(".")
+
+
+def _read_uniprot(table: pd.DataFrame) -> pd.DataFrame:
+    """A UniProtKB export (TSV) with gene names, protein names and the function comment."""
+    names, protein, function = "Gene Names", "Protein names", "Function [CC]"
+    require_columns(table, {names, protein, function}, "the UniProt table")
+    symbols = table[names].str.upper().str.split()
+    return _exploded(
+        symbols.str[0],
+        symbols.str[1:],
+        name=table[protein].str.replace(r"\s*[\(\[].*$", "", regex=True),
+        function=table[function].map(_without_references),
+    )
+
+
+def _without_references(comment: str) -> str:
+    """A function comment without ``FUNCTION:``, evidence codes, PubMed numbers and isoform tags."""
+    text = comment.split("FUNCTION:")[1] if "FUNCTION:" in comment else comment
+    text = re.sub(r"\{ECO:[^}]*\}\.?|\(PubMed:[^)]*\)|\[Isoform[^\]]*\]:?", "", text)
+    text = re.sub(r"\s+", " ", text)
+    return re.sub(r"\s+([.,;])", r"\1", text).strip(" ;")
+
+
+def _read_hgnc(table: pd.DataFrame) -> pd.DataFrame:
+    """HGNC's complete set; the gene group stands in for a function."""
+    require_columns(
+        table, {"symbol", "name", "alias_symbol", "prev_symbol", "gene_group"}, "the HGNC table"
+    )
+    other = table["alias_symbol"] + "|" + table["prev_symbol"]
+    return _exploded(
+        table["symbol"].str.upper(),
+        other.str.strip('"').str.upper().str.split("|"),
+        name=table["name"],
+        function=table["gene_group"].str.strip('"').str.replace("|", ", ", regex=False),
+    )
+
+
+def _read_ncbi(table: pd.DataFrame) -> pd.DataFrame:
+    """NCBI's ``Homo_sapiens.gene_info``: a description, no function."""
+    require_columns(table, {"Symbol", "Synonyms", "description"}, "the NCBI table")
+    return _exploded(
+        table["Symbol"].str.upper(),
+        table["Synonyms"].str.upper().str.split("|"),
+        name=table["description"],
+        function=pd.Series("", index=table.index),
+    )
+
+
+def _exploded(
+    symbol: pd.Series, others: pd.Series, *, name: pd.Series, function: pd.Series
+) -> pd.DataFrame:
+    """A row a symbol, and a row an older or other symbol, which ``alias`` marks."""
+    said = pd.DataFrame({"name": name, "function": function})
+    said = with_missing(said)
+    own = said.assign(symbol=symbol, alias=False)
+    alias = said.assign(symbol=others, alias=True).explode("symbol")
+    rows = pd.concat([own, alias], ignore_index=True)
+    return rows[rows["symbol"].notna() & ~rows["symbol"].isin(["", "-", "NAN"])]
+
+
+SOURCES = {
+    "uniprot": GeneSource("UniProtKB/Swiss-Prot", "CC BY 4.0", _read_uniprot),
+    "hgnc": GeneSource("HGNC", "CC0", _read_hgnc),
+    "ncbi": GeneSource("NCBI Gene", "public domain", _read_ncbi),
+}
+"""In the order in which they are asked."""
