@@ -102,7 +102,7 @@ def test_a_fault_of_the_program_keeps_its_traceback() -> None:
 
 
 def test_wrong_parameters_are_listed_without_pydantics_links() -> None:
-    from morphoclip.splits.strategies import SplitConfig
+    from morphoclip.splits.config import SplitConfig
 
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - pydantic's own words are below
         SplitConfig.model_validate({"val_fraction": 0.9, "val_fracton": 1, "strategy": "x"})

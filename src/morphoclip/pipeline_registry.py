@@ -3,6 +3,7 @@
 from kedro.pipeline import Pipeline
 
 from morphoclip.pipelines import (
+    check_split,
     demo_gallery,
     evaluation,
     gene_annotations,
@@ -36,6 +37,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "verify_features": verify_features.create_pipeline(),
         "import_features": import_features.create_pipeline(),
         "gene_annotations": gene_annotations.create_pipeline(),
+        "check_split": check_split.create_pipeline(),
         "demo_gallery": demo_gallery.create_pipeline(),
         "__default__": stages["ingestion"] + stages["image_features"] + from_text_on,
     }

@@ -258,6 +258,21 @@ SPLIT_MANIFEST = _table(
 )
 """Every well's subset; strategy, parameters and SHA-256 travel in the table's attributes."""
 
+SPLIT_SUMMARY = _table(
+    {
+        SUBSET: _text(among=Subset),
+        MODALITY: _text(among=Modality),
+        ROLE: _text(among=Role),
+        "plates": _count(),
+        "wells": _count(),
+        "perturbations": _count(),
+        "entities": _count(),
+        "genes": _count(),
+    },
+    unique=[SUBSET, MODALITY, ROLE],
+)
+"""How much each subset holds."""
+
 LEAKAGE_REPORT = _table(
     {
         "subset": _text(among=Subset),

@@ -11,7 +11,7 @@ from project import Workspace
 from morphoclip.metrics.scores import score_subsets
 from morphoclip.models.embedding import embed, profile_tables
 from morphoclip.schemas import BROAD_SAMPLE, ENTITY, GENE, PLATE, ROLE, TARGET_LIST
-from morphoclip.splits.strategies import assign_subsets
+from morphoclip.splits.manifest import assign_subsets
 from morphoclip.training.state import CheckpointStore
 from morphoclip.training.trainer import train
 from morphoclip.wells.assemble import assemble_wells

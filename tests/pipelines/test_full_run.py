@@ -23,7 +23,7 @@ from morphoclip.schemas import (
     SUBSET,
     WELL,
 )
-from morphoclip.splits.strategies import manifest_sha256
+from morphoclip.splits.manifest import manifest_sha256
 
 
 @pytest.fixture(scope="module")
@@ -351,3 +351,18 @@ def test_gene_annotations_are_built_from_a_users_file_and_reach_the_prompts(
     said = set(workspace.load("prompts")["Metadata_prompt"])
     words = f"CRISPR knockout of {gene}. Protein: Some protein. Function: Does something."
     assert words in said
+
+
+def test_a_users_own_split_is_checked(finished, tmp_path) -> None:
+    manifest = finished.load("split_manifest")
+    kept = manifest[manifest[SUBSET] != "excluded"]
+    clean = kept[[PLATE, WELL, SUBSET]].rename(columns={SUBSET: "part"})
+    for name, write in (("a.csv", clean.to_csv), ("a.parquet", clean.to_parquet)):
+        write(tmp_path / name, index=False)
+        finished.run("check_split", check_split={"path": str(tmp_path / name), "column": "part"})
+    check = finished.load("split_check")
+    assert not check["verdict"].eq("LEAK").any()
+    by_gene = {"path": str(tmp_path / "a.csv"), "column": "part", "group_by": "gene"}
+    with pytest.raises(InputError, match=r"the split leaks .*gene"):
+        finished.run("check_split", check_split=by_gene)
+    assert finished.load("split_check")["verdict"].eq("LEAK").any()

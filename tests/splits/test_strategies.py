@@ -9,27 +9,36 @@ from hypothesis import strategies as st
 
 from morphoclip.errors import InputError
 from morphoclip.schemas import (
+    ANTIBIOTICS,
     BROAD_SAMPLE,
+    CELL_LINE,
+    CELL_TYPE,
+    CONDITION,
+    DENSITY,
     ENTITY,
     FOLD,
     GENE,
     MODALITY,
     N_SITES,
     PLATE,
-    PROMPT,
     REASON,
     ROLE,
     SPLIT_MANIFEST,
+    SPLIT_SUMMARY,
     SUBSET,
+    TIMEPOINT,
     WELL,
 )
-from morphoclip.splits.leakage import LeakageError, check_no_leakage, leakage_report
-from morphoclip.splits.strategies import (
-    SplitConfig,
+from morphoclip.splits.config import SplitConfig
+from morphoclip.splits.manifest import (
     assign_subsets,
+    checked_sha256,
     manifest_sha256,
     require_same_manifest,
+    summarise_split,
 )
+
+CONDITIONS = (CELL_TYPE, TIMEPOINT, DENSITY, ANTIBIOTICS, CELL_LINE, CONDITION)
 
 
 def well_index(plates: tuple[str, ...] = ("P", "Q"), genes: int = 20) -> pd.DataFrame:
@@ -44,7 +53,7 @@ def well_index(plates: tuple[str, ...] = ("P", "Q"), genes: int = 20) -> pd.Data
     table = pd.DataFrame(rows, columns=[PLATE, WELL, ROLE, MODALITY, BROAD_SAMPLE, GENE, N_SITES])
     table[ENTITY] = "crispr:" + table[GENE].fillna("no gene")
     table.loc[table[ROLE] == "empty", ENTITY] = None
-    return table
+    return table.assign(**dict.fromkeys(CONDITIONS, None))
 
 
 WELLS = well_index()
@@ -124,40 +133,149 @@ def test_the_digest_is_of_plates_wells_and_subsets_only() -> None:
         require_same_manifest("abc", manifest)
 
 
-def prompts_of(wells: pd.DataFrame) -> pd.DataFrame:
-    known = wells[wells[BROAD_SAMPLE].notna()].drop_duplicates(BROAD_SAMPLE)
-    return known[[MODALITY, BROAD_SAMPLE]].assign(**{PROMPT: "knockout of " + known[ENTITY]})
+def test_a_manifest_that_was_changed_is_told() -> None:
+    manifest = assign_subsets(WELLS, SplitConfig())
+    assert checked_sha256(manifest) == manifest.attrs["sha256"]
+    manifest.loc[0, SUBSET] = "excluded"
+    with pytest.raises(InputError, match="rows were changed since"):
+        checked_sha256(manifest)
 
 
-def report_of(config: SplitConfig, prompts: pd.DataFrame | None = None) -> pd.DataFrame:
-    manifest = assign_subsets(WELLS, config)
-    return leakage_report(manifest, prompts_of(WELLS) if prompts is None else prompts, config)
+def test_the_summary_counts_every_well_once() -> None:
+    manifest = assign_subsets(WELLS, SplitConfig())
+    summary = SPLIT_SUMMARY.validate(summarise_split(manifest))
+    assert summary["wells"].sum() == len(manifest)
+    train = summary.set_index([SUBSET, ROLE]).loc[("train", "trt")]
+    assert train[["plates", "wells", "perturbations", "entities", "genes"]].tolist() == [
+        2, 64, 32, 16, 16
+    ]  # fmt: skip
+    assert list(summary[SUBSET].drop_duplicates()) == ["train", "validation", "test", "excluded"]
 
 
-def test_a_clean_split_shares_nothing_but_well_positions() -> None:
-    report = report_of(SplitConfig())
-    assert set(report["verdict"]) == {"none"}
-    check_no_leakage(report, "entity")
+def slices(cells: tuple[str, ...] = ("A549", "U2OS"), replicates: int = 3) -> pd.DataFrame:
+    """Compounds and guides at two times in each cell type, some plates of each."""
+    parts = []
+    for cell in cells:
+        for modality in ("compound", "crispr"):
+            for time in ("24", "48"):
+                plates = tuple(f"{cell}{modality}{time}{n}" for n in range(replicates))
+                part = well_index(plates, genes=8).assign(
+                    **{MODALITY: modality, CELL_TYPE: cell, TIMEPOINT: time, DENSITY: "100"}
+                )
+                part[ENTITY] = modality + part[ENTITY].str.removeprefix("crispr")
+                part[CONDITION] = f"{modality}|{cell}|{time}|100"
+                parts.append(part)
+    return pd.concat(parts, ignore_index=True)
 
 
-def test_sister_guides_in_two_subsets_are_told_of() -> None:
-    report = report_of(SplitConfig(group_by="broad_sample"))
-    shared = report.set_index(["subset", "other_subset", "what"])
-    assert shared.loc[("train", "test", "gene"), "verdict"] == "by design"
-    assert shared.loc[("train", "test", "gene"), "shared"] > 0
+SLICES = slices()
 
 
-def test_one_text_in_two_subsets_is_a_leak_and_named() -> None:
-    same = prompts_of(WELLS).assign(**{PROMPT: "the same words"})
-    with pytest.raises(LeakageError, match=r"1 prompt\(s\) are in both .* the same words"):
-        check_no_leakage(report_of(SplitConfig(), same), "entity")
+def subsets_by(manifest: pd.DataFrame, *columns: str) -> pd.Series:
+    kept = manifest[manifest[SUBSET] != "excluded"]
+    return kept.groupby(list(columns))[SUBSET].agg(lambda s: "+".join(sorted(set(s))))
 
 
-def test_a_compound_with_two_targets_keeps_both_genes_together() -> None:
-    wells = WELLS.assign(
-        **{ENTITY: WELLS[ENTITY].mask(WELLS[BROAD_SAMPLE].isin(["g0", "g2"]), "compound:twin")}
-    )
-    for seed in range(20):
-        manifest = assign_subsets(wells, SplitConfig(group_by="gene", seed=seed))
-        both = manifest[manifest[GENE].isin(["GENE0", "GENE1"])]
-        assert len(set(both[SUBSET])) == 1
+def test_representation_goes_by_modality_and_time() -> None:
+    manifest = assign_subsets(SLICES, SplitConfig(strategy="cpjump1_official_representation"))
+    by_plate = subsets_by(manifest, PLATE)
+    assert set(by_plate[by_plate.index.str.contains("crispr")]) == {"train"}
+    assert set(by_plate[by_plate.index.str.contains("compound24")]) == {"validation"}
+    assert set(by_plate[by_plate.index.str.contains("compound48")]) == {"test"}
+    one_time = SLICES[SLICES[TIMEPOINT] == "24"]
+    with pytest.raises(InputError, match="needs compounds at two times, and there are 1: 24 h"):
+        assign_subsets(one_time, SplitConfig(strategy="cpjump1_official_representation"))
+
+
+@pytest.mark.parametrize("strategy", ["cpjump1_official_representation", "cellclip_cpjump_style"])
+def test_what_needs_experiment_metadata_says_so(strategy: str) -> None:
+    with pytest.raises(InputError, match=r"experiment-metadata\.tsv"):
+        assign_subsets(WELLS, SplitConfig(strategy=strategy))
+
+
+def test_gene_compound_needs_all_modalities() -> None:
+    with pytest.raises(InputError, match="no plate here has orf wells with genes"):
+        assign_subsets(SLICES, SplitConfig(strategy="cpjump1_official_gene_compound"))
+
+
+def test_cellclip_cuts_every_slice_alike_and_takes_validation_from_train() -> None:
+    config = SplitConfig(strategy="cellclip_cpjump_style", group_by="broad_sample", val_from="none")
+    cut = subsets_by(assign_subsets(SLICES, config), MODALITY, BROAD_SAMPLE)
+    ordered = sorted(set(SLICES.loc[SLICES[ROLE] == "trt", BROAD_SAMPLE]))
+    assert (cut["compound"][ordered[:12]] == "train").all()
+    assert (cut["compound"][ordered[12:]] == "test").all()
+    with_validation = assign_subsets(SLICES, config.model_copy(update={"val_from": "train"}))
+    again = subsets_by(with_validation, MODALITY, BROAD_SAMPLE)
+    assert (again[cut == "test"] == "test").all()
+    assert (again == "validation").sum() == 2
+    entities = SplitConfig(strategy="cellclip_cpjump_style")
+    assert not subsets_by(assign_subsets(SLICES, entities), ENTITY).str.contains(r"\+").any()
+
+
+def test_well_positions_let_a_perturbation_straddle() -> None:
+    config = SplitConfig(strategy="cellclip_cpjump_style", group_by="well_position")
+    manifest = assign_subsets(SLICES, config)
+    assert not subsets_by(manifest, WELL).str.contains(r"\+").any()
+    with pytest.raises(ValueError, match="pert_type groups by broad_sample, entity, gene"):
+        SplitConfig(group_by="well_position")
+
+
+@pytest.mark.parametrize(("replicates", "expected"), [(3, (4, 4, 4)), (2, (4, 0, 4))])
+def test_one_plate_of_each_condition_tests(replicates: int, expected: tuple[int, ...]) -> None:
+    wells = slices(("A549",), replicates)
+    config = SplitConfig(strategy="plate_held_out")
+    manifest = assign_subsets(wells, config)
+    by_plate = subsets_by(manifest, PLATE)
+    counts = by_plate.value_counts()
+    assert counts.get("test") == expected[2]
+    assert counts.get("validation", 0) == expected[1]
+    assert counts.get("train") == 4 * replicates - expected[1] - expected[2]
+    for condition in ("compound24", "compound48", "crispr24", "crispr48"):
+        own = by_plate[by_plate.index.str.contains(condition)]
+        assert (own == "test").sum() == 1
+    others = [assign_subsets(wells, config.model_copy(update={"seed": n})) for n in range(4)]
+    assert len({manifest.attrs["sha256"] for manifest in others}) > 1
+
+
+def test_whole_conditions_can_be_held_out() -> None:
+    config = SplitConfig(strategy="plate_held_out", plate_mode="condition")
+    manifest = assign_subsets(SLICES, config)
+    condition = SLICES.drop_duplicates(PLATE).set_index(PLATE)[CONDITION]
+    by_condition = manifest.assign(c=manifest[PLATE].map(condition))
+    subsets = subsets_by(by_condition, "c")
+    assert not subsets.str.contains(r"\+").any()
+    for modality in ("compound", "crispr"):
+        own = subsets[subsets.index.str.startswith(modality)]
+        assert sorted(own) == ["test", "train", "train", "validation"]
+
+
+def test_plates_alone_cannot_be_held_out() -> None:
+    with pytest.raises(InputError, match="no condition with two plates among 8 plate"):
+        assign_subsets(slices(replicates=1), SplitConfig(strategy="plate_held_out"))
+
+
+def test_plates_that_are_not_standard_are_left_out_with_the_reason() -> None:
+    odd = SLICES[PLATE].eq("A549compound240")
+    wells = SLICES.assign(**{DENSITY: SLICES[DENSITY].mask(odd, "80")})
+    manifest = assign_subsets(wells, SplitConfig(strategy="plate_held_out"))
+    reasons = manifest.loc[manifest[PLATE].eq("A549compound240") & manifest[ROLE].eq("trt"), REASON]
+    assert set(reasons) == {"not a standard plate: density 80"}
+    kept = assign_subsets(wells, SplitConfig(strategy="plate_held_out", standard_plates=False))
+    assert kept[REASON].dropna().str.startswith("role").all()
+
+
+STRATEGIES = [
+    SplitConfig(),
+    SplitConfig(strategy="cpjump1_official_representation"),
+    SplitConfig(strategy="cellclip_cpjump_style"),
+    SplitConfig(strategy="plate_held_out"),
+    SplitConfig(strategy="plate_held_out", plate_mode="condition"),
+]
+
+
+@pytest.mark.parametrize("config", STRATEGIES, ids=lambda c: f"{c.strategy}-{c.plate_mode}")
+@given(order=st.integers(0, 2**16))
+def test_no_strategy_looks_at_the_order_of_rows(config: SplitConfig, order: int) -> None:
+    expected = assign_subsets(SLICES, config).attrs["sha256"]
+    shuffled = SLICES.sample(frac=1, random_state=order)
+    assert assign_subsets(shuffled, config).attrs["sha256"] == expected

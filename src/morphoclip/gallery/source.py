@@ -26,6 +26,7 @@ class SourceConfig(Config):
     experiment_metadata: str | None = Field(None, description="experiment-metadata.tsv, optional.")
     annotations: str | None = Field(None, description="Compound table with moa_list, optional.")
     gene_annotations: str | None = Field(None, description="gene_annotations.tsv, optional.")
+    official_splits: str | None = Field(None, description="cpjump1_metadata.csv, optional.")
     description: str | None = Field(None, description="Said about the data at the top of a report.")
 
 

@@ -24,6 +24,7 @@ from morphoclip.schemas import (
     WELL,
     Subset,
 )
+from morphoclip.splits.config import GROUPED
 
 _PAGE = files("morphoclip.report").joinpath("page.html")
 
@@ -38,6 +39,7 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
     site_qc: pd.DataFrame,
     plate_intensities: pd.DataFrame,
     split_manifest: pd.DataFrame,
+    split_summary: pd.DataFrame,
     leakage: pd.DataFrame,
     history: pd.DataFrame,
     retrieval: pd.DataFrame,
@@ -55,8 +57,9 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
         images=_images_by_plate(site_qc, plate_intensities, well_index),
         model=model,
         model_parameters=model.config.model_dump(mode="json"),
-        split=_split_counts(split_manifest),
+        split=_split_counts(split_summary),
         split_attributes=split_manifest.attrs,
+        split_grouped=split_manifest.attrs["strategy"] in GROUPED,
         leakage=leakage.astype(object).where(leakage.notna(), "").to_dict("records"),
         n_epochs=len(history),
         headline=_headline(retrieval, permutation),
@@ -113,13 +116,12 @@ def _images_by_plate(
     return plates
 
 
-def _split_counts(manifest: pd.DataFrame) -> list[dict[str, object]]:
-    counts = manifest.groupby([SUBSET, MODALITY]).agg(
-        wells=(WELL, "size"), perturbations=("Metadata_broad_sample", "nunique")
-    )
-    order = [str(subset) for subset in Subset]
-    rows = counts.reset_index().to_dict("records")
-    return sorted(rows, key=lambda row: (order.index(row[SUBSET]), row[MODALITY]))
+def _split_counts(summary: pd.DataFrame) -> list[dict[str, object]]:
+    """Subsets and modalities; excluded wells by role, too."""
+    kept = summary[summary[SUBSET] != Subset.EXCLUDED]
+    counts = ["wells", "perturbations", "entities"]
+    rows = kept.groupby([SUBSET, MODALITY], sort=False)[counts].sum().reset_index()
+    return rows.to_dict("records")
 
 
 def _headline(retrieval: pd.DataFrame, permutation: pd.DataFrame) -> dict[str, object]:

@@ -1,38 +1,53 @@
 """What subsets share, and the exception for what they must not."""
 
+import re
+from collections.abc import Collection
 from itertools import combinations
 
 import pandas as pd
 
 from morphoclip.errors import InputError, example_of
+from morphoclip.perturbations.prompts import digests_of
 from morphoclip.schemas import (
     BROAD_SAMPLE,
     ENTITY,
     GENE,
+    INCHIKEY,
     LEAKAGE_REPORT,
     MODALITY,
     PLATE,
     PROMPT,
+    PROMPT_DIGEST,
     SUBSET,
+    TARGET_LIST,
     WELL,
+    Modality,
     Subset,
 )
-from morphoclip.splits.strategies import SplitConfig
+from morphoclip.splits.config import SplitConfig, Strategy
 
-_SHARED_BY_GROUP = {
+_KEPT_APART_BY_GROUP = {
+    "well_position": {"well"},
     "broad_sample": {"well", "broad_sample"},
-    "entity": {"well", "broad_sample", "entity", "prompt"},
-    "gene": {"well", "broad_sample", "entity", "gene", "prompt"},
+    "entity": {"well", "broad_sample", "entity", "structure", "prompt"},
+    "gene": {"well", "broad_sample", "entity", "structure", "gene", "prompt"},
 }
-"""What no two subsets may share, by `splitting.group_by`."""
-
+_KEPT_APART_BY_STRATEGY = {
+    Strategy.REPRESENTATION: {"well", "plate"},
+    Strategy.GENE_COMPOUND: {"well", "broad_sample", "gene"},
+    Strategy.PLATE_HELD_OUT: {"well", "plate"},
+}
+"""What no two subsets may share; strategies that divide groups go by `splitting.group_by`."""
 
 _REMEDY = {
-    "broad_sample": "group by something wider: splitting.group_by entity or gene",
-    "entity": "two perturbations share their words: give them one name or one gene in the tables, "
+    "prompt": "two perturbations share their words: give them one name or one gene in the tables, "
     "or raise text_features.level",
-    "gene": "two perturbations share their words: give them one name or one gene in the tables, "
-    "or raise text_features.level",
+    "entity": "group by something wider: splitting.group_by entity or gene",
+    "structure": "group by something wider: splitting.group_by entity or gene",
+    "gene": "keep a gene's perturbations together: splitting.group_by gene",
+    "plate": "keep a plate's wells together",
+    "broad_sample": "keep an ID's wells together: splitting.group_by broad_sample, or wider",
+    "well": "a well belongs to one subset",
 }
 
 
@@ -40,37 +55,72 @@ class LeakageError(InputError):
     """Two subsets share what the split keeps apart."""
 
 
+def kept_apart(config: SplitConfig) -> set[str]:
+    """What no two subsets may share under a strategy."""
+    by_strategy = _KEPT_APART_BY_STRATEGY.get(config.strategy)
+    return by_strategy if by_strategy is not None else _KEPT_APART_BY_GROUP[config.group_by]
+
+
+def kept_apart_by_group(group_by: str) -> set[str]:
+    """What a split by these groups keeps apart, whoever made it."""
+    return _KEPT_APART_BY_GROUP[group_by]
+
+
 def leakage_report(
-    manifest: pd.DataFrame, prompts: pd.DataFrame, config: SplitConfig
+    manifest: pd.DataFrame,
+    wells: pd.DataFrame,
+    perturbations: pd.DataFrame,
+    prompts: pd.DataFrame,
+    forbidden: Collection[str],
 ) -> pd.DataFrame:
     """One row a pair of subsets and a kind of thing they may have in common.
 
-    ``verdict``: ``none`` shared, ``by design`` where the strategy allows it, or ``LEAK``.
+    ``verdict``: ``none`` shared, ``LEAK`` where it is forbidden, ``by design`` otherwise. Two kinds
+    are about words and never forbidden: a gene that one subset's compounds list among their
+    targets, or that its prompts name, and that is a gene of the other.
+
+    Args:
+        manifest: Plate, well and subset, with what was done to each well.
+        wells: The well index.
+        perturbations: Structures and listed targets.
+        prompts: What is said about each perturbation.
+        forbidden: Kinds that no two subsets may share.
     """
-    words = manifest.merge(prompts, on=[MODALITY, BROAD_SAMPLE], how="left")
+    known = _with_words(manifest, wells, perturbations, prompts)
     things = {
-        "well": words[PLATE] + " " + words[WELL],
-        "broad_sample": words[MODALITY] + " " + words[BROAD_SAMPLE],
-        "entity": words[ENTITY],
-        "gene": words[GENE],
-        "prompt": words[PROMPT],
-        "well position": words[WELL],
+        "well": known[PLATE] + " " + known[WELL],
+        "plate": known[PLATE],
+        "broad_sample": known[MODALITY] + " " + known[BROAD_SAMPLE],
+        "entity": known[ENTITY],
+        "structure": known[INCHIKEY].astype("string").str.split("-").str[0],
+        "gene": known[GENE],
+        "prompt": known[PROMPT],
+        "well position": known[WELL],
     }
-    forbidden = _SHARED_BY_GROUP[config.group_by]
-    rows = []
+    members = {subset: (known[SUBSET] == subset).to_numpy() for subset in Subset}
+    named = {
+        "listed target": {s: _listed_targets(known[rows]) for s, rows in members.items()},
+        "gene in words": {s: _words_of(known.loc[rows, PROMPT]) for s, rows in members.items()},
+    }
+    genes = {subset: set(known.loc[rows, GENE].dropna()) for subset, rows in members.items()}
+    table = []
     for one, other in combinations((Subset.TRAIN, Subset.VALIDATION, Subset.TEST), 2):
-        for what, thing in things.items():
-            shared = sorted(
-                set(thing[words[SUBSET] == one].dropna())
-                & set(thing[words[SUBSET] == other].dropna())
-            )
+        shared_by_kind = {
+            what: set(thing[members[one]].dropna()) & set(thing[members[other]].dropna())
+            for what, thing in things.items()
+        } | {
+            what: ((said[one] & genes[other]) | (said[other] & genes[one]))
+            - (genes[one] & genes[other])
+            for what, said in named.items()
+        }
+        for what, shared in shared_by_kind.items():
             verdict = "none" if not shared else "LEAK" if what in forbidden else "by design"
-            example = example_of(shared) if shared else None
-            rows.append((str(one), str(other), what, len(shared), verdict, example))
-    return pd.DataFrame(rows, columns=list(LEAKAGE_REPORT.columns))
+            example = example_of(sorted(shared)) if shared else None
+            table.append((str(one), str(other), what, len(shared), verdict, example))
+    return pd.DataFrame(table, columns=list(LEAKAGE_REPORT.columns))
 
 
-def check_no_leakage(report: pd.DataFrame, group_by: str) -> None:
+def check_no_leakage(report: pd.DataFrame) -> None:
     """Refuse a split that leaks.
 
     Raises:
@@ -79,8 +129,35 @@ def check_no_leakage(report: pd.DataFrame, group_by: str) -> None:
     leaks = report[report["verdict"] == "LEAK"]
     if len(leaks):
         first = leaks.iloc[0]
+        kinds = ", ".join(leaks["what"].drop_duplicates())
         raise LeakageError(
-            f"the split leaks in {len(leaks)} way(s): {first['shared']} {first['what']}(s) are in "
-            f"both {first['subset']} and {first['other_subset']}, e.g. {first['example']}; "
-            + _REMEDY[group_by]
+            f"the split leaks ({kinds}): {first['shared']} {first['what']}(s) are in both "
+            f"{first['subset']} and {first['other_subset']}, e.g. {first['example']}; "
+            + _REMEDY[first["what"]]
         )
+
+
+def _with_words(
+    manifest: pd.DataFrame,
+    wells: pd.DataFrame,
+    perturbations: pd.DataFrame,
+    prompts: pd.DataFrame,
+) -> pd.DataFrame:
+    """The manifest with structure, listed targets and prompt of each well."""
+    digests = wells[[PLATE, WELL]].assign(**{PROMPT_DIGEST: digests_of(wells, prompts)})
+    said = prompts.drop_duplicates(PROMPT_DIGEST).set_index(PROMPT_DIGEST)[PROMPT]
+    facts = perturbations[[MODALITY, BROAD_SAMPLE, INCHIKEY, TARGET_LIST]]
+    columns = [PLATE, WELL, MODALITY, BROAD_SAMPLE, ENTITY, GENE, SUBSET]
+    known = manifest[columns].merge(digests, on=[PLATE, WELL], how="left")
+    known = known.merge(facts, on=[MODALITY, BROAD_SAMPLE], how="left")
+    known[PROMPT] = known[PROMPT_DIGEST].map(said)
+    return known
+
+
+def _listed_targets(known: pd.DataFrame) -> set[str]:
+    compounds = known[known[MODALITY] == Modality.COMPOUND].drop_duplicates(BROAD_SAMPLE)
+    return {gene for listed in compounds[TARGET_LIST].dropna() for gene in listed.split("|")}
+
+
+def _words_of(prompts: pd.Series) -> set[str]:
+    return {word for prompt in set(prompts.dropna()) for word in re.findall(r"\w+", prompt)}

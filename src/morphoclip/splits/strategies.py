@@ -1,24 +1,24 @@
-"""How wells are divided: functions of the well index, and one table of them.
+"""How wells are divided: five functions of the wells that a split may use, and a table of them.
 
 Groups are put in order by a digest, never by ``hash()``: the SHA-256 of ``"{seed}:{group}"``. The
-same rows give the same manifest on every machine and in any order.
+same rows give the same manifest on every machine and in any order. Each function gives a table with
+``Metadata_subset``, ``Metadata_reason`` (of wells that it leaves out) and ``Metadata_fold``.
 """
 
 import hashlib
-from collections.abc import Callable
-from enum import StrEnum
-from typing import Any, Literal, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from morphoclip.config import Config, Names
 from morphoclip.errors import InputError, example_of
 from morphoclip.schemas import (
     BROAD_SAMPLE,
+    CELL_TYPE,
+    CONDITION,
     ENTITY,
     FOLD,
     GENE,
@@ -26,106 +26,20 @@ from morphoclip.schemas import (
     PLATE,
     REASON,
     ROLE,
-    SPLIT_MANIFEST,
     SUBSET,
+    TIMEPOINT,
     WELL,
+    Modality,
     Role,
     Subset,
 )
+from morphoclip.splits.config import SplitConfig, Strategy
+
+_CELLCLIP_TRAIN = 0.75
+_OFFICIAL_TRAIN, _OFFICIAL_VALIDATION = 0.6, 0.2
 
 
-class Strategy(StrEnum):
-    """What a split holds out; each value names a function of this module."""
-
-    PERT_TYPE = "pert_type"
-
-
-class SplitConfig(Config):
-    """``params:splitting``."""
-
-    strategy: Strategy = Strategy.PERT_TYPE
-    group_by: Literal["broad_sample", "entity", "gene"] = "entity"
-    assignment: Literal["quota", "hash"] = "quota"
-    val_fraction: float = Field(0.1, gt=0, lt=0.5)
-    test_fraction: float = Field(0.1, gt=0, lt=0.5)
-    seed: int = Field(42, description="Mixed into the digest; changing it moves groups.")
-    exclude_controls: bool = Field(True, description="Leave negative controls and empty wells out.")
-    exclude_roles: Names = Field((), description="Roles to leave out besides.")
-    folds: int | None = Field(None, ge=3, description="Parts; part `fold` is the test subset.")
-    fold: int | None = Field(None, ge=0)
-
-    @model_validator(mode="after")
-    def _something_is_left_to_train_on(self) -> Self:
-        if self.val_fraction + self.test_fraction > 0.6:
-            raise ValueError("val_fraction + test_fraction leave under 40 % to train on")
-        return self
-
-    @model_validator(mode="after")
-    def _folds_go_together(self) -> Self:
-        if (self.folds is None) != (self.fold is None):
-            raise ValueError("folds and fold are given together, or neither")
-        if self.folds is not None and self.fold is not None and self.fold >= self.folds:
-            raise ValueError(f"fold counts from 0 to {self.folds - 1}")
-        if self.folds is not None and self.assignment == "hash":
-            raise ValueError("folds need assignment quota")
-        return self
-
-    @model_validator(mode="after")
-    def _roles_are_known(self) -> Self:
-        unknown = set(self.exclude_roles) - {str(role) for role in Role}
-        if unknown:
-            raise ValueError(f"exclude_roles names {sorted(unknown)}; known are {list(Role)}")
-        return self
-
-
-def assign_subsets(well_index: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
-    """The manifest: every well's subset, and for excluded wells the reason.
-
-    Strategy, parameters and the manifest's SHA-256 are in its ``attrs``.
-
-    Raises:
-        InputError: A modality has too few groups to fill three subsets.
-    """
-    wells = well_index.sort_values([PLATE, WELL], ignore_index=True)
-    reasons = _exclusions(wells, config)
-    eligible = wells[reasons.isna()]
-    manifest = wells[[PLATE, WELL, MODALITY, ROLE, BROAD_SAMPLE, ENTITY, GENE]].copy()
-    manifest[SUBSET] = str(Subset.EXCLUDED)
-    manifest[REASON] = reasons
-    manifest[FOLD] = pd.Series(pd.NA, index=wells.index, dtype="Int64")
-    assigned = STRATEGIES[config.strategy](eligible, config)
-    manifest.loc[eligible.index, SUBSET] = assigned[SUBSET]
-    manifest.loc[eligible.index, FOLD] = assigned[FOLD]
-    manifest = manifest[list(SPLIT_MANIFEST.columns)]
-    manifest.attrs = {
-        "strategy": str(config.strategy),
-        "parameters": config.model_dump(mode="json"),
-        "sha256": manifest_sha256(manifest),
-    }
-    return manifest
-
-
-def manifest_sha256(manifest: pd.DataFrame) -> str:
-    """SHA-256 over plate, well and subset of every row, in order of plate and well."""
-    rows = manifest.sort_values([PLATE, WELL])[[PLATE, WELL, SUBSET]]
-    lines = (",".join(row) for row in rows.itertuples(index=False))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _exclusions(wells: pd.DataFrame, config: SplitConfig) -> pd.Series:
-    """The reason why no subset may hold a well, or NA."""
-    left_out = {str(Role.EMPTY), *config.exclude_roles}
-    if config.exclude_controls:
-        left_out.add(str(Role.NEGCON))
-    reasons = wells[ROLE].where(wells[ROLE].isin(left_out)).radd("role ")
-    no_images = reasons.isna() & (wells["Metadata_n_sites"] == 0)
-    reasons = reasons.mask(no_images, "no complete site")
-    if config.group_by == "gene":
-        reasons = reasons.mask(reasons.isna() & wells[GENE].isna(), "no gene to group by")
-    return reasons
-
-
-def _pert_type(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
+def pert_type(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     """Hold out whole groups of perturbations, in the same fractions within every modality.
 
     Seen by modality, "all perturbation types are in every subset" (spec, "Split strategy"). With
@@ -133,13 +47,158 @@ def _pert_type(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     """
     group = _groups(wells, config)
     strata = pd.Series("all", index=wells.index) if config.group_by == "gene" else wells[MODALITY]
-    assigned = pd.DataFrame({SUBSET: "", FOLD: pd.NA}, index=wells.index)
+    assigned = _unassigned(wells)
     for stratum, members in group.groupby(strata):
-        names = sorted(members.unique(), key=lambda name: _digest(config.seed, name))
+        names = sorted(members.unique(), key=lambda name: digest_of(config.seed, name))
         subset_of, fold_of = _divide(names, str(stratum), config)
         assigned.loc[members.index, SUBSET] = members.map(subset_of)
         assigned.loc[members.index, FOLD] = members.map(fold_of)
     return assigned.astype({FOLD: "Int64"})
+
+
+def official_representation(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:  # noqa: ARG001
+    """Genetic wells train, compounds at the shorter time validate, at the longer time test.
+
+    CPJUMP1's representation-learning split. By design validation and test hold the same compounds,
+    and no compound is in train: it asks for transfer to a modality that was never seen.
+
+    Raises:
+        InputError: Times are unknown, or compounds have not two of them.
+    """
+    _require(wells, (CELL_TYPE, TIMEPOINT), Strategy.REPRESENTATION)
+    compounds = wells[wells[MODALITY] == Modality.COMPOUND]
+    times = sorted(compounds[TIMEPOINT].astype(float).unique())
+    if len(times) != 2:
+        raise InputError(
+            f"{Strategy.REPRESENTATION} needs compounds at two times, and there are "
+            f"{len(times)}: {example_of([f'{time:g} h' for time in times]) or 'none'}; take plates "
+            "of both in ingestion.plates"
+        )
+    assigned = _unassigned(wells)
+    assigned[SUBSET] = str(Subset.TRAIN)
+    late = compounds[TIMEPOINT].astype(float) == times[1]
+    assigned.loc[compounds.index, SUBSET] = late.map(
+        {False: str(Subset.VALIDATION), True: str(Subset.TEST)}
+    )
+    return assigned
+
+
+def official_gene_compound(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:  # noqa: ARG001
+    """Genes that all modalities have, in the order of the ORF plates' wells: 60, 20 and 20 %.
+
+    CPJUMP1's gene-compound split. A compound goes where its primary target goes; wells of other
+    genes are left out.
+
+    Raises:
+        InputError: A modality has no plate here.
+    """
+    treated = wells[(wells[ROLE] != Role.NEGCON) & wells[GENE].notna()]
+    genes_of = {m: set(treated.loc[treated[MODALITY] == m, GENE]) for m in Modality}
+    absent = [modality for modality, genes in genes_of.items() if not genes]
+    if absent:
+        raise InputError(
+            f"{Strategy.GENE_COMPOUND} follows genes through all modalities, and no plate here has "
+            f"{' or '.join(absent)} wells with genes; add some to ingestion.plates"
+        )
+    across = set.intersection(*genes_of.values())
+    orfs = treated[treated[MODALITY] == Modality.ORF].sort_values(WELL)
+    order = [gene for gene in orfs[GENE].drop_duplicates() if gene in across]
+    n_train = int(_OFFICIAL_TRAIN * len(order))
+    n_validation = -int(-_OFFICIAL_VALIDATION * len(order) // 1)
+    subset_of = _consecutive(order, n_train, n_validation)
+    assigned = _unassigned(wells)
+    assigned[SUBSET] = wells[GENE].map(subset_of).fillna(str(Subset.EXCLUDED))
+    outside = assigned[SUBSET] == Subset.EXCLUDED
+    assigned.loc[outside, REASON] = "gene not in all modalities"
+    return assigned
+
+
+def cellclip_style(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
+    """In each slice the first three quarters of the sorted groups train, the others test.
+
+    After CellCLIP's ``cpjump`` split. ``group_by: broad_sample`` is the written rule, ``entity``
+    keeps sister guides and a compound's names together (groups sorted by their first ID),
+    ``well_position`` is what its code does, which lets a perturbation of two wells straddle.
+    Validation groups are taken from train, by digest.
+
+    Raises:
+        InputError: Cell type or time are unknown.
+    """
+    _require(wells, (CELL_TYPE, TIMEPOINT), Strategy.CELLCLIP)
+    if config.group_by == "well_position":
+        group = first = wells[WELL]
+    else:
+        group = _groups(wells, config)
+        first = wells.groupby(group)[BROAD_SAMPLE].transform("min")
+    assigned = _unassigned(wells)
+    for _, rows in wells.groupby([CELL_TYPE, MODALITY, TIMEPOINT]):
+        names = list(group[rows.index].iloc[first[rows.index].argsort(kind="stable")].unique())
+        subset_of = _consecutive(names, int(_CELLCLIP_TRAIN * len(names)), 0)
+        assigned.loc[rows.index, SUBSET] = group[rows.index].map(subset_of)
+    if config.val_from == "train":
+        train = assigned[SUBSET] == Subset.TRAIN
+        for _, members in group[train].groupby(wells.loc[train, MODALITY]):
+            names = sorted(members.unique(), key=lambda name: digest_of(config.seed, name))
+            chosen = names[: _half_up(config.val_fraction * len(names))]
+            assigned.loc[members.index[members.isin(chosen)], SUBSET] = str(Subset.VALIDATION)
+    return assigned
+
+
+def plate_held_out(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
+    """Whole plates: one of each condition tests and one validates, or whole conditions do.
+
+    Perturbations are in every subset by design. Of two plates (or conditions) one trains and one
+    tests; one alone trains.
+
+    Raises:
+        InputError: No condition has a second plate, or no modality a second condition.
+    """
+    plates = wells.drop_duplicates(PLATE).set_index(PLATE)
+    condition = plates[CONDITION].fillna(plates[MODALITY])
+    replicate = config.plate_mode == "replicate"
+    unit = pd.Series(plates.index, plates.index) if replicate else condition
+    subset_of: dict[str, str] = {}
+    for _, units in unit.groupby(condition if replicate else plates[MODALITY]):
+        names = sorted(units.unique(), key=lambda name: digest_of(config.seed, name))
+        n_test, n_validation = int(len(names) >= 2), int(len(names) >= 3)
+        held = _consecutive(names[::-1], len(names) - n_test - n_validation, n_validation)
+        subset_of |= {plate: held[name] for plate, name in units.items()}
+    if Subset.TEST not in subset_of.values():
+        raise InputError(
+            f"plate_held_out finds no {'condition with two plates' if replicate else 'modality'} "
+            f"{'' if replicate else 'with two conditions '}among {len(plates)} plate(s); add "
+            "plates, or experiment metadata that tell conditions apart"
+        )
+    assigned = _unassigned(wells)
+    assigned[SUBSET] = wells[PLATE].map(subset_of)
+    return assigned
+
+
+STRATEGIES: Mapping[Strategy, Callable[[pd.DataFrame, SplitConfig], pd.DataFrame]] = {
+    Strategy.PERT_TYPE: pert_type,
+    Strategy.REPRESENTATION: official_representation,
+    Strategy.GENE_COMPOUND: official_gene_compound,
+    Strategy.CELLCLIP: cellclip_style,
+    Strategy.PLATE_HELD_OUT: plate_held_out,
+}
+
+
+def digest_of(seed: int, group: str) -> str:
+    """What groups are put in order by."""
+    return hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
+
+
+def _unassigned(wells: pd.DataFrame) -> pd.DataFrame:
+    empty = pd.DataFrame({SUBSET: "", REASON: None, FOLD: pd.NA}, index=wells.index)
+    return empty.astype({FOLD: "Int64"})
+
+
+def _require(wells: pd.DataFrame, columns: Sequence[str], strategy: Strategy) -> None:
+    if wells[list(columns)].isna().any(axis=None):
+        raise InputError(
+            f"{strategy} needs cell type and time of every plate: name experiment-metadata.tsv in "
+            "ingestion.source.experiment_metadata and run ingestion again"
+        )
 
 
 def _groups(wells: pd.DataFrame, config: SplitConfig) -> pd.Series:
@@ -161,13 +220,20 @@ def _groups(wells: pd.DataFrame, config: SplitConfig) -> pd.Series:
     return pd.Series(first_gene.loc[component[gene_codes]].to_numpy(), index=wells.index)
 
 
+def _consecutive(names: Sequence[str], n_train: int, n_validation: int) -> dict[str, str]:
+    """The first names train, the next validate, the rest test."""
+    subsets = [Subset.TRAIN] * n_train + [Subset.VALIDATION] * n_validation
+    subsets += [Subset.TEST] * (len(names) - len(subsets))
+    return {name: str(subset) for name, subset in zip(names, subsets, strict=True)}
+
+
 def _divide(
     groups: list[str], stratum: str, config: SplitConfig
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Subset and fold of each group; ``groups`` come in order of their digests."""
+    fold_of: dict[str, Any] = {}
     if config.assignment == "hash":
         subset_of = {group: _hashed_subset(group, config) for group in groups}
-        fold_of: dict[str, Any] = {}
     elif config.folds is not None and config.fold is not None:
         fold_of = {group: place % config.folds for place, group in enumerate(groups)}
         validation = (config.fold + 1) % config.folds
@@ -176,7 +242,6 @@ def _divide(
     else:
         n_validation = _half_up(config.val_fraction * len(groups))
         n_test = _half_up(config.test_fraction * len(groups))
-        fold_of = {}
         subset_of = dict.fromkeys(groups, str(Subset.TRAIN))
         subset_of |= dict.fromkeys(groups[:n_validation], str(Subset.VALIDATION))
         subset_of |= dict.fromkeys(groups[n_validation : n_validation + n_test], str(Subset.TEST))
@@ -187,10 +252,6 @@ def _divide(
             f"{example_of(sorted(empty))} without any; add plates or change the fractions"
         )
     return subset_of, fold_of
-
-
-def _digest(seed: int, group: str) -> str:
-    return hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
 
 
 def _hashed_subset(group: str, config: SplitConfig) -> str:
@@ -206,23 +267,3 @@ def _hashed_subset(group: str, config: SplitConfig) -> str:
 
 def _half_up(number: float) -> int:
     return int(number + 0.5)
-
-
-STRATEGIES: dict[Strategy, Callable[[pd.DataFrame, SplitConfig], pd.DataFrame]] = {
-    Strategy.PERT_TYPE: _pert_type,
-}
-
-
-def require_same_manifest(trained_on: str, manifest: pd.DataFrame) -> None:
-    """Refuse to evaluate a model on another split than the one it was trained on.
-
-    Raises:
-        InputError: The SHA-256 differ.
-    """
-    given = manifest_sha256(manifest)
-    if given != trained_on:
-        raise InputError(
-            f"the model was trained on split manifest {trained_on[:16]} and this is {given[:16]}: "
-            "its test wells may have been trained on; run kedro run --pipeline training on this "
-            "split, or load the other with --load-versions=split_manifest:<version>"
-        )

@@ -28,7 +28,7 @@ from morphoclip.models.morphoclip import (
 )
 from morphoclip.plate_effects import align_by_batch_mean, align_by_offset, condition_offsets
 from morphoclip.schemas import TRAINING_HISTORY
-from morphoclip.splits.strategies import manifest_sha256
+from morphoclip.splits.manifest import checked_sha256
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData, training_data
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
@@ -105,7 +105,7 @@ def train(  # noqa: PLR0913 - what it reads, its two configurations, where it te
         plate_offsets=_named_offsets(state, data),
         image_fingerprint=wells.image_fingerprint,
         text_fingerprint=wells.text_fingerprint,
-        manifest_sha256=manifest_sha256(manifest),
+        manifest_sha256=checked_sha256(manifest),
         wells_sha256=wells.sha256,
         epoch=best["epoch"],
     )
@@ -144,7 +144,7 @@ def _open_run(
         "training": config.model_dump(
             mode="json", exclude={"resume", "device", "placement", "cpu_threads"}
         ),
-        "manifest_sha256": manifest_sha256(manifest),
+        "manifest_sha256": checked_sha256(manifest),
         "wells_sha256": wells.sha256,
         "image_fingerprint": wells.image_fingerprint,
         "text_fingerprint": wells.text_fingerprint,

@@ -15,7 +15,7 @@ from morphoclip.models.embedding import ProfileTables, embed, profile_tables
 from morphoclip.models.morphoclip import TrainedModel
 from morphoclip.report.figures import draw_retrieval, draw_training_curves
 from morphoclip.report.page import headline_metrics, write_page
-from morphoclip.splits.strategies import require_same_manifest
+from morphoclip.splits.manifest import require_same_manifest
 from morphoclip.wells.assemble import assemble_wells
 
 logger = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ def write_report(  # noqa: PLR0913 - one argument a catalog entry
     site_qc: pd.DataFrame,
     plate_intensities: pd.DataFrame,
     split_manifest: pd.DataFrame,
+    split_summary: pd.DataFrame,
     leakage_report: pd.DataFrame,
     training_history: pd.DataFrame,
     retrieval_metrics: pd.DataFrame,
@@ -98,6 +99,7 @@ def write_report(  # noqa: PLR0913 - one argument a catalog entry
         site_qc=site_qc,
         plate_intensities=plate_intensities,
         split_manifest=split_manifest,
+        split_summary=split_summary,
         leakage=leakage_report,
         history=training_history,
         retrieval=retrieval_metrics,

@@ -58,6 +58,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "site_qc": "site_qc",
                     "plate_intensities": "plate_intensities",
                     "split_manifest": "split_manifest",
+                    "split_summary": "split_summary",
                     "leakage_report": "leakage_report",
                     "training_history": "training_history",
                     "retrieval_metrics": "retrieval_metrics",

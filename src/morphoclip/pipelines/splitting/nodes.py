@@ -1,32 +1,48 @@
 """Splitting nodes: well index in, split manifest and leakage report out."""
 
 import logging
+from typing import NamedTuple
 
 import pandas as pd
 
-from morphoclip.schemas import MODALITY, SUBSET
-from morphoclip.splits.leakage import check_no_leakage, leakage_report
-from morphoclip.splits.strategies import SplitConfig, assign_subsets
+from morphoclip.schemas import SUBSET
+from morphoclip.splits.config import SplitConfig
+from morphoclip.splits.leakage import check_no_leakage, kept_apart, leakage_report
+from morphoclip.splits.manifest import assign_subsets, summarise_split
+from morphoclip.splits.official import require_official
 
 logger = logging.getLogger(__name__)
 
 
+class SplitTables(NamedTuple):
+    """Every well's subset, what subsets share, and what each holds."""
+
+    split_manifest: pd.DataFrame
+    leakage_report: pd.DataFrame
+    split_summary: pd.DataFrame
+
+
 def split_wells(
-    well_index: pd.DataFrame, prompts: pd.DataFrame, config: SplitConfig
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    well_index: pd.DataFrame,
+    perturbations: pd.DataFrame,
+    prompts: pd.DataFrame,
+    official_splits: pd.DataFrame | None,
+    config: SplitConfig,
+) -> SplitTables:
     """Assign every well to a subset; wells that no subset may hold are excluded, with the reason.
 
     Raises:
         LeakageError: Something that the split keeps apart is in two subsets.
     """
     manifest = assign_subsets(well_index, config)
-    report = leakage_report(manifest, prompts, config)
-    check_no_leakage(report, config.group_by)
-    counts = manifest.groupby([SUBSET, MODALITY]).size()
+    compared = require_official(manifest, official_splits, config.strategy)
+    if compared:
+        logger.info("%d wells agree with the official table", compared)
+    report = leakage_report(manifest, well_index, perturbations, prompts, kept_apart(config))
+    check_no_leakage(report)
+    summary = summarise_split(manifest)
+    wells = summary.groupby(SUBSET, sort=False)["wells"].sum()
     logger.info(
-        "split %s by %s: %s wells",
-        config.strategy,
-        config.group_by,
-        ", ".join(f"{subset} {modality} {n}" for (subset, modality), n in counts.items()),
+        "split %s: %s wells", config.strategy, ", ".join(f"{s} {n}" for s, n in wells.items())
     )
-    return manifest, report
+    return SplitTables(manifest, report, summary)

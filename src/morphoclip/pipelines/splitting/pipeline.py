@@ -13,10 +13,12 @@ def create_pipeline(**_: object) -> Pipeline:
                 func=split_wells,
                 inputs={
                     "well_index": "well_index",
+                    "perturbations": "perturbations",
                     "prompts": "prompts",
+                    "official_splits": "official_splits",
                     "config": "params:splitting",
                 },
-                outputs=["split_manifest", "leakage_report"],
+                outputs=["split_manifest", "leakage_report", "split_summary"],
                 name="split_wells",
             ),
         ]

@@ -1,0 +1,5 @@
+"""A user's own split through the leakage report."""
+
+from morphoclip.pipelines.check_split.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

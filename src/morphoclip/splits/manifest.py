@@ -1,0 +1,153 @@
+"""The manifest: every well's subset, and for excluded wells the reason."""
+
+import hashlib
+import logging
+
+import pandas as pd
+
+from morphoclip.errors import InputError
+from morphoclip.schemas import (
+    ANTIBIOTICS,
+    BROAD_SAMPLE,
+    CELL_LINE,
+    DENSITY,
+    ENTITY,
+    FOLD,
+    GENE,
+    MODALITY,
+    N_SITES,
+    PLATE,
+    REASON,
+    ROLE,
+    SPLIT_MANIFEST,
+    SPLIT_SUMMARY,
+    SUBSET,
+    WELL,
+    Modality,
+    Role,
+    Subset,
+)
+from morphoclip.splits.config import SplitConfig, Strategy
+from morphoclip.splits.strategies import STRATEGIES
+
+logger = logging.getLogger(__name__)
+
+
+def assign_subsets(well_index: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
+    """The manifest: every well's subset, and for excluded wells the reason.
+
+    Strategy, parameters and the manifest's SHA-256 are in its ``attrs``.
+
+    Raises:
+        InputError: The wells cannot be divided so: too few groups, plates or conditions.
+    """
+    wells = well_index.sort_values([PLATE, WELL], ignore_index=True)
+    reasons = _exclusions(wells, config)
+    eligible = wells[reasons.isna()]
+    if eligible.empty:
+        raise InputError(
+            f"no well is left to divide: {reasons.value_counts().to_dict()}; "
+            "splitting.standard_plates false takes plates of any density, antibiotics and cell line"
+        )
+    manifest = wells[[PLATE, WELL, MODALITY, ROLE, BROAD_SAMPLE, ENTITY, GENE]].copy()
+    manifest[SUBSET] = str(Subset.EXCLUDED)
+    manifest[REASON] = reasons
+    manifest[FOLD] = pd.Series(pd.NA, index=wells.index, dtype="Int64")
+    assigned = STRATEGIES[config.strategy](eligible, config)
+    for column in (SUBSET, REASON, FOLD):
+        manifest.loc[eligible.index, column] = assigned[column]
+    logger.info("strategy %s ignores %s", config.strategy, ", ".join(config.ignored))
+    manifest = manifest[list(SPLIT_MANIFEST.columns)]
+    manifest.attrs = {
+        "strategy": str(config.strategy),
+        "parameters": config.model_dump(mode="json"),
+        "sha256": manifest_sha256(manifest),
+    }
+    return manifest
+
+
+def manifest_sha256(manifest: pd.DataFrame) -> str:
+    """SHA-256 over plate, well and subset of every row, in order of plate and well."""
+    rows = manifest.sort_values([PLATE, WELL])[[PLATE, WELL, SUBSET]]
+    lines = (",".join(row) for row in rows.itertuples(index=False))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def checked_sha256(manifest: pd.DataFrame) -> str:
+    """The manifest's SHA-256, which has to be the one that it was written with.
+
+    Raises:
+        InputError: Rows were changed since.
+    """
+    found, written = manifest_sha256(manifest), manifest.attrs.get("sha256")
+    if written is not None and found != written:
+        raise InputError(
+            f"the split manifest was written with sha256 {written[:16]} and has {found[:16]}: its "
+            "rows were changed since; run kedro run --pipeline splitting again"
+        )
+    return found
+
+
+def require_same_manifest(trained_on: str, manifest: pd.DataFrame) -> None:
+    """Refuse to evaluate a model on another split than the one it was trained on.
+
+    Raises:
+        InputError: The SHA-256 differ.
+    """
+    given = checked_sha256(manifest)
+    if given != trained_on:
+        raise InputError(
+            f"the model was trained on split manifest {trained_on[:16]} and this is {given[:16]}: "
+            "its test wells may have been trained on; run kedro run --pipeline training on this "
+            "split, or load the other with --load-versions=split_manifest:<version>"
+        )
+
+
+def summarise_split(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Plates, wells, perturbations, entities and genes by subset, modality and role."""
+    counts = manifest.groupby([SUBSET, MODALITY, ROLE]).agg(
+        plates=(PLATE, "nunique"),
+        wells=(WELL, "size"),
+        perturbations=(BROAD_SAMPLE, "nunique"),
+        entities=(ENTITY, "nunique"),
+        genes=(GENE, "nunique"),
+    )
+    order = [str(subset) for subset in Subset]
+    table = counts.reset_index().sort_values(
+        [SUBSET, MODALITY, ROLE],
+        key=lambda column: column.map(order.index) if column.name == SUBSET else column,
+    )
+    return table[list(SPLIT_SUMMARY.columns)].reset_index(drop=True)
+
+
+def _exclusions(wells: pd.DataFrame, config: SplitConfig) -> pd.Series:
+    """The reason why no subset may hold a well, or NA."""
+    left_out = {str(Role.EMPTY), *config.exclude_roles}
+    if config.exclude_controls:
+        left_out.add(str(Role.NEGCON))
+    reasons = wells[ROLE].where(wells[ROLE].isin(left_out)).radd("role ")
+    if config.standard_plates and config.strategy is not Strategy.PERT_TYPE:
+        reasons = reasons.fillna(_not_standard(wells))
+    reasons = reasons.mask(reasons.isna() & (wells[N_SITES] == 0), "no complete site")
+    if config.group_by == "gene" and config.strategy is Strategy.PERT_TYPE:
+        reasons = reasons.mask(reasons.isna() & wells[GENE].isna(), "no gene to group by")
+    return reasons
+
+
+def _not_standard(wells: pd.DataFrame) -> pd.Series:
+    """What sets a plate apart from CPJUMP1's 40 standard plates, or NA.
+
+    Source: the datasets' own split (science notes 1.3): density 100, no antibiotics, compounds in
+    cells without Cas9. Without experiment metadata nothing is known to differ.
+    """
+    is_compound = wells[MODALITY] == Modality.COMPOUND
+    reasons = pd.Series(None, index=wells.index, dtype="object")
+    differing = {
+        "compound in Cas9 cells": is_compound & wells[CELL_LINE].eq("Cas9"),
+        "antibiotics ": wells[ANTIBIOTICS].notna() & wells[ANTIBIOTICS].ne("absent"),
+        "density ": wells[DENSITY].notna() & wells[DENSITY].ne("100"),
+    }
+    values = {"antibiotics ": wells[ANTIBIOTICS], "density ": wells[DENSITY]}
+    for what, mask in differing.items():
+        reasons = reasons.mask(mask, what + values[what] if what in values else what)
+    return reasons.where(reasons.isna(), "not a standard plate: " + reasons.astype("str"))

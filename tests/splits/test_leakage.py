@@ -1,0 +1,150 @@
+"""Planted leaks are caught and named."""
+
+import pandas as pd
+import pytest
+
+from morphoclip.errors import InputError
+from morphoclip.perturbations.prompts import prompt_digest
+from morphoclip.schemas import (
+    BROAD_SAMPLE,
+    CELL_TYPE,
+    ENTITY,
+    GENE,
+    INCHIKEY,
+    LEAKAGE_REPORT,
+    MODALITY,
+    PLATE,
+    PROMPT,
+    PROMPT_DIGEST,
+    SUBSET,
+    TARGET_LIST,
+    TIMEPOINT,
+    WELL,
+)
+from morphoclip.splits.config import SplitConfig
+from morphoclip.splits.leakage import (
+    LeakageError,
+    check_no_leakage,
+    kept_apart,
+    kept_apart_by_group,
+    leakage_report,
+)
+from morphoclip.splits.users_split import CheckSplitConfig, manifest_of
+
+ROWS = [
+    # plate, well, modality, ID, gene, entity, structure, listed targets, words, subset
+    ("P", "A01", "compound", "c1", "AAA", "c:1", "KEY1-X", "AAA|ZZZ", "1. Target: AAA.", "train"),
+    ("P", "A02", "compound", "c2", "BBB", "c:2", "KEY2-X", "BBB", "2. Target: BBB.", "validation"),
+    ("P", "A03", "compound", "c3", "CCC", "c:3", "KEY3-X", "CCC", "3. Target: CCC.", "test"),
+    ("Q", "A01", "crispr", "g1", "DDD", "g:DDD", None, None, "knockout of DDD.", "train"),
+    ("Q", "A02", "crispr", "g2", "EEE", "g:EEE", None, None, "knockout of EEE.", "validation"),
+    ("Q", "A03", "crispr", "g3", "FFF", "g:FFF", None, None, "knockout of FFF.", "test"),
+]  # fmt: skip
+COLUMNS = [
+    PLATE, WELL, MODALITY, BROAD_SAMPLE, GENE, ENTITY, INCHIKEY, TARGET_LIST, PROMPT, SUBSET
+]  # fmt: skip
+CLEAN = pd.DataFrame(ROWS, columns=COLUMNS)
+
+
+def report_of(table: pd.DataFrame, group_by: str = "entity") -> pd.DataFrame:
+    manifest = table[[PLATE, WELL, MODALITY, BROAD_SAMPLE, GENE, ENTITY, SUBSET]]
+    prompts = table.drop_duplicates([MODALITY, BROAD_SAMPLE]).assign(
+        **{CELL_TYPE: None, TIMEPOINT: None, PROMPT_DIGEST: lambda t: t[PROMPT].map(prompt_digest)}
+    )
+    report = leakage_report(
+        manifest,
+        table.drop_duplicates([PLATE, WELL]).assign(**{CELL_TYPE: None, TIMEPOINT: None}),
+        table.drop_duplicates([MODALITY, BROAD_SAMPLE]),
+        prompts,
+        kept_apart_by_group(group_by),
+    )
+    return LEAKAGE_REPORT.validate(report)
+
+
+def changed(row: int, **values: object) -> pd.DataFrame:
+    table = CLEAN.copy()
+    for column, value in values.items():
+        table.loc[row, column] = value
+    return table
+
+
+def test_a_clean_split_shares_plates_only() -> None:
+    report = report_of(CLEAN)
+    shared = report[report["shared"] > 0]
+    assert set(shared["what"]) == {"plate"}
+    assert set(shared["verdict"]) == {"by design"}
+    check_no_leakage(report)
+
+
+@pytest.mark.parametrize(
+    ("group_by", "what", "table", "example"),
+    [
+        ("entity", "structure", changed(2, **{INCHIKEY: "KEY1-Y"}), "KEY1"),
+        ("entity", "entity", changed(2, **{ENTITY: "c:1"}), "c:1"),
+        ("entity", "entity", changed(5, **{GENE: "DDD", ENTITY: "g:DDD"}), "g:DDD"),
+        ("entity", "prompt", changed(5, **{PROMPT: "knockout of DDD."}), "knockout of DDD."),
+        ("gene", "gene", changed(5, **{GENE: "AAA"}), "AAA"),
+        ("broad_sample", "broad_sample", changed(5, **{BROAD_SAMPLE: "g1"}), "crispr g1"),
+    ],
+)
+def test_planted_leaks_are_caught_and_named(
+    group_by: str, what: str, table: pd.DataFrame, example: str
+) -> None:
+    report = report_of(table, group_by).set_index(["subset", "other_subset", "what"])
+    row = report.loc[("train", "test", what)]
+    assert row["verdict"] == "LEAK"
+    assert row["shared"] == 1
+    assert row["example"] == example
+    with pytest.raises(LeakageError, match="the split leaks"):
+        check_no_leakage(report.reset_index())
+
+
+@pytest.mark.parametrize(
+    ("what", "table", "example"),
+    [
+        ("listed target", changed(5, **{GENE: "ZZZ"}), "ZZZ"),
+        ("gene in words", changed(0, **{PROMPT: "one. Function: FFF inhibitor."}), "FFF"),
+    ],
+)
+def test_target_words_are_told_and_allowed(what: str, table: pd.DataFrame, example: str) -> None:
+    report = report_of(table).set_index(["subset", "other_subset", "what"])
+    assert report.loc[("train", "test", what), ["shared", "verdict", "example"]].tolist() == [
+        1, "by design", example
+    ]  # fmt: skip
+
+
+def test_what_a_strategy_allows_is_not_forbidden() -> None:
+    assert kept_apart(SplitConfig(strategy="plate_held_out")) == {"well", "plate"}
+    assert "entity" in kept_apart(SplitConfig())
+    assert "entity" not in kept_apart(SplitConfig(group_by="broad_sample"))
+    assert kept_apart(SplitConfig(strategy="cpjump1_official_gene_compound")) == {
+        "well", "broad_sample", "gene"
+    }  # fmt: skip
+
+
+USERS = pd.DataFrame(
+    {PLATE: ["P", "P", "Q"], WELL: ["a1", "A02", "A3"], "split": ["Train", "val", "test"]}
+)
+CONFIG = CheckSplitConfig(path="x.csv", column="split")
+
+
+def test_a_users_split_becomes_a_manifest() -> None:
+    manifest = manifest_of(USERS, CLEAN.drop(columns=SUBSET), CONFIG)
+    assert manifest[[WELL, SUBSET, BROAD_SAMPLE]].to_numpy().tolist() == [
+        ["A01", "train", "c1"], ["A02", "validation", "c2"], ["A03", "test", "g3"]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (None, r"--params check_split\.path:my_split\.csv"),
+        (USERS.drop(columns="split"), r"lacks the column\(s\) split"),
+        (USERS.assign(split="other"), "calls a subset other; known are train"),
+        (pd.concat([USERS, USERS.head(1)]), "more than once, e.g. P A01 in lines 2 and 5"),
+        (USERS.assign(**{PLATE: "R"}), r"3 well\(s\) .* not in the well index, e\.g\. R A01"),
+    ],
+)
+def test_a_users_split_that_cannot_be_read_is_told(table, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        manifest_of(table, CLEAN.drop(columns=SUBSET), CONFIG)
