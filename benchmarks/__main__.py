@@ -14,6 +14,7 @@ from rich.table import Table
 from benchmarks.harness import Timing
 from benchmarks.images import overlap, synthetic_plane, tiff_bytes, tiff_to_input
 from benchmarks.text import text_features
+from benchmarks.training import loading_features, training_epoch
 
 RESULTS = Path("data/08_reporting/bench/bench.json")
 
@@ -31,8 +32,20 @@ def main() -> None:
         timings = tiff_to_input(content, rounds=rounds)
         console.print(_table(title, timings))
         results[title] = [asdict(timing) for timing in timings]
-    words, timings = text_features(rounds=2 if quick else 5)
+    words, timings = text_features(rounds=2 if quick else 3)
     title = f"{words} to text features, a small ModernBERT, one thread"
+    console.print(_table(title, timings))
+    results[title] = [asdict(timing) for timing in timings]
+    n_wells = 32 if quick else 256
+    for share in (0.0, 0.1):
+        title = f"training epoch, {n_wells} wells, {share:.0%} of them with 16 sites, one thread"
+        timings = training_epoch(n_wells, share_with_16=share, rounds=2 if quick else 3)
+        console.print(_table(title, timings))
+        results[title] = [asdict(timing) for timing in timings]
+    timings, megabytes = loading_features(32 if quick else 192, rounds=rounds // 5 + 2)
+    title = "a plate's features from disk: " + ", ".join(
+        f"{name} {size:.0f} MB" for name, size in megabytes.items()
+    )
     console.print(_table(title, timings))
     results[title] = [asdict(timing) for timing in timings]
     table = Table(title=f"Decoding beside a backbone, {sites} sites, two reader threads")

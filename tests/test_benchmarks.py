@@ -8,6 +8,7 @@ from benchmarks import dtype_gate
 from benchmarks.harness import Way, interleave
 from benchmarks.images import largest_difference, overlap, synthetic_plane, tiff_bytes
 from benchmarks.text import literal_features, small_modernbert, synthetic_prompts
+from benchmarks.training import loading_features, training_epoch
 from morphoclip.backbones.image import ImageBackboneConfig, UntrainedViT
 from morphoclip.errors import InputError
 from morphoclip.features.text_features import encode_prompts
@@ -74,3 +75,15 @@ def test_distinct_prompts_by_length_have_the_features_of_every_row(tmp_path) -> 
     ours = encode_prompts(prompts, backbone).features
     literal = literal_features(backbone, prompts)
     torch.testing.assert_close(ours.lookup([prompt_digest(p) for p in prompts]), literal)
+
+
+def test_four_steps_of_the_literal_trainer_have_our_losses() -> None:
+    """Wells of 9 and of 16 sites; `training_epoch` raises where the losses differ."""
+    timings = training_epoch(16, share_with_16=0.3, rounds=1, steps=4)
+    assert [timing.name for timing in timings] == ["literal spec", "ours"]
+
+
+def test_packed_features_are_those_of_the_sites() -> None:
+    timings, megabytes = loading_features(8, rounds=1)
+    assert len(timings) == 3
+    assert megabytes["per-site files, slices"] > 20 * megabytes["one packed file"]

@@ -107,3 +107,37 @@ def test_packed_wells_are_the_specs_padded_mean() -> None:
     x = (x * mask).sum(dim=1) / mask.sum(dim=1)
     literal = torch.nn.functional.normalize(model.image_head(x), dim=-1)
     torch.testing.assert_close(model.encode_image(batch), literal)
+
+
+def literal_former(model: CrossChannelFormer, sites: torch.Tensor) -> torch.Tensor:
+    """All rows through all layers, then the first: torch's own encoder."""
+    tokens = torch.nn.functional.normalize(sites, dim=-1) + model.channel_embedding
+    rows = torch.cat([model.cls_query.expand(len(sites), -1, -1), tokens], dim=1)
+    return model.norm_out(model.encoder(model.norm_in(rows)))[:, 0]
+
+
+@pytest.mark.parametrize("layers", [1, 2, 4])
+@pytest.mark.parametrize("train", [True, False])
+def test_the_first_row_alone_is_the_whole_encoders_first_row(layers: int, *, train: bool) -> None:
+    model = former(layers=layers).train(train)
+    for parameter in model.parameters():  # biases begin at 0, where a mistake would not show
+        torch.nn.init.normal_(parameter, std=0.3)
+    sites = tokens(7)
+    results = []
+    for forward in (model, lambda x: literal_former(model, x)):
+        model.zero_grad()
+        out = forward(sites)
+        (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
+        results.append([out.detach(), *(p.grad.clone() for p in model.parameters())])
+    for mine, literal in zip(*results, strict=True):
+        scale = literal.abs().max().clamp(min=1)
+        assert (mine - literal).abs().max() <= 1e-5 * scale
+
+
+def test_the_first_row_alone_has_right_gradients() -> None:
+    model = former(layers=1, dim=4, heads=2, ff_dim=6).double()
+    torch.manual_seed(3)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    sites = torch.randn(2, 5, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(model, (sites,))

@@ -48,11 +48,53 @@ class CrossChannelFormer(nn.Module):
         """``(S, C, D)`` channel tokens to one ``(S, D)`` token a site."""
         if self.input_norm == "l2":
             tokens = normalize(tokens, dim=-1)
-        tokens = tokens + self.channel_embedding
-        if self.aggregate == "cls":
-            tokens = torch.cat([self.cls_query.expand(len(tokens), -1, -1), tokens], dim=1)
-        encoded: Tensor = self.norm_out(self.encoder(self.norm_in(tokens)))
-        return encoded[:, 0] if self.aggregate == "cls" else encoded.mean(dim=1)
+        tokens = self.norm_in(tokens + self.channel_embedding)
+        if self.aggregate == "mean":
+            return self.norm_out(self.encoder(tokens)).mean(dim=1)
+        *first, last = self.encoder.layers
+        query = self.norm_in(self.cls_query).expand(len(tokens), -1, -1)
+        if first:
+            everything = torch.cat([query, tokens], dim=1)
+            for layer in first:
+                everything = layer(everything)
+            query, tokens = everything[:, :1], everything[:, 1:]
+        return self.norm_out(cls_row_of_layer(last, query[:, 0], tokens))
+
+
+def cls_row_of_layer(layer: nn.TransformerEncoderLayer, query: Tensor, tokens: Tensor) -> Tensor:
+    """What a pre-norm layer makes of its first row, ``(S, D)``; the other rows are not computed.
+
+    Exact (performance notes, section F): only the first row asks, so keys collapse into one vector
+    a head, ``u = W_k^T q`` (their bias adds alike to all scores, and a softmax does not see it),
+    and values are taken of the weighted sum instead of summed.
+
+    Args:
+        layer: Pre-norm, without dropout.
+        query: The first row, ``(S, D)``; of the first layer it is the same for every site, and an
+            expanded view costs its projections once.
+        tokens: The other rows, ``(S, C, D)``.
+    """
+    attention = layer.self_attn
+    heads, dim = attention.num_heads, query.shape[1]
+    weights = attention.in_proj_weight.view(3, heads, dim // heads, dim)
+    biases = attention.in_proj_bias.view(3, heads, dim // heads)
+    asking = layer.norm1(_once_if_alike(query))
+    normed = layer.norm1(tokens)
+    asked = torch.einsum("nd,hed->nhe", asking, weights[0]) + biases[0]
+    keys = torch.einsum("nhe,hed->nhd", asked, weights[1]) * (dim // heads) ** -0.5
+    keys, asking = (own.expand(len(query), *own.shape[1:]) for own in (keys, asking))
+    own_score = torch.einsum("nd,nhd->nh", asking, keys).unsqueeze(-1)
+    scores = torch.cat([own_score, torch.einsum("ncd,nhd->nhc", normed, keys)], dim=-1)
+    shares = scores.softmax(dim=-1)
+    context = shares[..., :1] * asking.unsqueeze(1) + shares[..., 1:] @ normed
+    values = torch.einsum("nhd,hed->nhe", context, weights[2]) + biases[2]
+    row = query + attention.out_proj(values.flatten(1))
+    return row + layer.linear2(layer.activation(layer.linear1(layer.norm2(row))))
+
+
+def _once_if_alike(rows: Tensor) -> Tensor:
+    """The one row that an expanded view repeats, or all rows."""
+    return rows[:1] if rows.stride(0) == 0 else rows
 
 
 class ChannelMean(nn.Module):

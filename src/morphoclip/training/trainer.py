@@ -65,7 +65,7 @@ def train(  # noqa: PLR0913 - what it reads, its two configurations, where it te
     if config.cpu_threads is not None:
         torch.set_num_threads(config.cpu_threads)
     data = training_data(wells, manifest, config, device)
-    state = _initial_state(data, model_config, config, device)
+    state = initial_state(data, model_config, config, device)
     run = _open_run(checkpoints, wells, manifest, model_config, config)
     last = run.load_last() if config.resume else None
     if last is not None:
@@ -82,7 +82,7 @@ def train(  # noqa: PLR0913 - what it reads, its two configurations, where it te
 
     while state.epoch < config.epochs and not _is_patience_over(state, config):
         record = {"epoch": float(state.epoch + 1)}
-        record |= _train_one_epoch(state, data, config, device)
+        record |= train_one_epoch(state, data, config, device)
         record |= _validate(state, data, config, device)
         _refuse_not_finite(record)
         state.epoch += 1
@@ -114,9 +114,10 @@ def train(  # noqa: PLR0913 - what it reads, its two configurations, where it te
     return TrainingResult(trained, history[list(TRAINING_HISTORY.columns)])
 
 
-def _initial_state(
+def initial_state(
     data: TrainingData, model_config: ModelConfig, config: TrainingConfig, device: str
 ) -> TrainingState:
+    """Weights, optimiser and schedule before the first step, by the seed."""
     torch.manual_seed(config.seed)
     model = MorphoCLIP(
         model_config, ModelShape.of(data.wells), init_temperature=config.init_temperature
@@ -124,7 +125,7 @@ def _initial_state(
     optimizer = build_optimizer(
         model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
     )
-    steps = config.epochs * len(_batches(data, config, epoch=0))
+    steps = config.epochs * len(epoch_rows(data, config, epoch=0))
     scheduler = warmup_then_cosine(optimizer, warmup_steps=config.warmup_steps, total_steps=steps)
     scaler = GradScaler(device.split(":")[0], enabled=_precision(config, device) == "fp16")
     offsets = torch.zeros(len(data.plate_names), model_config.output_dim, device=device)
@@ -159,14 +160,15 @@ def _open_run(
     return run
 
 
-def _train_one_epoch(
+def train_one_epoch(
     state: TrainingState, data: TrainingData, config: TrainingConfig, device: str
 ) -> dict[str, float]:
+    """One pass over the train wells; what it measured."""
     if config.cwa == "condition_offset":
         state.plate_offsets = _measure_offsets(state.model, data, config, device)
     state.model.train()
     losses, norms = [], []
-    for rows in _batches(data, config, epoch=state.epoch):
+    for rows in epoch_rows(data, config, epoch=state.epoch):
         state.optimizer.zero_grad(set_to_none=True)
         loss, _ = _loss(state, data, rows, config, device)
         state.scaler.scale(loss).backward()
@@ -251,7 +253,8 @@ def _loss(
     return loss, floor
 
 
-def _batches(data: TrainingData, config: TrainingConfig, *, epoch: int) -> list[Tensor]:
+def epoch_rows(data: TrainingData, config: TrainingConfig, *, epoch: int) -> list[Tensor]:
+    """Rows of the wells of each batch of an epoch, by seed and epoch alone."""
     return epoch_batches(
         data.train,
         data.wells.prompts,
