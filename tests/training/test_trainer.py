@@ -1,86 +1,19 @@
 """The training loop: it learns, it stops, it goes on."""
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 import torch
+from small_training import MODEL, QUICK, Interrupted, manifest_of, run, wells
 
 from morphoclip.errors import InputError
-from morphoclip.models.morphoclip import ModelConfig
 from morphoclip.schemas import (
-    CONDITION,
-    GENE,
-    MODALITY,
-    N_SITES,
-    PLATE,
-    PROMPT_DIGEST,
     ROLE,
-    SUBSET,
-    TARGET_LIST,
     TRAINING_HISTORY,
-    WELL,
 )
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
 from morphoclip.training.state import CheckpointStore
 from morphoclip.training.trainer import train
-from morphoclip.wells.assemble import Wells
-from morphoclip.wells.batch import WellBatch
-
-MODEL = ModelConfig(
-    ccf_ff_dim=32, proj_hidden_dim=16, output_dim=8, proj_dropout=0.1, token_normalisation="none"
-)
-QUICK = TrainingConfig(
-    batch_size=8, epochs=6, learning_rate=1e-2, warmup_steps=2, cpu_threads=1, device="cpu"
-)
-
-
-def wells(prompts: int = 16, replicates: int = 2) -> Wells:
-    generator = torch.Generator().manual_seed(0)
-    n_wells = prompts * replicates
-    codes = torch.arange(prompts).repeat(replicates)
-    truth = torch.randn(prompts, 12, generator=generator)
-    counts = torch.arange(n_wells) % 3 + 1
-    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
-    sites = truth[codes].repeat_interleave(counts, dim=0).unsqueeze(1).repeat(1, 3, 1)
-    sites = sites + 0.1 * torch.randn(sites.shape, generator=generator)
-    table = pd.DataFrame(
-        {
-            PLATE: [f"P{n // prompts}" for n in range(n_wells)],
-            WELL: [f"A{n % prompts + 1:02d}" for n in range(n_wells)],
-            MODALITY: "compound",
-            CONDITION: None,
-            ROLE: "trt",
-            N_SITES: counts.tolist(),
-            PROMPT_DIGEST: [f"{int(code):02d}" for code in codes],
-            GENE: [f"G{int(code) // 2}" for code in codes],
-            TARGET_LIST: None,
-        }
-    )
-    text = torch.randn(prompts, 10, generator=generator)
-    digests = tuple(f"{n:02d}" for n in range(prompts))
-    return Wells(
-        table, WellBatch(sites.half(), offsets), codes, text, digests, {"a": "1"}, {"b": "2"}
-    )
-
-
-def manifest_of(data: Wells, held_out: int = 4) -> pd.DataFrame:
-    subset = ["validation" if code < held_out else "train" for code in data.prompts.tolist()]
-    return data.table[[PLATE, WELL]].assign(**{SUBSET: subset})
-
-
-class Interrupted(Exception):
-    """What a test throws into a run."""
-
-
-def run(folder: Path, config: TrainingConfig = QUICK, stop_after: int | None = None):
-    def log(epoch: int, _: object) -> None:
-        if epoch == stop_after:
-            raise Interrupted
-
-    data = wells()
-    return train(data, manifest_of(data), MODEL, config, CheckpointStore(folder), log)
 
 
 def test_eight_wells_are_learnt_by_heart(tmp_path) -> None:

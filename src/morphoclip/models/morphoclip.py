@@ -94,11 +94,13 @@ class MorphoCLIP(nn.Module):
     def encode_image(self, wells: WellBatch) -> Tensor:
         """``(B, E)`` unit vectors of wells."""
         sites = self.channels(wells.tokens.to(self.logit_scale.dtype))
-        return normalize(self.image_head(self.sites(sites, wells.offsets)).float(), dim=-1)
+        wells_in_space = self.image_head(self.sites(sites, wells.offsets))
+        return normalize(wells_in_space.to(self.logit_scale.dtype), dim=-1)
 
     def encode_text(self, features: Tensor) -> Tensor:
         """``(P, D_text)`` -> ``(P, E)`` unit vectors of prompts."""
-        return normalize(self.text_head(features).float(), dim=-1)
+        prompts_in_space = self.text_head(features.to(self.logit_scale.dtype))
+        return normalize(prompts_in_space.to(self.logit_scale.dtype), dim=-1)
 
 
 @dataclass(frozen=True)

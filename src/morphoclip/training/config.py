@@ -1,11 +1,11 @@
 """The parameters of training."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from morphoclip.config import Config
+from morphoclip.config import Config, as_names
 from morphoclip.losses import LossConfig
 from morphoclip.plate_effects import CwaMode
 from morphoclip.wells.sampler import Sampler
@@ -43,7 +43,11 @@ class TrainingConfig(Config):
         "auto",
         description="Where features lie; auto is the device when they fill under half of it.",
     )
+    devices: int = Field(1, ge=1, description="Processes that train together; one a GPU.")
     device: str = Field("auto", description="auto takes a CUDA device where there is one.")
     cpu_threads: int | None = Field(None, ge=1, description="torch's threads; none is its choice.")
     resume: bool = Field(False, description="Go on from the last checkpoint of this very run.")
     seed: int = 42
+    seeds: Annotated[tuple[int, ...], BeforeValidator(as_names)] = Field(
+        (), description="Several seeds, for pipeline cross_validation."
+    )

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from morphoclip.errors import InputError
 from morphoclip.models.morphoclip import MorphoCLIP
+from morphoclip.training.distributed import ALONE, World
 
 
 @dataclass
@@ -31,32 +32,39 @@ class TrainingState:
     best_epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
-    def to_payload(self) -> dict[str, Any]:
-        """Tensors, numbers, text: what ``weights_only=True`` reads back."""
+    def to_payload(self, world: World = ALONE) -> dict[str, Any]:
+        """Tensors, numbers, text: what ``weights_only=True`` reads back.
+
+        Random states are those of all ranks, ``(W, n)``: every rank has to call this.
+        """
+        device = next(self.model.parameters()).device
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
             "plate_offsets": self.plate_offsets,
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "rng": world.collect(torch.get_rng_state().to(device)).cpu(),
+            "cuda_rng": world.collect(torch.cuda.get_rng_state(device).to(device)).cpu()
+            if device.type == "cuda"
+            else None,
             "epoch": self.epoch,
             "best_value": self.best_value,
             "best_epoch": self.best_epoch,
             "history": self.history,
         }
 
-    def restore(self, payload: dict[str, Any]) -> None:
+    def restore(self, payload: dict[str, Any], world: World = ALONE) -> None:
         """Go on from where `to_payload` was called."""
         self.model.load_state_dict(payload["model"])
         self.optimizer.load_state_dict(payload["optimizer"])
         self.scheduler.load_state_dict(payload["scheduler"])
         self.scaler.load_state_dict(payload["scaler"])
         self.plate_offsets = payload["plate_offsets"].to(self.plate_offsets.device)
-        torch.set_rng_state(payload["rng"])
-        if payload["cuda_rng"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(payload["cuda_rng"])
+        torch.set_rng_state(payload["rng"][world.rank].clone())  # a view is misread
+        device = next(self.model.parameters()).device
+        if payload["cuda_rng"] is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(payload["cuda_rng"][world.rank].clone(), device)
         self.epoch = payload["epoch"]
         self.best_value = payload["best_value"]
         self.best_epoch = payload["best_epoch"]

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.amp import GradScaler
 from torch.nn.utils import clip_grad_norm_
 
-from morphoclip.errors import InputError
+from morphoclip.errors import InputError, example_of
 from morphoclip.features.extract import resolve_device
 from morphoclip.losses import cwcl, infonce, label_entropy, replicate_alignment
 from morphoclip.metrics.retrieval import mrr_within_modality
@@ -27,10 +28,11 @@ from morphoclip.models.morphoclip import (
     count_parameters,
 )
 from morphoclip.plate_effects import align_by_batch_mean, align_by_offset, condition_offsets
-from morphoclip.schemas import TRAINING_HISTORY
+from morphoclip.schemas import PLATE, TRAINING_HISTORY, WELL
 from morphoclip.splits.manifest import checked_sha256
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData, training_data
+from morphoclip.training.distributed import ALONE, World, launch
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
 from morphoclip.training.state import CheckpointStore, RunCheckpoints, TrainingState
 from morphoclip.wells.assemble import Wells
@@ -58,46 +60,76 @@ def train(  # noqa: PLR0913 - what it reads, its two configurations, where it te
 ) -> TrainingResult:
     """Train on the manifest's train wells, stop by its validation wells, return the best weights.
 
+    With ``training.devices`` above 1, in that many processes.
+
     Raises:
         InputError: A subset has no wells, the loss is not finite, or the precision needs a GPU.
     """
     device = resolve_device(config.device)
-    if config.cpu_threads is not None:
-        torch.set_num_threads(config.cpu_threads)
+    run = _open_run(checkpoints, wells, manifest, model_config, config)
+    args = (manifest, model_config, config, run, log_epoch)
+    if config.devices == 1:
+        return train_rank(World(), device, wells, *args)
+    result: TrainingResult = launch(
+        train_rank, config.devices, device=device, wells=wells, args=args
+    )
+    return result
+
+
+def train_rank(  # noqa: PLR0913 - who it is, what it reads, its two configurations, where it tells
+    world: World,
+    device: str,
+    wells: Wells,
+    manifest: pd.DataFrame,
+    model_config: ModelConfig,
+    config: TrainingConfig,
+    run: RunCheckpoints,
+    log_epoch: EpochLog,
+) -> TrainingResult:
+    """The training of one process among those of `world`."""
+    _set_threads(config, world)
     data = training_data(wells, manifest, config, device)
     state = initial_state(data, model_config, config, device)
-    run = _open_run(checkpoints, wells, manifest, model_config, config)
+    if not world.is_first:  # alike weights, other dropout
+        torch.manual_seed(epoch_seed(config.seed, 2**20 + world.rank))
     last = run.load_last() if config.resume else None
     if last is not None:
-        state.restore(last)
-        logger.info("resuming run %s after epoch %d", run.folder.name, state.epoch)
-    logger.info(
-        "training run %s: %d wells train, %d validate; %s trainable parameters on %s",
-        run.folder.name,
-        len(data.train),
-        len(data.validation),
-        f"{count_parameters(state.model):,}",
-        device,
-    )
+        state.restore(last, world)
+    if world.is_first:
+        logger.info(
+            "%s run %s: %d wells train, %d validate; %s trainable parameters on %s",
+            "training" if last is None else f"resuming after epoch {state.epoch}",
+            run.folder.name,
+            len(data.train),
+            len(data.validation),
+            f"{count_parameters(state.model):,}",
+            device if world.size == 1 else f"{world.size} processes",
+        )
 
     while state.epoch < config.epochs and not _is_patience_over(state, config):
         record = {"epoch": float(state.epoch + 1)}
-        record |= train_one_epoch(state, data, config, device)
-        record |= _validate(state, data, config, device)
+        record |= train_one_epoch(state, data, config, device, world)
+        record |= _validate(state, data, config, device, world)
         _refuse_not_finite(record)
         state.epoch += 1
         state.history.append(record)
         value = _value_to_minimise(record, config)
-        if value < state.best_value:
+        is_best = value < state.best_value
+        if is_best:
             state.best_value, state.best_epoch = value, state.epoch
-            run.save_best(state.to_payload())
-        run.save_last(state.to_payload())
-        log_epoch(state.epoch, {k: v for k, v in record.items() if k != "epoch"})
+        payload = state.to_payload(world)
+        if world.is_first:
+            if is_best:
+                run.save_best(payload)
+            run.save_last(payload)
+            log_epoch(state.epoch, {k: v for k, v in record.items() if k != "epoch"})
 
+    world.wait()
     best = run.load_best()
-    logger.info("best epoch %d of %d", best["epoch"], len(state.history))
+    if world.is_first:
+        logger.info("best epoch %d of %d", best["epoch"], len(state.history))
     history_rows = state.history
-    state.restore(best)
+    state.restore(best, world)
     trained = TrainedModel(
         config=model_config,
         shape=ModelShape.of(wells),
@@ -143,7 +175,7 @@ def _open_run(
     what: dict[str, Any] = {
         "model": model_config.model_dump(mode="json"),
         "training": config.model_dump(
-            mode="json", exclude={"resume", "device", "placement", "cpu_threads"}
+            mode="json", exclude={"resume", "device", "placement", "cpu_threads", "seeds"}
         ),
         "manifest_sha256": checked_sha256(manifest),
         "wells_sha256": wells.sha256,
@@ -161,17 +193,27 @@ def _open_run(
 
 
 def train_one_epoch(
-    state: TrainingState, data: TrainingData, config: TrainingConfig, device: str
+    state: TrainingState,
+    data: TrainingData,
+    config: TrainingConfig,
+    device: str,
+    world: World = ALONE,
 ) -> dict[str, float]:
-    """One pass over the train wells; what it measured."""
+    """One pass over the train wells; what it measured.
+
+    Raises:
+        InputError: A batch's loss is not finite; with its wells.
+    """
     if config.cwa == "condition_offset":
-        state.plate_offsets = _measure_offsets(state.model, data, config, device)
+        state.plate_offsets = _measure_offsets(state.model, data, config, device, world)
     state.model.train()
     losses, norms = [], []
-    for rows in epoch_rows(data, config, epoch=state.epoch):
+    batches = epoch_rows(data, config, epoch=state.epoch)
+    for rows in batches:
         state.optimizer.zero_grad(set_to_none=True)
-        loss, _ = _loss(state, data, rows, config, device)
+        loss, _ = batch_loss(state, data, rows, config, device, world)
         state.scaler.scale(loss).backward()
+        world.average_gradients(state.model)
         state.scaler.unscale_(state.optimizer)
         norms.append(clip_grad_norm_(state.model.parameters(), config.grad_clip_norm))
         state.scaler.step(state.optimizer)
@@ -180,8 +222,10 @@ def train_one_epoch(
         with torch.no_grad():
             state.model.logit_scale.clamp_(0, config.max_logit_scale)
         losses.append(loss.detach())
+    step_losses = torch.stack(losses).cpu()  # the epoch's one wait for the device
+    _refuse_infinite_step(step_losses, batches, data, state.epoch + 1)
     return {
-        "train_loss": float(torch.stack(losses).mean()),  # the epoch's one wait for the device
+        "train_loss": float(step_losses.mean()),
         "learning_rate": float(state.scheduler.get_last_lr()[0]),
         "temperature": math.exp(-float(state.model.logit_scale.detach())),
         "gradient_norm": float(torch.stack(norms).mean()),
@@ -190,53 +234,64 @@ def train_one_epoch(
 
 @torch.no_grad()
 def _measure_offsets(
-    model: MorphoCLIP, data: TrainingData, config: TrainingConfig, device: str
+    model: MorphoCLIP, data: TrainingData, config: TrainingConfig, device: str, world: World
 ) -> Tensor:
     """Plate offsets ``(Q, E)`` from the reference wells, held for an epoch."""
-    wells = data.wells.select(data.reference)
-    embedded = embed(model, wells, batch_size=config.batch_size, device=device)
-    image = torch.from_numpy(embedded.image).to(device)
+    own = data.wells.select(world.own(data.reference))
+    embedded = embed(model, own, batch_size=config.batch_size, device=device)
+    image = world.gather(torch.from_numpy(embedded.image).to(device), len(data.reference))
     return condition_offsets(image, data.plates[data.reference.to(device)], data.conditions)
 
 
 @torch.no_grad()
 def _validate(
-    state: TrainingState, data: TrainingData, config: TrainingConfig, device: str
+    state: TrainingState, data: TrainingData, config: TrainingConfig, device: str, world: World
 ) -> dict[str, float]:
     state.model.eval()
     loss = floor = 0.0
     for rows in data.validation.split(config.batch_size):
-        batch_loss, batch_floor = _loss(state, data, rows, config, device)
+        own_loss, own_floor = batch_loss(state, data, rows, config, device, world)
         share = len(rows) / len(data.validation)
-        loss += share * batch_loss.item()
-        floor += share * batch_floor.item()
+        loss += share * own_loss.item()
+        floor += share * own_floor.item()
     wells = data.wells.select(data.validation)
-    embedded = embed(
+    own = embed(
         state.model,
-        wells,
+        data.wells.select(world.own(data.validation)),
         offsets=_named_offsets(state, data),
         batch_size=config.batch_size,
         device=device,
     )
+    image = world.gather(torch.from_numpy(own.image).to(device), len(data.validation))
+    text = state.model.encode_text(wells.text.to(device))
     return {
         "validation_loss": loss,
         "validation_loss_above_floor": loss - floor,
         "validation_mrr_within_modality": mrr_within_modality(
-            embedded.image, wells.prompts.numpy(), embedded.text, wells.modality_of_prompts
+            image.cpu().numpy(),
+            wells.prompts.numpy(),
+            text.cpu().numpy(),
+            wells.modality_of_prompts,
         ),
     }
 
 
-def _loss(
-    state: TrainingState, data: TrainingData, rows: Tensor, config: TrainingConfig, device: str
+def batch_loss(  # noqa: PLR0913 - what is trained, on what, how, where, and by whom
+    state: TrainingState,
+    data: TrainingData,
+    rows: Tensor,
+    config: TrainingConfig,
+    device: str,
+    world: World,
 ) -> tuple[Tensor, Tensor]:
     """The loss of a batch of wells, and the least value it could take."""
-    model, wells = state.model, data.wells
-    sites = wells.sites.select(rows.to(wells.sites.offsets.device)).to(device)
+    model, wells, own = state.model, data.wells, world.own(rows)
+    sites = wells.sites.select(own.to(wells.sites.offsets.device)).to(device)
     prompts, plates = wells.prompts[rows].to(device), data.plates[rows.to(device)]
     with _autocast(config, device):
         image = model.encode_image(sites)
-        text = model.encode_text(wells.text[wells.prompts[rows]].to(device))
+        text = model.encode_text(wells.text[wells.prompts[own]].to(device))
+    image, text = world.gather(image, len(rows)), world.gather(text, len(rows))
     if config.cwa == "batch_mean" and model.training:
         image = align_by_batch_mean(image, plates)
     elif config.cwa == "condition_offset":
@@ -286,14 +341,38 @@ def _autocast(config: TrainingConfig, device: str) -> AbstractContextManager[Any
     return torch.autocast(device.split(":")[0], dtype=dtype, enabled=precision != "fp32")
 
 
+def _refuse_infinite_step(
+    losses: Tensor, batches: list[Tensor], data: TrainingData, epoch: int
+) -> None:
+    """Name the wells of the first batch whose loss is not finite."""
+    bad = (~losses.isfinite()).nonzero()
+    if len(bad):
+        step = int(bad[0])
+        wells = data.wells.table.iloc[batches[step].numpy()]
+        names = wells[PLATE] + " " + wells[WELL]
+        raise InputError(
+            f"the loss is {float(losses[step])} in step {step + 1} of epoch {epoch}, in a batch of "
+            f"{len(names)} wells: {example_of(names, limit=5)}; checkpoints of earlier epochs are "
+            "kept: look at these wells' features, lower training.learning_rate, or set "
+            "training.precision to fp32"
+        )
+
+
+def _set_threads(config: TrainingConfig, world: World) -> None:
+    """Torch's threads; processes that train together share the cores."""
+    if config.cpu_threads is not None:
+        torch.set_num_threads(config.cpu_threads)
+    elif world.size > 1:
+        torch.set_num_threads(max((os.cpu_count() or 1) // world.size, 1))
+
+
 def _refuse_not_finite(record: Mapping[str, float]) -> None:
-    for name in ("train_loss", "validation_loss"):
-        if not math.isfinite(record[name]):
-            raise InputError(
-                f"the {name} is {record[name]} in epoch {record['epoch']:.0f}; checkpoints of "
-                "earlier epochs are kept: lower training.learning_rate, or set training.precision "
-                "to fp32"
-            )
+    if not math.isfinite(record["validation_loss"]):
+        raise InputError(
+            f"the validation_loss is {record['validation_loss']} in epoch {record['epoch']:.0f}; "
+            "checkpoints of earlier epochs are kept: lower training.learning_rate, or set "
+            "training.precision to fp32"
+        )
 
 
 def _value_to_minimise(record: Mapping[str, float], config: TrainingConfig) -> float:

@@ -1,0 +1,124 @@
+"""Small wells that can be learnt in seconds, for the tests of training; ranks import this, too."""
+
+import os
+import signal
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from morphoclip.errors import InputError
+from morphoclip.models.morphoclip import ModelConfig
+from morphoclip.schemas import (
+    CONDITION,
+    GENE,
+    MODALITY,
+    N_SITES,
+    PLATE,
+    PROMPT_DIGEST,
+    ROLE,
+    SUBSET,
+    TARGET_LIST,
+    WELL,
+)
+from morphoclip.training.config import TrainingConfig
+from morphoclip.training.data import training_data
+from morphoclip.training.distributed import World
+from morphoclip.training.state import CheckpointStore
+from morphoclip.training.trainer import TrainingResult, batch_loss, initial_state, train
+from morphoclip.wells.assemble import Wells
+from morphoclip.wells.batch import WellBatch
+
+MODEL = ModelConfig(
+    ccf_ff_dim=32, proj_hidden_dim=16, output_dim=8, proj_dropout=0.1, token_normalisation="none"
+)
+QUICK = TrainingConfig(
+    batch_size=8, epochs=6, learning_rate=1e-2, warmup_steps=2, cpu_threads=1, device="cpu"
+)
+
+
+def wells(prompts: int = 16, replicates: int = 2) -> Wells:
+    generator = torch.Generator().manual_seed(0)
+    n_wells = prompts * replicates
+    codes = torch.arange(prompts).repeat(replicates)
+    truth = torch.randn(prompts, 12, generator=generator)
+    counts = torch.arange(n_wells) % 3 + 1
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+    sites = truth[codes].repeat_interleave(counts, dim=0).unsqueeze(1).repeat(1, 3, 1)
+    sites = sites + 0.1 * torch.randn(sites.shape, generator=generator)
+    table = pd.DataFrame(
+        {
+            PLATE: [f"P{n // prompts}" for n in range(n_wells)],
+            WELL: [f"A{n % prompts + 1:02d}" for n in range(n_wells)],
+            MODALITY: "compound",
+            CONDITION: None,
+            ROLE: "trt",
+            N_SITES: counts.tolist(),
+            PROMPT_DIGEST: [f"{int(code):02d}" for code in codes],
+            GENE: [f"G{int(code) // 2}" for code in codes],
+            TARGET_LIST: None,
+        }
+    )
+    text = torch.randn(prompts, 10, generator=generator)
+    digests = tuple(f"{n:02d}" for n in range(prompts))
+    return Wells(
+        table, WellBatch(sites.half(), offsets), codes, text, digests, {"a": "1"}, {"b": "2"}
+    )
+
+
+def manifest_of(data: Wells, held_out: int = 4) -> pd.DataFrame:
+    subset = ["validation" if code < held_out else "train" for code in data.prompts.tolist()]
+    return data.table[[PLATE, WELL]].assign(**{SUBSET: subset})
+
+
+class Interrupted(Exception):
+    """What a test throws into a run."""
+
+
+class StopAfter:
+    """Tells nothing, and stops a run after an epoch."""
+
+    def __init__(self, epoch: int | None) -> None:
+        self.epoch = epoch
+
+    def __call__(self, epoch: int, _: object) -> None:
+        if epoch == self.epoch:
+            raise Interrupted
+
+
+def run(
+    folder: Path,
+    config: TrainingConfig = QUICK,
+    stop_after: int | None = None,
+    model: ModelConfig = MODEL,
+) -> TrainingResult:
+    data = wells()
+    log = StopAfter(stop_after)
+    return train(data, manifest_of(data), model, config, CheckpointStore(folder), log)
+
+
+NO_DROPOUT = MODEL.model_copy(update={"proj_dropout": 0.0})
+
+
+def gradients(
+    world: World, device: str, data: Wells, config: TrainingConfig
+) -> tuple[float, dict[str, torch.Tensor]]:
+    """Loss and gradients of one uneven batch of 7 wells."""
+    prepared = training_data(data, manifest_of(data), config, device)
+    state = initial_state(prepared, NO_DROPOUT, config, device)
+    state.model.double().train()  # so that what is compared is not rounding
+    loss, _ = batch_loss(state, prepared, prepared.train[:7], config, device, world)
+    loss.backward()
+    world.average_gradients(state.model)
+    named = state.model.named_parameters()
+    return float(loss.detach()), {name: p.grad for name, p in named if p.grad is not None}
+
+
+def die(world: World, *_: object) -> None:
+    if world.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    world.wait()
+
+
+def complain(*_: object) -> None:
+    raise InputError("a sentence for the user; the remedy")
