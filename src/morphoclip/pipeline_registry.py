@@ -4,6 +4,7 @@ from kedro.pipeline import Pipeline
 
 from morphoclip.pipelines import (
     check_split,
+    cross_validation,
     demo_gallery,
     evaluation,
     gene_annotations,
@@ -37,6 +38,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "verify_features": verify_features.create_pipeline(),
         "import_features": import_features.create_pipeline(),
         "gene_annotations": gene_annotations.create_pipeline(),
+        "cross_validation": cross_validation.create_pipeline(),
         "check_split": check_split.create_pipeline(),
         "demo_gallery": demo_gallery.create_pipeline(),
         "__default__": stages["ingestion"] + stages["image_features"] + from_text_on,

@@ -318,6 +318,45 @@ RETRIEVAL_METRICS = _table(
 )
 """Retrieval beside chance; ``n_candidates`` is the most that any query ranked."""
 
+QUERIES = _table(
+    {
+        "ranker": _text(),
+        "fold": _count(),
+        "seed": _count(),
+        PROMPT_DIGEST: _text(),
+        MODALITY: _text(among=Modality),
+        "n_candidates": _count(),
+        "mrr": _number(),
+        "recall@1": _number(),
+        "recall@5": _number(),
+        "mrr_chance": _number(),
+        "recall@1_chance": _number(),
+        "recall@5_chance": _number(),
+    },
+    unique=["ranker", "fold", "seed", PROMPT_DIGEST],
+)
+"""How each way of ranking finds the words of each held-out perturbation."""
+
+QUERY_SUMMARY = _table(
+    {
+        "scope": _text(),
+        "metric": _text(),
+        "ranker": _text(),
+        "value": _number(),
+        "ci_low": _number(),
+        "ci_high": _number(),
+        "chance": _number(),
+        "sd_over_seeds": _number(nullable=True),
+        "n_queries": _count(),
+        "n_seeds": _count(),
+        "difference": _number(nullable=True),
+        "difference_low": _number(nullable=True),
+        "difference_high": _number(nullable=True),
+    },
+    unique=["scope", "metric", "ranker"],
+)
+"""The model and the baselines on the same perturbations; intervals over perturbations."""
+
 PERMUTATION_TEST = _table(
     {
         "subset": _text(among=Subset),

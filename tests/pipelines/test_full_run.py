@@ -366,3 +366,38 @@ def test_a_users_own_split_is_checked(finished, tmp_path) -> None:
     with pytest.raises(InputError, match=r"the split leaks .*gene"):
         finished.run("check_split", check_split=by_gene)
     assert finished.load("split_check")["verdict"].eq("LEAK").any()
+
+
+def test_cross_validation_tests_everything_once_a_seed_beside_baselines(finished, tmp_path) -> None:
+    workspace = Workspace(tmp_path)
+    shutil.copytree(finished.folder / "data", tmp_path / "data")
+    workspace.run(
+        "cross_validation", splitting={"folds": 3}, training={"seeds": "1+2", "epochs": 1}
+    )
+    queries = workspace.load("cross_validation_queries")
+    eligible = workspace.load("split_manifest").query("Metadata_subset != 'excluded'")
+    model = queries[queries["ranker"] == "model"]
+    counts = model.groupby("seed")["Metadata_prompt_digest"].nunique()
+    assert counts.to_dict() == {1: 45, 2: 45}
+    assert model.groupby(["seed", "fold"]).size().tolist() == [15] * 6
+    assert len(eligible) == 45
+    summary = workspace.load("cross_validation_metrics").set_index(["scope", "metric", "ranker"])
+    row = summary.loc[("within_modality", "mrr", "model")]
+    assert row["n_queries"] == 45
+    assert row["n_seeds"] == 2
+    assert row["ci_low"] < row["value"] < row["ci_high"]
+    assert row["difference"] == 0
+    assert row["value"] == pytest.approx(model["mrr"].mean())
+    runs = workspace.mlflow().search_runs(["1"])
+    nested = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    assert sorted(run.info.run_name for run in nested) == [
+        f"fold {fold}, seed {seed}" for fold in range(3) for seed in (1, 2)
+    ]
+    assert all(run.info.status == "FINISHED" for run in nested)
+    assert all("test.mrr" in run.data.metrics for run in nested)
+    assert all("training.train_loss" in run.data.metrics for run in nested)
+
+
+def test_several_seeds_are_cross_validations_job(finished) -> None:
+    with pytest.raises(InputError, match="kedro run --pipeline cross_validation"):
+        finished.run("training", training={"seeds": "1+2"})

@@ -1,12 +1,14 @@
 """Where epochs are told while they happen: the log, and MLflow's run if there is one."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import mlflow
 from kedro.io import AbstractDataset, DatasetError
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,31 @@ class EpochLog:
         client = mlflow.MlflowClient(self.tracking_uri)
         for name, value in metrics.items():
             client.log_metric(self.run_id, f"training.{name}", value, step=epoch)
+
+    @contextmanager
+    def nested(self, name: str) -> Iterator["EpochLog"]:
+        """A nested run, which ends as failed where its block does."""
+        if self.run_id is None:
+            yield self
+            return
+        client = mlflow.MlflowClient(self.tracking_uri)
+        parent = client.get_run(self.run_id)
+        tags = {MLFLOW_PARENT_RUN_ID: self.run_id, MLFLOW_RUN_NAME: name}
+        run = client.create_run(parent.info.experiment_id, tags=tags, run_name=name)
+        status = "FAILED"
+        try:
+            yield EpochLog(self.tracking_uri, run.info.run_id)
+            status = "FINISHED"
+        finally:
+            client.set_terminated(run.info.run_id, status)
+
+    def summarise(self, metrics: Mapping[str, float]) -> None:
+        """Write what came out of the run."""
+        if self.run_id is None:
+            return
+        client = mlflow.MlflowClient(self.tracking_uri)
+        for name, value in metrics.items():
+            client.log_metric(self.run_id, name, value)
 
 
 class EpochLogDataset(AbstractDataset[NoReturn, EpochLog]):

@@ -27,6 +27,7 @@ class EvaluationConfig(Config):
     """``params:evaluation``."""
 
     null_size: int = Field(100_000, ge=1, description="Draws of a permutation null.")
+    bootstrap_draws: int = Field(2000, ge=100, description="Draws of an interval.")
     seed: int = 42
     batch_size: int = Field(512, ge=1, description="Wells embedded at a time.")
     device: str = Field("auto", description="auto takes a CUDA device where there is one.")

@@ -66,9 +66,14 @@ class SplitConfig(Config):
     fold: int | None = Field(None, ge=0)
 
     @property
-    def ignored(self) -> tuple[str, ...]:
-        """Keys that change nothing under this strategy."""
-        return _IGNORED[self.strategy]
+    def ignored_settings(self) -> list[str]:
+        """Keys that somebody set and that change nothing under this strategy."""
+        fields = type(self).model_fields
+        return [
+            f"splitting.{key}"
+            for key in _IGNORED[self.strategy]
+            if getattr(self, key) != fields[key].default
+        ]
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> Self:
@@ -85,11 +90,11 @@ class SplitConfig(Config):
 
     @model_validator(mode="after")
     def _folds_go_together(self) -> Self:
-        if (self.folds is None) != (self.fold is None):
-            raise ValueError("folds and fold are given together, or neither")
-        if self.folds is None or self.fold is None:
+        if self.folds is None:
+            if self.fold is not None:
+                raise ValueError("fold says which of splitting.folds is tested: give both")
             return self
-        if self.fold >= self.folds:
+        if self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"fold counts from 0 to {self.folds - 1}")
         if self.assignment == "hash" or self.strategy is not Strategy.PERT_TYPE:
             raise ValueError("folds need strategy pert_type and assignment quota")

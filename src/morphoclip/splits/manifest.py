@@ -56,7 +56,8 @@ def assign_subsets(well_index: pd.DataFrame, config: SplitConfig) -> pd.DataFram
     assigned = STRATEGIES[config.strategy](eligible, config)
     for column in (SUBSET, REASON, FOLD):
         manifest.loc[eligible.index, column] = assigned[column]
-    logger.info("strategy %s ignores %s", config.strategy, ", ".join(config.ignored))
+    if config.ignored_settings:
+        logger.info("strategy %s ignores %s", config.strategy, ", ".join(config.ignored_settings))
     manifest = manifest[list(SPLIT_MANIFEST.columns)]
     manifest.attrs = {
         "strategy": str(config.strategy),

@@ -45,6 +45,11 @@ def pert_type(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     Seen by modality, "all perturbation types are in every subset" (spec, "Split strategy"). With
     ``group_by: gene`` a group spans modalities, so the fractions hold over all of them together.
     """
+    if config.folds is not None and config.fold is None:
+        raise InputError(
+            f"splitting.folds is {config.folds} and no splitting.fold says which one is tested: "
+            "give it, or test all of them with kedro run --pipeline cross_validation"
+        )
     group = _groups(wells, config)
     strata = pd.Series("all", index=wells.index) if config.group_by == "gene" else wells[MODALITY]
     assigned = _unassigned(wells)

@@ -54,7 +54,7 @@ def training_data(
     Raises:
         InputError: A subset has no wells.
     """
-    if _belongs_on_device(wells, config, device):
+    if belongs_on_device(wells, config, device):
         wells = replace(wells, sites=wells.sites.to(device))
     codes, names = pd.factorize(wells.table[PLATE], sort=True)
     plates = wells.table.drop_duplicates(PLATE).set_index(PLATE).loc[names]
@@ -83,7 +83,8 @@ def _codes(values: pd.Series) -> Tensor:
     return torch.from_numpy(pd.factorize(values, sort=True)[0].astype(np.int64))
 
 
-def _belongs_on_device(wells: Wells, config: TrainingConfig, device: str) -> bool:
+def belongs_on_device(wells: Wells, config: TrainingConfig, device: str) -> bool:
+    """Whether `training.placement` puts the features on the device."""
     if config.placement != "auto" or not device.startswith("cuda"):
         return config.placement == "device"
     free, _ = torch.cuda.mem_get_info()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
+from morphoclip.errors import InputError
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.models.morphoclip import ModelConfig
@@ -25,6 +26,11 @@ def train_model(  # noqa: PLR0913 - one argument a catalog entry
     epoch_log: EpochLog,
 ) -> TrainingResult:
     """Train both towers; checkpoints and epochs go out through the store and the log."""
+    if training.seeds:
+        raise InputError(
+            "training.seeds trains several models, which is cross_validation's job: run "
+            "kedro run --pipeline cross_validation, or give one training.seed"
+        )
     wells = assemble_wells(
         plate_features, well_index, prompts, text_features, model.token_normalisation
     )

@@ -1,0 +1,39 @@
+"""Cross-validation pipeline: the honest number, from all folds and seeds."""
+
+from kedro.pipeline import Node, Pipeline
+
+from morphoclip.pipelines.cross_validation.nodes import summarise_folds, train_every_fold
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Build ``plate_features`` and ``text_features`` -> ``cross_validation_metrics``."""
+    return Pipeline(
+        [
+            Node(
+                func=train_every_fold,
+                inputs={
+                    "plate_features": "plate_features",
+                    "text_features": "text_features",
+                    "prompts": "prompts",
+                    "well_index": "well_index",
+                    "perturbations": "perturbations",
+                    "splitting": "params:splitting",
+                    "model": "params:model",
+                    "training": "params:training",
+                    "checkpoints": "checkpoints",
+                    "epoch_log": "epoch_log",
+                },
+                outputs="cross_validation_queries",
+                name="train_every_fold",
+            ),
+            Node(
+                func=summarise_folds,
+                inputs={
+                    "queries": "cross_validation_queries",
+                    "config": "params:evaluation",
+                },
+                outputs="cross_validation_metrics",
+                name="summarise_folds",
+            ),
+        ]
+    )

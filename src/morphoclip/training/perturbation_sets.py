@@ -1,0 +1,62 @@
+"""Wells of a subset as one row a perturbation: what baselines read."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from morphoclip.backbones.text import HashedNgrams
+from morphoclip.metrics.baselines import PerturbationSet
+from morphoclip.schemas import (
+    BROAD_SAMPLE,
+    GENE,
+    MOA_LIST,
+    MODALITY,
+    PROMPT,
+    PROMPT_DIGEST,
+    TARGET_LIST,
+    Subset,
+)
+from morphoclip.wells.assemble import Wells
+
+_NGRAM_DIM = 768
+
+
+def perturbation_set(
+    wells: Wells,
+    manifest: pd.DataFrame,
+    subset: Subset,
+    perturbations: pd.DataFrame,
+    prompts: pd.DataFrame,
+) -> PerturbationSet:
+    """The distinct prompts of a subset, with the mean image features of their wells.
+
+    Channels stand side by side: ``F = C * D``.
+
+    Raises:
+        InputError: The subset has no wells.
+    """
+    own = wells.select(wells.rows_of_subset(manifest, subset))
+    image = torch.zeros(len(own.digests), own.sites.tokens[0].numel(), dtype=torch.float64)
+    site_prompts = own.prompts.repeat_interleave(own.sites.n_sites)
+    image.index_add_(0, site_prompts, own.sites.tokens.flatten(1).double())
+    image /= torch.bincount(site_prompts).unsqueeze(1)
+    said = prompts.drop_duplicates(PROMPT_DIGEST).set_index(PROMPT_DIGEST)[PROMPT]
+    facts = own.table.assign(prompt=own.prompts.numpy()).merge(
+        perturbations[[MODALITY, BROAD_SAMPLE, MOA_LIST]], on=[MODALITY, BROAD_SAMPLE], how="left"
+    )
+    by_prompt = facts.drop_duplicates("prompt").sort_values("prompt")
+    listed = by_prompt[TARGET_LIST].fillna(by_prompt[GENE])
+    words = [str(said[digest]) for digest in own.digests]
+    return PerturbationSet(
+        digests=np.array(own.digests, dtype=str),
+        modality=own.modality_of_prompts,
+        image=image.numpy(),
+        text=own.text.double().numpy(),
+        ngrams=HashedNgrams(_NGRAM_DIM).encode(words).double().numpy(),
+        genes=[_parts(value) for value in listed],
+        mechanisms=[_parts(value) for value in by_prompt[MOA_LIST]],
+    )
+
+
+def _parts(value: object) -> frozenset[str]:
+    return frozenset(value.split("|")) if isinstance(value, str) else frozenset()
