@@ -12,6 +12,7 @@ from morphoclip.pipelines import (
     import_features,
     ingestion,
     profiles,
+    score_profiles,
     splitting,
     text_features,
     training,
@@ -40,6 +41,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "gene_annotations": gene_annotations.create_pipeline(),
         "cross_validation": cross_validation.create_pipeline(),
         "check_split": check_split.create_pipeline(),
+        "score_profiles": score_profiles.create_pipeline(),
         "demo_gallery": demo_gallery.create_pipeline(),
         "__default__": stages["ingestion"] + stages["image_features"] + from_text_on,
     }

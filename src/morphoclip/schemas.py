@@ -33,6 +33,7 @@ ANTIBIOTICS = "Metadata_antibiotics"
 CELL_LINE = "Metadata_cell_line"
 CONDITION = "Metadata_condition"
 N_SITES = "Metadata_n_sites"
+REFERENCE = "Metadata_reference"
 PROMPT = "Metadata_prompt"
 PROMPT_DIGEST = "Metadata_prompt_digest"
 SUBSET = "Metadata_subset"
@@ -311,12 +312,16 @@ RETRIEVAL_METRICS = _table(
         "metric": _text(),
         "value": _number(),
         "chance": _number(),
+        "modality_oracle": _number(),
+        "ci_low": _number(),
+        "ci_high": _number(),
         "n_queries": _count(),
         "n_candidates": _count(),
     },
     unique=["subset", "scope", "level", "direction", "metric"],
 )
-"""Retrieval beside chance; ``n_candidates`` is the most that any query ranked."""
+"""Retrieval beside chance and beside what recognising the modality reaches; ``n_candidates`` is the
+most that any query ranked."""
 
 QUERIES = _table(
     {
@@ -356,6 +361,43 @@ QUERY_SUMMARY = _table(
     unique=["scope", "metric", "ranker"],
 )
 """The model and the baselines on the same perturbations; intervals over perturbations."""
+
+MATCHING_METRICS = _table(
+    {
+        "task": _text(),
+        "track": _text(),
+        "stratum": _text(),
+        "metric": _text(),
+        "value": _number(),
+        "chance": _number(nullable=True),
+        "n": _count(),
+    },
+    unique=["task", "track", "stratum", "metric"],
+)
+"""Profiles against profiles: distance to controls, identification, gene matching."""
+
+BENCHMARK_METRICS = _table(
+    {
+        "profiles": _text(),
+        "task": _text(),
+        "track": _text(),
+        "stratum": _text(),
+        "mean_average_precision": _number(nullable=True),
+        "chance": _number(nullable=True),
+        "fraction_retrieved": _number(nullable=True),
+        "fraction_retrieved_legacy": _number(nullable=True),
+        "n_groups": _count(),
+        "flag": _text(nullable=True),
+    },
+    unique=["profiles", "task", "track", "stratum"],
+)
+"""The CPJUMP1 benchmark by track; ``flag`` says why a number should not be read as it stands."""
+
+EMBEDDING_QUALITY = _table(
+    {"metric": _text(), "scope": _text(), "value": _number(nullable=True)},
+    unique=["metric", "scope"],
+)
+"""Alignment, spread, plate silhouette and signs of collapse."""
 
 PERMUTATION_TEST = _table(
     {

@@ -164,3 +164,47 @@ def test_permutations_of_noise_are_unremarkable_and_of_truth_are_not() -> None:
     flat = permutation_test(ties, null_size=500, seed=1)
     assert flat["p_value"] == 1
     assert flat["value"] == pytest.approx(expected)
+
+
+def test_recognising_the_modality_reaches_the_oracle_and_no_more() -> None:
+    knows_modality = (MODALITY[:, None] == np.unique(MODALITY)[None, :]).astype(float)
+    rows = retrieval_table(knows_modality[PROMPTS], PROMPTS, knows_modality, MODALITY)
+    overall = rows[(rows["scope"] == "overall") & (rows["metric"] != "median_rank")]
+    np.testing.assert_allclose(overall["value"], overall["modality_oracle"], atol=1e-9)
+    assert (overall["modality_oracle"] >= overall["chance"]).all()
+    first = overall[overall["metric"] == "recall@1"]
+    assert (first["modality_oracle"] > first["chance"]).all()
+    within = rows[rows["scope"] == "within_modality"]
+    np.testing.assert_allclose(within["modality_oracle"], within["chance"])
+
+
+def test_intervals_hold_the_value_and_shrink_to_it_without_spread() -> None:
+    rng = np.random.default_rng(0)
+    text = rng.standard_normal((10, 6))
+    image = text[PROMPTS] + 1.5 * rng.standard_normal((30, 6))
+    rows = retrieval_table(image, PROMPTS, text, MODALITY)
+    means = rows[rows["metric"] != "median_rank"]
+    assert (means["ci_low"] <= means["value"] + 1e-12).all()
+    assert (means["value"] <= means["ci_high"] + 1e-12).all()
+    wide = means[(means["scope"] == "overall") & (means["metric"] == "mrr")]
+    assert (wide["ci_high"] - wide["ci_low"] > 0.05).all()
+    perfect = retrieval_table(np.eye(10)[PROMPTS], PROMPTS, np.eye(10), MODALITY)
+    sure = perfect[perfect["metric"] == "mrr"]
+    np.testing.assert_allclose(sure["ci_low"], 1)
+
+
+def test_wells_of_one_perturbation_are_drawn_together() -> None:
+    """24 copies of every well must not make an interval narrower."""
+    rng = np.random.default_rng(0)
+    text = rng.standard_normal((10, 6))
+    image = text + 1.5 * rng.standard_normal((10, 6))
+    few = retrieval_table(image, np.arange(10), text, MODALITY)
+    many = retrieval_table(
+        np.repeat(image, 24, axis=0), np.repeat(np.arange(10), 24), text, MODALITY
+    )
+    chosen = [
+        table.query("level == 'well' and direction == 'image_to_text' and metric == 'mrr'")
+        for table in (few, many)
+    ]
+    np.testing.assert_allclose(chosen[0]["ci_high"], chosen[1]["ci_high"])
+    np.testing.assert_allclose(chosen[0]["ci_low"], chosen[1]["ci_low"])

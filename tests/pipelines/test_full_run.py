@@ -96,7 +96,7 @@ def test_the_report_is_one_page_that_says_what_the_plates_are(finished) -> None:
     page = finished.load("report")
     assert page.index("Synthetic plates of the test suite.") < page.index("mean reciprocal rank")
     assert "untrained DINOv3ViTModel" in page
-    assert page.count("data:image/png;base64,") == 2 + 3  # two figures, and a map a plate
+    assert page.count("data:image/png;base64,") == 4 + 3  # four figures, and a map a plate
     assert "http://" not in page
     assert 'src="/' not in page
     assert str(finished.folder) not in page
@@ -314,7 +314,7 @@ def test_illumination_functions_change_features_and_must_be_there(fresh) -> None
 
 
 def test_the_text_level_changes_features_and_switching_back_encodes_nothing(
-    finished, tmp_path, caplog
+    finished, tmp_path
 ) -> None:
     workspace = Workspace(tmp_path)
     shutil.copytree(finished.folder / "data", tmp_path / "data")
@@ -322,9 +322,10 @@ def test_the_text_level_changes_features_and_switching_back_encodes_nothing(
     workspace.run("text_features", text_features={"level": "name_only"})
     name_only = workspace.load("text_features")
     assert set(name_only.digests) != set(full.digests)
-    caplog.clear()
+    known = workspace.data / "04_feature/known_text_features"
+    before = files_below(known)
     workspace.run("text_features")
-    assert "0 encoded, the others known" in caplog.text
+    assert files_below(known) == before != {}
     back = workspace.load("text_features")
     assert back.digests == full.digests
     torch.testing.assert_close(back.features, full.features)

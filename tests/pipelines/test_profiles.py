@@ -1,9 +1,11 @@
 """The main job on real CellProfiler profiles."""
 
+import pandas as pd
 import pytest
 from project import Workspace
 
-from morphoclip.schemas import CELL_TYPE, N_SITES, PLATE, SUBSET, TIMEPOINT
+from morphoclip.errors import InputError
+from morphoclip.schemas import CELL_TYPE, N_SITES, PLATE, SUBSET, TIMEPOINT, WELL
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +64,40 @@ def test_one_plate_or_two_can_be_named(tmp_path, gallery) -> None:
     assert sorted(wells[PLATE].unique()) == ["BR00117010", "BR00117024"]
     assert wells[CELL_TYPE].isna().all(), "without experiment metadata nothing is made up"
     assert "no experiment metadata" in workspace.load("report")
+
+
+def test_published_profiles_are_scored_as_anybodys(finished, gallery, tmp_path) -> None:
+    parts = [pd.read_csv(path) for path in sorted(gallery.rglob("*_negcon_batch.csv.gz"))]
+    mine = pd.concat(parts, ignore_index=True).drop(columns=["Metadata_broad_sample"])
+    mine.to_parquet(tmp_path / "mine.parquet")
+    finished.run(
+        "score_profiles",
+        score_profiles={"path": str(tmp_path / "mine.parquet"), "name": "CellProfiler"},
+        evaluation={"null_size": 2000},
+    )
+    tracks = finished.load("scored_benchmark").set_index(["task", "track", "stratum"])
+    late = tracks.loc[("replicability", "compound|U2OS|48|100|absent|Parental", "all")]
+    assert late["n_groups"] == 306
+    assert late["mean_average_precision"] > 4 * late["chance"]
+    matching = finished.load("scored_matching")
+    assert "auroc" not in set(matching["metric"]), "published profiles are centred on controls"
+    first = matching[(matching["task"] == "identification") & (matching["metric"] == "recall@1")]
+    assert (first["value"] > 3 * first["chance"]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns=WELL), r"lacks the column\(s\) Metadata_Well"),
+        (lambda t: pd.concat([t, t.head(1)]), "more than once, e.g. BR00117010 A01"),
+        (lambda t: t.assign(**{PLATE: "X"}), r"not in the well index: X A01, X A02, X A03 \(\+1 "),
+        (lambda t: t.assign(f=float("nan")), "no column .* is a feature that is finite everywhere"),
+    ],
+)
+def test_profiles_that_cannot_be_scored_are_told(finished, tmp_path, change, message: str) -> None:
+    wells = ["A01", "A02", "A03", "A04"]
+    change(pd.DataFrame({PLATE: "BR00117010", WELL: wells, "f": 1.0})).to_csv(
+        tmp_path / "mine.csv", index=False
+    )
+    with pytest.raises(InputError, match=message):
+        finished.run("score_profiles", score_profiles={"path": str(tmp_path / "mine.csv")})

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from morphoclip.errors import InputError
+from morphoclip.metrics.retrieval import _expected
 from morphoclip.perturbations.prompts import PromptTemplates, TextLevel, prompt_table
 from morphoclip.perturbations.tables import perturbation_table
 from morphoclip.perturbations.well_index import build_well_index
@@ -200,3 +201,44 @@ def test_the_official_table_judges(wells, official, strategy: Strategy) -> None:
     row = f"{manifest.loc[place, PLATE]} {manifest.loc[place, WELL]} is train here and test there"
     with pytest.raises(InputError, match=f"1 of {compared} wells differ .*{row}"):
         require_official(manifest, official, strategy)
+
+
+@pytest.mark.parametrize(
+    ("subset", "uniform", "oracle"),
+    [
+        (
+            "validation",
+            {"pert": (0.0102, 0.0510, 0.1020, 0.0527), "t2i": (0.0102, 0.0500, 0.0974, 0.0472)},
+            {"pert": (0.0306, 0.153, 0.306, 17), "t2i": (0.0306, 0.143, 0.264, 24)},
+        ),
+        (
+            "test",
+            {"pert": (0.0116, 0.0581, 0.1163, 0.0586), "t2i": (0.0116, 0.0568, 0.1103, 0.0523)},
+            {"pert": (0.0349, 0.174, 0.349, 15), "t2i": (0.0349, 0.162, 0.295, 21)},
+        ),
+    ],
+)
+def test_chance_and_modality_oracle_of_the_references_populations(
+    wells, subset: str, uniform: dict, oracle: dict
+) -> None:
+    config = SplitConfig(group_by="broad_sample", assignment="hash", exclude_controls=False)
+    manifest = assign_subsets(wells[wells[BROAD_SAMPLE] != "DMSO"], config)
+    own = manifest[manifest[SUBSET] == subset]
+    n_true = own.groupby([MODALITY, BROAD_SAMPLE]).size()
+    prompts = n_true.groupby(level=0).size()
+    n_wells = n_true.groupby(level=0).sum()
+    n_prompts = len(n_true)
+    cases = {
+        "pert": ([(n_prompts, 1)] * n_prompts, [(int(prompts[m]), 1) for m, _ in n_true.index]),
+        "t2i": (
+            [(int(n_true.sum()), int(m)) for m in n_true],
+            [(int(n_wells[modality]), int(m)) for (modality, _), m in n_true.items()],
+        ),
+    }
+    for name, (everything, of_modality) in cases.items():
+        chance, knowing = _expected(everything), _expected(of_modality)
+        got = [chance[f"recall@{k}"] for k in (1, 5, 10)] + [chance["mrr"]]
+        assert got == pytest.approx(uniform[name], abs=6e-5)
+        got = [knowing[f"recall@{k}"] for k in (1, 5, 10)]
+        assert got == pytest.approx(oracle[name][:3], abs=6e-4)
+        assert knowing["median_rank"] == pytest.approx(oracle[name][3], abs=0.5)

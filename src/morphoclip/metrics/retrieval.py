@@ -34,16 +34,45 @@ class Block(NamedTuple):
     relevant: NDArray[np.bool_]
 
 
+class Scope(NamedTuple):
+    """Blocks of queries that are scored together.
+
+    ``group`` is the perturbation of each query, ``(Q,)`` over all blocks: intervals are over
+    perturbations. ``own_modality`` counts the candidates of each query's modality, ``(Q,)``.
+    """
+
+    name: str
+    blocks: list[Block]
+    group: NDArray[np.int64]
+    own_modality: NDArray[np.int64]
+
+
+class Interval(NamedTuple):
+    """Draws and seed of bootstrap intervals."""
+
+    draws: int = 1000
+    seed: int = 0
+
+
 def retrieval_table(
-    image: Matrix, prompt_of_well: NDArray[np.int64], text: Matrix, modality: NDArray[np.str_]
+    image: Matrix,
+    prompt_of_well: NDArray[np.int64],
+    text: Matrix,
+    modality: NDArray[np.str_],
+    interval: Interval = Interval(),  # noqa: B008 - immutable
 ) -> pd.DataFrame:
     """All retrieval metrics of one subset.
+
+    ``chance`` is a random order of all candidates; ``modality_oracle`` a random order that puts
+    those of the query's modality first, which recognising the plate is enough for; ``ci_low`` and
+    ``ci_high`` a 95 % bootstrap interval over perturbations.
 
     Args:
         image: Unit vectors of the subset's wells, ``(B, E)``.
         prompt_of_well: Row of ``text`` that is true of each well, ``(B,)``.
         text: Unit vectors of the subset's distinct texts, ``(P, E)``.
         modality: Modality of each text, ``(P,)``.
+        interval: Draws and seed of the intervals.
 
     Returns:
         The columns of ``retrieval_metrics`` but ``subset``.
@@ -59,18 +88,22 @@ def retrieval_table(
         relevant = truth[:, None] == np.arange(len(text))[None, :]
         of_profile = modality[truth]
         directions = {
-            "image_to_text": (similarity, relevant, of_profile, modality),
-            "text_to_image": (similarity.T, relevant.T, modality, of_profile),
+            "image_to_text": (Block(similarity, relevant), truth, of_profile, modality),
+            "text_to_image": (
+                Block(similarity.T, relevant.T),
+                np.arange(len(text)),
+                modality,
+                of_profile,
+            ),
         }
         for direction, tables in directions.items():
-            for scope, blocks in _scopes(*tables):
-                measured, chance, n_queries, n_candidates = _measure(blocks)
+            for scope in _scopes(*tables):
                 rows += [
-                    (scope, level, direction, name, measured[name], chance[name], *sizes)
-                    for name in METRICS
-                    for sizes in [(n_queries, n_candidates)]
+                    {"scope": scope.name, "level": level, "direction": direction, **row}
+                    for row in _measure(scope, len(text), interval)
                 ]
-    return pd.DataFrame(rows, columns=[c for c in RETRIEVAL_METRICS.columns if c != "subset"])
+    columns = [c for c in RETRIEVAL_METRICS.columns if c != "subset"]
+    return pd.DataFrame(rows)[columns]
 
 
 def consensus_profiles(
@@ -172,41 +205,101 @@ def chance_metrics(n_candidates: int, n_true: int) -> dict[str, float]:
 
 
 def _scopes(
-    similarity: Matrix,
-    relevant: NDArray[np.bool_],
+    everything: Block,
+    group: NDArray[np.int64],
     of_query: NDArray[np.str_],
     of_candidate: NDArray[np.str_],
-) -> Iterator[tuple[str, list[Block]]]:
+) -> Iterator[Scope]:
     """Overall; within the query's modality; and each modality alone."""
-    yield "overall", [Block(similarity, relevant)]
-    blocks = {}
+    sizes = {str(m): int((of_candidate == m).sum()) for m in Modality}
+    yield Scope("overall", [everything], group, np.array([sizes[m] for m in of_query]))
+    parts = {}
     for modality in Modality:
         queries = np.flatnonzero(of_query == modality)
-        candidates = np.flatnonzero(of_candidate == modality)
         if len(queries):
-            own = np.ix_(queries, candidates)
-            blocks[str(modality)] = Block(similarity[own], relevant[own])
-    yield "within_modality", list(blocks.values())
-    for name, block in blocks.items():
-        yield name, [block]
+            own = np.ix_(queries, np.flatnonzero(of_candidate == modality))
+            block = Block(everything.similarity[own], everything.relevant[own])
+            size = np.full(len(queries), sizes[str(modality)])
+            parts[str(modality)] = Scope(str(modality), [block], group[queries], size)
+    yield Scope(
+        "within_modality",
+        [part.blocks[0] for part in parts.values()],
+        np.concatenate([part.group for part in parts.values()]),
+        np.concatenate([part.own_modality for part in parts.values()]),
+    )
+    yield from parts.values()
 
 
-def _measure(blocks: list[Block]) -> tuple[dict[str, float], dict[str, float], int, int]:
-    """Means over all queries of the blocks, the same of chance, and both sizes."""
-    measured = pd.concat([query_metrics(block) for block in blocks])
-    sizes = [
-        (block.relevant.shape[1], int(n_true))
-        for block in blocks
-        for n_true in block.relevant.sum(axis=1)
-    ]
-    by_chance = pd.DataFrame([_cached_chance(*size) for size in sizes])
-    values = measured.drop(columns="rank").mean().to_dict() | {
-        "median_rank": float(measured["rank"].median())
+def _measure(scope: Scope, n_groups: int, interval: Interval) -> Iterator[dict[str, object]]:
+    """One row a metric: value, interval, chance, what recognising the modality reaches."""
+    measured = pd.concat([query_metrics(block) for block in scope.blocks], ignore_index=True)
+    n_true = np.concatenate([block.relevant.sum(axis=1) for block in scope.blocks])
+    n_candidates = np.concatenate(
+        [np.full(len(block.relevant), block.relevant.shape[1]) for block in scope.blocks]
+    )
+    baselines = {
+        "chance": list(zip(n_candidates.tolist(), n_true.tolist(), strict=True)),
+        "modality_oracle": list(zip(scope.own_modality.tolist(), n_true.tolist(), strict=True)),
     }
-    chance = by_chance.drop(columns="rank").mean().to_dict() | {
-        "median_rank": _median_of_random_ranks(sizes)
-    }
-    return values, chance, len(measured), max(n for n, _ in sizes)
+    expected = {name: _expected(sizes) for name, sizes in baselines.items()}
+    weights = _draws(n_groups, scope.group, interval)
+    for metric in METRICS:
+        values = measured["rank" if metric == "median_rank" else metric].to_numpy()
+        resampled = (
+            _weighted_medians(values, scope.group, weights)
+            if metric == "median_rank"
+            else _weighted_means(values, scope.group, weights)
+        )
+        low, high = np.quantile(resampled, [0.025, 0.975])
+        yield {
+            "metric": metric,
+            "value": float(np.median(values) if metric == "median_rank" else values.mean()),
+            **{name: numbers[metric] for name, numbers in expected.items()},
+            "ci_low": float(low),
+            "ci_high": float(high),
+            "n_queries": len(values),
+            "n_candidates": int(n_candidates.max()),
+        }
+
+
+def _expected(sizes: list[tuple[int, int]]) -> dict[str, float]:
+    """Means over queries of their expected metrics under random orders."""
+    counts = pd.Series(sizes).value_counts()
+    table = pd.DataFrame([_cached_chance(*size) for size in counts.index])
+    means = table.drop(columns="rank").mul(counts.to_numpy(), axis=0).sum() / len(sizes)
+    return means.to_dict() | {"median_rank": _median_of_random_ranks(sizes)}
+
+
+def _draws(n_groups: int, group: NDArray[np.int64], interval: Interval) -> NDArray[np.float64]:
+    """How often each perturbation is in each draw, ``(draws, n_groups)``."""
+    present = np.unique(group)
+    rng = np.random.default_rng(interval.seed)
+    drawn = rng.multinomial(len(present), np.full(len(present), 1 / len(present)), interval.draws)
+    weights = np.zeros((interval.draws, n_groups))
+    weights[:, present] = drawn
+    return weights
+
+
+def _weighted_means(
+    values: NDArray[np.float64], group: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    n_groups = weights.shape[1]
+    sums = np.bincount(group, values, minlength=n_groups)
+    sizes = np.bincount(group, minlength=n_groups)
+    return np.asarray((weights @ sums) / (weights @ sizes))
+
+
+def _weighted_medians(
+    values: NDArray[np.float64], group: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The lower median of each draw, a few draws at a time."""
+    order = np.argsort(values, kind="stable")
+    medians = []
+    for some in np.array_split(weights, max(len(weights) * len(values) // 4_000_000, 1)):
+        cumulated = np.cumsum(some[:, group[order]], axis=1)
+        place = (cumulated < cumulated[:, [-1]] / 2).sum(axis=1)
+        medians.append(values[order][place])
+    return np.concatenate(medians)
 
 
 @lru_cache(maxsize=4096)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from morphoclip.config import Config
 from morphoclip.metrics.retrieval import (
+    Interval,
     permutation_test,
     reciprocal_ranks_by_modality,
     retrieval_table,
@@ -66,7 +67,8 @@ def score_subsets(
             texts.loc[digests, dims].to_numpy(),
             modality,
         )
-        retrieval.append(retrieval_table(*matched).assign(subset=str(subset)))
+        interval = Interval(config.bootstrap_draws, config.seed)
+        retrieval.append(retrieval_table(*matched, interval).assign(subset=str(subset)))
         tested = permutation_test(
             reciprocal_ranks_by_modality(*matched), null_size=config.null_size, seed=config.seed
         )

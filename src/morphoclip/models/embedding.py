@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from morphoclip.models.morphoclip import MorphoCLIP
-from morphoclip.plate_effects import align_by_offset
-from morphoclip.schemas import EMBEDDING_PREFIX, PLATE, PROMPT_DIGEST, SUBSET, WELL
+from morphoclip.plate_effects import align_by_offset, reference_wells
+from morphoclip.schemas import EMBEDDING_PREFIX, PLATE, PROMPT_DIGEST, REFERENCE, SUBSET, WELL
 from morphoclip.wells.assemble import Wells
 
 
@@ -58,12 +58,17 @@ class ProfileTables(NamedTuple):
 
 
 def profile_tables(embedded: Embeddings, wells: Wells, manifest: pd.DataFrame) -> ProfileTables:
-    """``Metadata_*`` columns of the wells and their subset, then ``embedding_000`` and so on."""
+    """``Metadata_*`` columns of the wells and their subset, then ``embedding_000`` and so on.
+
+    ``Metadata_reference`` marks the half of the negative controls that plates are normalised by.
+    """
     width = len(str(embedded.image.shape[1] - 1))
     dims = [f"{EMBEDDING_PREFIX}{i:0{width}d}" for i in range(embedded.image.shape[1])]
     subsets = manifest.set_index([PLATE, WELL])[SUBSET]
     keys = pd.MultiIndex.from_frame(wells.table[[PLATE, WELL]])
-    metadata = wells.table.assign(**{SUBSET: subsets.reindex(keys).to_numpy()})
+    metadata = wells.table.assign(
+        **{SUBSET: subsets.reindex(keys).to_numpy(), REFERENCE: reference_wells(wells.table)}
+    )
     return ProfileTables(
         pd.concat([metadata, pd.DataFrame(embedded.image, columns=dims)], axis=1),
         pd.DataFrame(embedded.text, columns=dims).assign(**{PROMPT_DIGEST: wells.digests}),

@@ -29,6 +29,7 @@ from morphoclip.schemas import (
     PROTEIN_NAME,
     ROLE,
     SMILES,
+    TARGET_LIST,
     TIMEPOINT,
     Modality,
     Role,
@@ -41,6 +42,7 @@ FIELDS = {
     "gene": GENE,
     "protein": PROTEIN_NAME,
     "function": FUNCTION,
+    "targets": TARGET_LIST,
     "smiles": SMILES,
     "cell_type": CELL_TYPE,
     "timepoint": TIMEPOINT,
@@ -167,7 +169,7 @@ def _known(value: Any) -> str | None:
     """The value as text, or None where it is missing or says that nothing is known."""
     if value is None or pd.isna(value) or _SAYS_NOTHING.fullmatch(str(value).strip()):
         return None
-    return str(value).strip() or None
+    return ", ".join(str(value).strip().split("|")) or None
 
 
 def prompt_digest(prompt: str) -> str:

@@ -1,8 +1,14 @@
 """Figures of a run: curves, and retrieval beside chance."""
 
+from typing import NamedTuple
+
+import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from morphoclip.schemas import PLATE, ROLE
 
 _MEASURED, _CHANCE = "#3b5b92", "#c9ced6"
 _SCOPE_NAMES = {
@@ -55,3 +61,55 @@ def draw_retrieval(metrics: pd.DataFrame) -> Figure:
 
 def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
+
+
+class FigureSet(NamedTuple):
+    """What the report shows and the catalog keeps."""
+
+    training: Figure
+    retrieval: Figure
+    rankers: Figure
+    projection: Figure
+
+
+def draw_rankers(summary: pd.DataFrame) -> Figure:
+    """MRR within modality of the model and of each baseline, with 95 % intervals, over chance."""
+    rows = summary[(summary["scope"] == "within_modality") & (summary["metric"] == "mrr")]
+    rows = rows.sort_values("value", ignore_index=True)
+    figure = Figure(figsize=(8, 0.36 * len(rows) + 0.9), layout="constrained")
+    axes = figure.subplots()
+    for place, row in rows.iterrows():
+        colour = _MEASURED if row["ranker"] == "model" else "#8b95a3"
+        axes.plot([row["ci_low"], row["ci_high"]], [place, place], color=colour, linewidth=1.6)
+        axes.plot([row["value"]], [place], "o", color=colour)
+    axes.axvline(rows["chance"].iloc[0], color="#999999", linewidth=0.8, linestyle=":")
+    axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows["ranker"]])
+    axes.set(xlabel="held-out MRR, own modality (dotted: chance)", xlim=(0, None))
+    _plain(axes)
+    return figure
+
+
+def draw_projection(profiles: pd.DataFrame, columns: list[str]) -> Figure:
+    """The first two principal components of all profiles, by modality and by plate."""
+    matrix = profiles[columns].to_numpy(dtype=float)
+    centred = matrix - matrix.mean(axis=0)
+    _, _, axes_of_variance = np.linalg.svd(centred, full_matrices=False)
+    points = centred @ axes_of_variance[:2].T
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    for axes, column, name in zip(
+        figure.subplots(1, 2), (ROLE, PLATE), ("role", "plate"), strict=True
+    ):
+        groups = profiles[column].to_numpy(dtype=str)
+        names = sorted(set(groups))
+        colours = colormaps["tab10" if len(names) <= 10 else "turbo"]
+        for number, group in enumerate(names):
+            own = groups == group
+            shade = colours(number if len(names) <= 10 else number / (len(names) - 1))
+            axes.scatter(*points[own].T, s=5, color=shade, label=group, linewidths=0)
+        axes.set(title=f"profiles by {name}", xticks=[], yticks=[])
+        axes.set_xlabel("first component")
+        axes.set_ylabel("second component")
+        if len(names) <= 10:
+            axes.legend(frameon=False, fontsize=7, markerscale=2)
+        _plain(axes)
+    return figure

@@ -10,8 +10,10 @@ from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
 from morphoclip.gallery.source import SourceConfig, place_without_path
+from morphoclip.metrics.queries import verdict
 from morphoclip.models.morphoclip import TrainedModel
 from morphoclip.report.plate_maps import draw_plate_maps
+from morphoclip.report.published import PUBLISHED
 from morphoclip.schemas import (
     CHANNEL,
     MODALITY,
@@ -44,6 +46,10 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
     history: pd.DataFrame,
     retrieval: pd.DataFrame,
     permutation: pd.DataFrame,
+    rankers: pd.DataFrame,
+    matching: pd.DataFrame,
+    benchmark: pd.DataFrame,
+    quality: pd.DataFrame,
     figures: Mapping[str, Figure],
 ) -> str:
     """The page as HTML; figures are inside, nothing is fetched when it is opened."""
@@ -65,8 +71,23 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
         headline=_headline(retrieval, permutation),
         retrieval=_retrieval_rows(retrieval),
         permutation=permutation.to_dict("records"),
+        verdict=verdict(rankers),
+        rankers=_ranker_rows(rankers),
+        matching=matching.astype(object).where(matching.notna(), None).to_dict("records"),
+        benchmark=benchmark.astype(object).where(benchmark.notna(), None).to_dict("records"),
+        quality=quality.astype(object).where(quality.notna(), None).to_dict("records"),
+        published=PUBLISHED,
         figures={name: _inline(figure) for name, figure in figures.items()},
     )
+
+
+def _ranker_rows(rankers: pd.DataFrame) -> list[dict[str, object]]:
+    """MRR and recall@1 within modality, best first."""
+    within = rankers[rankers["scope"] == "within_modality"]
+    first = within[within["metric"] == "mrr"].set_index("ranker")
+    recall = within[within["metric"] == "recall@1"].set_index("ranker")["value"]
+    rows = first.sort_values("value", ascending=False).assign(recall=recall).reset_index()
+    return rows.to_dict("records")
 
 
 def _longest(prompts: pd.DataFrame) -> str:
@@ -132,6 +153,8 @@ def _headline(retrieval: pd.DataFrame, permutation: pd.DataFrame) -> dict[str, o
     return {
         "mrr": mrr["value"],
         "chance": mrr["chance"],
+        "ci_low": mrr["ci_low"],
+        "ci_high": mrr["ci_high"],
         "times": mrr["value"] / mrr["chance"],
         "recall_at_1": rows.loc["recall@1", "value"],
         "recall_at_1_chance": rows.loc["recall@1", "chance"],
@@ -146,8 +169,9 @@ def _retrieval_rows(retrieval: pd.DataFrame) -> list[dict[str, object]]:
     keys = ["subset", "level", "direction", "scope", "n_queries", "n_candidates"]
     rows = []
     for key, group in retrieval.groupby(keys, sort=False):
-        pairs = zip(group["metric"], zip(group["value"], group["chance"], strict=True), strict=True)
-        rows.append(dict(zip(keys, key, strict=True)) | {"metrics": dict(pairs)})
+        numbers = group.set_index("metric")[["value", "chance", "modality_oracle"]]
+        metrics = numbers.to_dict("index")
+        rows.append(dict(zip(keys, key, strict=True)) | {"metrics": metrics})
     return rows
 
 

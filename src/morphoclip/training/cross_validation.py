@@ -83,7 +83,9 @@ def cross_validate(  # noqa: PLR0913 - what it reads, three configurations, wher
             config = training.model_copy(update={"seed": seed, "seeds": ()})
             with log.nested(name) as own_log:
                 trained = train(wells, manifest, model, config, checkpoints, own_log).model
-                queries = model_queries(trained, wells, manifest, config)
+                queries = model_queries(
+                    trained, wells, manifest, batch_size=config.batch_size, device=config.device
+                )
                 mrr, chance = queries["mrr"].mean(), queries["mrr_chance"].mean()
                 own_log.summarise({"test.mrr": mrr, "test.mrr.chance": chance})
             logger.info("%s: held-out MRR %.3f, chance %.3f", name, mrr, chance)
@@ -93,7 +95,7 @@ def cross_validate(  # noqa: PLR0913 - what it reads, three configurations, wher
 
 
 def model_queries(
-    trained: TrainedModel, wells: Wells, manifest: pd.DataFrame, config: TrainingConfig
+    trained: TrainedModel, wells: Wells, manifest: pd.DataFrame, *, batch_size: int, device: str
 ) -> pd.DataFrame:
     """The trained model's queries of the test subset."""
     own = wells.select(wells.rows_of_subset(manifest, Subset.TEST))
@@ -101,8 +103,8 @@ def model_queries(
         trained.build(),
         own,
         offsets=trained.plate_offsets,
-        batch_size=config.batch_size,
-        device=resolve_device(config.device),
+        batch_size=batch_size,
+        device=resolve_device(device),
     )
     consensus = consensus_profiles(embedded.image, own.prompts.numpy(), len(embedded.text))
     similarity = consensus @ embedded.text.T.astype(np.float64)

@@ -60,3 +60,15 @@ def perturbation_set(
 
 def _parts(value: object) -> frozenset[str]:
     return frozenset(value.split("|")) if isinstance(value, str) else frozenset()
+
+
+def mean_features(wells: Wells) -> np.ndarray:
+    """Mean over sites of each well's normalised tokens, channels side by side: ``(B, C * D)``.
+
+    What profiles look like without any training.
+    """
+    tokens = wells.sites.tokens.flatten(1)
+    sums = torch.zeros(len(wells.table), tokens.shape[1])
+    well = torch.arange(len(wells.table)).repeat_interleave(wells.sites.n_sites)
+    sums.index_add_(0, well, tokens.float())
+    return (sums / wells.sites.n_sites.unsqueeze(1)).numpy()

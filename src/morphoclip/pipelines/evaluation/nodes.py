@@ -2,20 +2,40 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from morphoclip.features.extract import resolve_device
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.gallery.source import IngestionConfig
-from morphoclip.metrics.scores import EvaluationConfig, Scores, score_subsets
+from morphoclip.metrics.benchmark import NullConfig, benchmark
+from morphoclip.metrics.embedding_quality import embedding_quality
+from morphoclip.metrics.matching import match_profiles
+from morphoclip.metrics.queries import summarise_queries, verdict
+from morphoclip.metrics.scores import (
+    EvaluationConfig,
+    Scores,
+    embedding_columns,
+    score_subsets,
+)
 from morphoclip.models.embedding import ProfileTables, embed, profile_tables
 from morphoclip.models.morphoclip import TrainedModel
-from morphoclip.report.figures import draw_retrieval, draw_training_curves
+from morphoclip.report.figures import (
+    FigureSet,
+    draw_projection,
+    draw_rankers,
+    draw_retrieval,
+    draw_training_curves,
+)
 from morphoclip.report.page import headline_metrics, write_page
+from morphoclip.schemas import PROMPT_DIGEST
 from morphoclip.splits.manifest import require_same_manifest
+from morphoclip.training.cross_validation import Tables, baseline_queries, model_queries
+from morphoclip.training.perturbation_sets import mean_features
 from morphoclip.wells.assemble import assemble_wells
 
 logger = logging.getLogger(__name__)
@@ -67,11 +87,83 @@ def score_retrieval(
     return scores
 
 
+class BaselineScores(NamedTuple):
+    """The model and the baselines on held-out perturbations, and untrained profiles."""
+
+    query_summary: pd.DataFrame
+    untrained_profiles: NDArray[np.float32]
+
+
+def score_baselines(  # noqa: PLR0913 - one argument a catalog entry
+    model: TrainedModel,
+    plate_features: Mapping[str, Callable[[], PlateFeatures]],
+    text_features: TextFeatures,
+    prompts: pd.DataFrame,
+    well_index: pd.DataFrame,
+    perturbations: pd.DataFrame,
+    split_manifest: pd.DataFrame,
+    config: EvaluationConfig,
+) -> BaselineScores:
+    """What simple ways reach on the same test perturbations, with paired differences."""
+    wells = assemble_wells(
+        plate_features, well_index, prompts, text_features, model.config.token_normalisation
+    )
+    tables = Tables(well_index, perturbations, prompts)
+    queries = pd.concat(
+        [
+            model_queries(
+                model, wells, split_manifest, batch_size=config.batch_size, device=config.device
+            ),
+            baseline_queries(wells, split_manifest, tables, seed=config.seed),
+        ],
+        ignore_index=True,
+    )
+    summary = summarise_queries(queries, draws=config.bootstrap_draws, seed=config.seed)
+    logger.info(verdict(summary))
+    return BaselineScores(summary, mean_features(wells))
+
+
+def score_profiles(
+    profiles: pd.DataFrame, untrained_profiles: NDArray[np.float32], config: EvaluationConfig
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Distance to controls, identification and gene matching; the CPJUMP1 benchmark."""
+    embedded = profiles[embedding_columns(profiles)].to_numpy()
+    null = NullConfig(config.null_size, config.seed)
+    tracks = pd.concat(
+        [
+            benchmark(profiles, embedded, null, profiles="trained model"),
+            benchmark(profiles, untrained_profiles, null, profiles="untrained features"),
+        ],
+        ignore_index=True,
+    )
+    return match_profiles(profiles, embedded), tracks
+
+
+def score_embedding(profiles: pd.DataFrame, prompt_embeddings: pd.DataFrame) -> pd.DataFrame:
+    """Alignment, spread, what plates leave in the embedding, and signs of collapse."""
+    dims = embedding_columns(profiles)
+    row_of = {digest: n for n, digest in enumerate(prompt_embeddings[PROMPT_DIGEST])}
+    return embedding_quality(
+        profiles,
+        profiles[dims].to_numpy(),
+        profiles[PROMPT_DIGEST].map(row_of).to_numpy(dtype=np.int64),
+        prompt_embeddings[dims].to_numpy(),
+    )
+
+
 def draw_figures(
-    training_history: pd.DataFrame, retrieval_metrics: pd.DataFrame
-) -> tuple[Figure, Figure]:
-    """Training curves; retrieval beside chance."""
-    return draw_training_curves(training_history), draw_retrieval(retrieval_metrics)
+    training_history: pd.DataFrame,
+    retrieval_metrics: pd.DataFrame,
+    query_summary: pd.DataFrame,
+    profiles: pd.DataFrame,
+) -> FigureSet:
+    """Training curves, retrieval beside chance, the model beside baselines, a map of profiles."""
+    return FigureSet(
+        draw_training_curves(training_history),
+        draw_retrieval(retrieval_metrics),
+        draw_rankers(query_summary),
+        draw_projection(profiles, embedding_columns(profiles)),
+    )
 
 
 def write_report(  # noqa: PLR0913 - one argument a catalog entry
@@ -88,6 +180,11 @@ def write_report(  # noqa: PLR0913 - one argument a catalog entry
     training_history: pd.DataFrame,
     retrieval_metrics: pd.DataFrame,
     permutation_test: pd.DataFrame,
+    query_summary: pd.DataFrame,
+    matching_metrics: pd.DataFrame,
+    benchmark_metrics: pd.DataFrame,
+    quality: pd.DataFrame,
+    profiles: pd.DataFrame,
 ) -> str:
     """One HTML page about the run."""
     return write_page(
@@ -104,8 +201,11 @@ def write_report(  # noqa: PLR0913 - one argument a catalog entry
         history=training_history,
         retrieval=retrieval_metrics,
         permutation=permutation_test,
-        figures={
-            "training": draw_training_curves(training_history),
-            "retrieval": draw_retrieval(retrieval_metrics),
-        },
+        rankers=query_summary,
+        matching=matching_metrics,
+        benchmark=benchmark_metrics,
+        quality=quality,
+        figures=draw_figures(
+            training_history, retrieval_metrics, query_summary, profiles
+        )._asdict(),
     )

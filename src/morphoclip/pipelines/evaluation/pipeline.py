@@ -5,6 +5,9 @@ from kedro.pipeline import Node, Pipeline
 from morphoclip.pipelines.evaluation.nodes import (
     draw_figures,
     embed_wells,
+    score_baselines,
+    score_embedding,
+    score_profiles,
     score_retrieval,
     write_report,
 )
@@ -39,12 +42,50 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="score_retrieval",
             ),
             Node(
+                func=score_baselines,
+                inputs={
+                    "model": "model",
+                    "plate_features": "plate_features",
+                    "text_features": "text_features",
+                    "prompts": "prompts",
+                    "well_index": "well_index",
+                    "perturbations": "perturbations",
+                    "split_manifest": "split_manifest",
+                    "config": "params:evaluation",
+                },
+                outputs=["query_summary", "untrained_profiles"],
+                name="score_baselines",
+            ),
+            Node(
+                func=score_profiles,
+                inputs={
+                    "profiles": "profiles",
+                    "untrained_profiles": "untrained_profiles",
+                    "config": "params:evaluation",
+                },
+                outputs=["matching_metrics", "benchmark_metrics"],
+                name="score_profiles",
+            ),
+            Node(
+                func=score_embedding,
+                inputs={"profiles": "profiles", "prompt_embeddings": "prompt_embeddings"},
+                outputs="embedding_quality",
+                name="score_embedding",
+            ),
+            Node(
                 func=draw_figures,
                 inputs={
                     "training_history": "training_history",
                     "retrieval_metrics": "retrieval_metrics",
+                    "query_summary": "query_summary",
+                    "profiles": "profiles",
                 },
-                outputs=["training_curves", "retrieval_figure"],
+                outputs=[
+                    "training_curves",
+                    "retrieval_figure",
+                    "rankers_figure",
+                    "projection_figure",
+                ],
                 name="draw_figures",
             ),
             Node(
@@ -63,6 +104,11 @@ def create_pipeline(**_: object) -> Pipeline:
                     "training_history": "training_history",
                     "retrieval_metrics": "retrieval_metrics",
                     "permutation_test": "permutation_test",
+                    "query_summary": "query_summary",
+                    "matching_metrics": "matching_metrics",
+                    "benchmark_metrics": "benchmark_metrics",
+                    "quality": "embedding_quality",
+                    "profiles": "profiles",
                 },
                 outputs="report",
                 name="write_report",

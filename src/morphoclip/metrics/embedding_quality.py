@@ -1,0 +1,112 @@
+"""How an embedding is laid out: alignment, spread, what plates leave in it, and collapse."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import silhouette_samples
+from sklearn.preprocessing import normalize
+
+from morphoclip.metrics.matching import scored_controls
+from morphoclip.metrics.retrieval import Matrix
+from morphoclip.schemas import CONDITION, EMBEDDING_QUALITY, MODALITY, PLATE, ROLE, Role
+
+COLLAPSED_COSINE = 0.999
+"""Mean cosine between profiles above which nothing tells them apart."""
+
+
+def embedding_quality(
+    metadata: pd.DataFrame, image: Matrix, prompt_of_well: NDArray[np.int64], text: Matrix
+) -> pd.DataFrame:
+    """Numbers about the joint space, tidy.
+
+    Args:
+        metadata: Of the wells; ``Metadata_condition`` may be missing, then modalities stand for it.
+        image: Profiles, ``(B, E)``.
+        prompt_of_well: Row of ``text`` that is true of each well, ``(B,)``.
+        text: Embedded prompts, ``(P, E)``.
+    """
+    unit, words = normalize(image.astype(np.float64)), normalize(text.astype(np.float64))
+    sums = np.zeros(words.shape)
+    np.add.at(sums, prompt_of_well, unit)
+    consensus = normalize(sums)
+    rows = [
+        ("alignment", "image and text", float((unit * words[prompt_of_well]).sum(1).mean())),
+        ("modality_gap", "image and text", float(np.linalg.norm(unit.mean(0) - words.mean(0)))),
+    ]
+    for side, points in (("image", consensus), ("text", words)):
+        rows += [
+            ("uniformity", side, uniformity(points)),
+            ("effective_rank", side, effective_rank(points)),
+            ("mean_cosine", side, mean_cosine(points)),
+            ("first_component_share", side, first_component_share(points)),
+        ]
+    for scope, mask in (
+        ("treated wells", ~metadata[ROLE].isin([Role.NEGCON, Role.EMPTY])),
+        ("controls", scored_controls(metadata)),
+    ):
+        value = plate_silhouette(metadata[mask], unit[mask.to_numpy()])
+        rows.append(("plate_silhouette", scope, value))
+    return pd.DataFrame(rows, columns=list(EMBEDDING_QUALITY.columns))
+
+
+def uniformity(points: Matrix) -> float:
+    """Log of the mean of exp(-2 |x - y|^2) over pairs (Wang and Isola 2020); lower is more even.
+
+    Two antipodes give -8, two orthogonal points -4, identical ones 0.
+    """
+    squared = 2 - 2 * (points @ points.T)[np.triu_indices(len(points), 1)]
+    return float(np.log(np.exp(-2 * squared).mean())) if len(points) > 1 else 0.0
+
+
+def effective_rank(points: Matrix) -> float:
+    """Exp of the entropy of the singular values' shares (Roy and Vetterli 2007)."""
+    values = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    total = values.sum()
+    if total < 1e-12:
+        return 0.0
+    shares = values[values > 0] / total
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def first_component_share(points: Matrix) -> float:
+    """Share of the variance in the first principal component."""
+    values = np.linalg.svd(points - points.mean(axis=0), compute_uv=False) ** 2
+    total = values.sum()
+    return float(values[0] / total) if total > 1e-24 else 1.0
+
+
+def mean_cosine(points: Matrix) -> float:
+    """Mean over pairs of different points."""
+    n = len(points)
+    return float((np.linalg.norm(points.sum(axis=0)) ** 2 - n) / (n * (n - 1))) if n > 1 else 1.0
+
+
+def is_collapsed(points: Matrix) -> bool:
+    """Whether profiles are so alike that ranking them means nothing: copairs would score them 1."""
+    return mean_cosine(normalize(points.astype(np.float64))) > COLLAPSED_COSINE
+
+
+def plate_silhouette(metadata: pd.DataFrame, unit: Matrix) -> float:
+    """Mean cosine silhouette of wells by plate, within conditions of two plates or more.
+
+    Over all plates together it would measure modality and cell type. 1 where plates stand apart,
+    about 0 where they do not. NaN without such a condition.
+    """
+    values = [
+        silhouette_samples(unit[rows], plates, metric="cosine").mean()
+        for rows, plates in _plates_by_condition(metadata)
+    ]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _plates_by_condition(
+    metadata: pd.DataFrame,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    condition = metadata[CONDITION].fillna(metadata[MODALITY]).to_numpy(dtype=str)
+    for name in np.unique(condition):
+        rows = np.flatnonzero(condition == name)
+        plates, names = pd.factorize(metadata[PLATE].to_numpy()[rows])
+        if 2 <= len(names) < len(rows):
+            yield rows, plates

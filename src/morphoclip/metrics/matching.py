@@ -1,0 +1,284 @@
+"""Profiles against profiles: how far from controls, which perturbation, which gene.
+
+All functions take ``Metadata_*`` columns and a matrix ``(B, E)`` whose rows belong to them, so that
+any profiles go through them. Negative controls that a normalisation was fitted on
+(``Metadata_reference``) are never scored against.
+"""
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from sklearn.preprocessing import normalize
+
+from morphoclip.errors import example_of
+from morphoclip.metrics.retrieval import Block, Matrix, chance_metrics, query_metrics
+from morphoclip.schemas import (
+    BROAD_SAMPLE,
+    CELL_TYPE,
+    CONDITION,
+    GENE,
+    MATCHING_METRICS,
+    MODALITY,
+    PLATE,
+    REFERENCE,
+    ROLE,
+    SUBSET,
+    TARGET_LIST,
+    Modality,
+    Role,
+    Subset,
+)
+
+FAR = -1.645
+"""Below this a well is further from its plate's controls than 95 % of them (one-sided, normal)."""
+_FEWEST_CONTROLS = 3
+_LEAST_COMMON_DIRECTION = 1.5
+"""Squared length of the sum of n unit vectors over n: 1 where they point anywhere, n where alike."""
+
+logger = logging.getLogger(__name__)
+
+
+def similarity_to_controls(metadata: pd.DataFrame, matrix: Matrix) -> pd.Series:
+    """Normalised similarity to controls (NSC) of each well ``(B,)``; lower is further away.
+
+    Per plate, the cosine to the controls' mean, as a z-score against the controls' own: of each of
+    them to the mean of the others, so that no well is compared with itself. NaN on plates with
+    fewer than three controls, whose controls are all alike, or have no direction in common: after
+    centring on these very controls, the mean of the others points away from each.
+    """
+    scores = pd.Series(np.nan, index=metadata.index)
+    unit = normalize(matrix.astype(np.float64))
+    is_control = scored_controls(metadata).to_numpy()
+    centred: list[str] = []
+    for rows in _by(metadata, PLATE):
+        controls = rows[is_control[rows]]
+        if len(controls) < _FEWEST_CONTROLS:
+            continue
+        total = unit[controls].sum(axis=0)
+        if total @ total / len(controls) < _LEAST_COMMON_DIRECTION:
+            centred.append(str(metadata[PLATE].iloc[rows[0]]))
+            continue
+        left_out = _cosine(unit[controls], (total - unit[controls]) / (len(controls) - 1))
+        own = _cosine(unit[rows], np.broadcast_to(total / len(controls), (len(rows), len(total))))
+        own[is_control[rows]] = left_out
+        spread = left_out.std(ddof=1)
+        if spread > 0:
+            scores.iloc[rows] = (own - left_out.mean()) / spread
+    if centred:
+        logger.warning(
+            "no similarity to controls on %d plate(s): their controls have no direction in common, "
+            "as in profiles that are centred on them: %s",
+            len(centred),
+            example_of(centred),
+        )
+    return scores
+
+
+def scored_controls(metadata: pd.DataFrame) -> pd.Series:
+    """Negative controls that no normalisation was fitted on."""
+    return (metadata[ROLE] == Role.NEGCON) & ~metadata[REFERENCE].astype(bool)
+
+
+def separation_from_controls(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
+    """AUROC of treated against control wells by NSC, and the share of far perturbations."""
+    nsc = similarity_to_controls(metadata, matrix)
+    known = metadata.assign(nsc=nsc)[nsc.notna()]
+    rows = []
+    for modality, own in known.groupby(MODALITY):
+        is_control = scored_controls(own)
+        treated = own[own[ROLE] != Role.NEGCON]
+        for stratum, part in _strata(treated):
+            if part.empty or not is_control.any():
+                continue
+            auroc = _auroc(-part["nsc"].to_numpy(), -own.loc[is_control, "nsc"].to_numpy())
+            far = part.groupby(BROAD_SAMPLE)["nsc"].mean() < FAR
+            common = {"task": "controls", "track": modality, "stratum": stratum, "n": len(far)}
+            rows.append(common | {"metric": "auroc", "value": auroc, "chance": 0.5})
+            rows.append(
+                common | {"metric": "fraction_far", "value": float(far.mean()), "chance": np.nan}
+            )
+    return pd.DataFrame(rows, columns=list(MATCHING_METRICS.columns))
+
+
+def identification(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
+    """Which perturbation a well has, by the nearest mean of other plates of its condition.
+
+    A plate's own wells are never in the gallery. Ties count as their expectation.
+    """
+    unit = normalize(matrix.astype(np.float64))
+    treated = np.flatnonzero(~metadata[ROLE].isin([Role.NEGCON, Role.EMPTY]))
+    rows = []
+    for condition, members in _conditions(metadata, treated):
+        table = metadata.iloc[members]
+        parts = []
+        for plate in sorted(table[PLATE].unique()):
+            parts += _identified_on(plate, table, unit[members])
+        if not parts:
+            continue
+        measured = pd.concat(parts)
+        for stratum, part in _strata(measured):
+            for k in (1, 5):
+                rows.append(
+                    {
+                        "task": "identification",
+                        "track": condition,
+                        "stratum": stratum,
+                        "metric": f"recall@{k}",
+                        "value": float(part[f"recall@{k}"].mean()),
+                        "chance": float(part[f"chance@{k}"].mean()),
+                        "n": len(part),
+                    }
+                )
+    return pd.DataFrame(rows, columns=list(MATCHING_METRICS.columns))
+
+
+def match_profiles(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
+    """All of this room's metrics, one table."""
+    parts = [
+        separation_from_controls(metadata, matrix),
+        identification(metadata, matrix),
+        gene_matching(metadata, matrix),
+    ]
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled or parts, ignore_index=True)
+
+
+def _identified_on(plate: str, table: pd.DataFrame, unit: Matrix) -> list[pd.DataFrame]:
+    """Recall of one plate's wells in the gallery of the other plates' perturbations."""
+    queries = (table[PLATE] == plate).to_numpy()
+    others = table[~queries]
+    if others.empty:
+        return []
+    codes, names = pd.factorize(others[BROAD_SAMPLE], sort=True)
+    gallery = np.zeros((len(names), unit.shape[1]))
+    np.add.at(gallery, codes, unit[~queries])
+    relevant = table.loc[queries, BROAD_SAMPLE].to_numpy()[:, None] == names.to_numpy()[None, :]
+    known = relevant.any(axis=1)
+    if not known.any():
+        return []
+    similarity = np.round(unit[queries][known] @ normalize(gallery).T, 6)
+    measured = query_metrics(Block(similarity, relevant[known]))[["recall@1", "recall@5"]]
+    measured[SUBSET] = table.loc[queries, SUBSET].to_numpy()[known]
+    for k in (1, 5):
+        measured[f"chance@{k}"] = min(k / len(names), 1.0)
+    return [measured]
+
+
+def gene_matching(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
+    """For each compound, the rank of perturbations of its target genes, knocked out or expressed.
+
+    Consensus profiles (median over wells) of one cell type, each compound time against each genetic
+    time. Cosine, and its absolute value: losing and inhibiting a gene may look alike or opposite.
+    Compounds none of whose targets is a candidate are left out and not counted in ``n``.
+    """
+    rows = []
+    consensus = consensus_table(metadata, matrix)
+    features = consensus.attrs["columns"]
+    for _, cell in consensus.groupby(consensus[CELL_TYPE].fillna("")):
+        compounds = cell[cell[MODALITY] == Modality.COMPOUND]
+        genetic = cell[cell[MODALITY] != Modality.COMPOUND]
+        for query_condition, queries in compounds.groupby(CONDITION):
+            for candidate_condition, candidates in genetic.groupby(CONDITION):
+                relevant = _shares_gene(queries, candidates)
+                known = relevant.any(axis=1)
+                if not known.any():
+                    continue
+                cosine = normalize(queries[features]) @ normalize(candidates[features]).T
+                for kind, similarity in (("cosine", cosine), ("abs_cosine", np.abs(cosine))):
+                    block = Block(np.round(similarity[known], 6), relevant[known])
+                    rows += _matched(
+                        block,
+                        queries.loc[known, SUBSET],
+                        f"{query_condition} to {candidate_condition}, {kind}",
+                    )
+    return pd.DataFrame(rows, columns=list(MATCHING_METRICS.columns))
+
+
+def _matched(block: Block, subsets: pd.Series, track: str) -> list[dict[str, object]]:
+    names = ["recall@1", "recall@5", "recall@10", "mrr"]
+    measured = query_metrics(block)[names].assign(**{SUBSET: subsets.to_numpy()})
+    chance = pd.DataFrame(
+        [chance_metrics(block.relevant.shape[1], int(m)) for m in block.relevant.sum(axis=1)]
+    )
+    rows: list[dict[str, object]] = []
+    for stratum, part in _strata(measured):
+        rows += [
+            {
+                "task": "gene_matching",
+                "track": track,
+                "stratum": stratum,
+                "metric": name,
+                "value": float(part[name].mean()),
+                "chance": float(chance.loc[part.index, name].mean()),
+                "n": len(part),
+            }
+            for name in names
+        ]
+    return rows
+
+
+def consensus_table(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
+    """One row a treatment and condition, the median over wells; ``attrs["columns"]`` names E."""
+    columns = [f"e{n}" for n in range(matrix.shape[1])]
+    table = metadata.reset_index(drop=True).assign(
+        **{CONDITION: metadata[CONDITION].fillna(metadata[MODALITY]).to_numpy()}
+    )
+    treated = ~table[ROLE].isin([Role.NEGCON, Role.EMPTY])
+    keys = [CONDITION, MODALITY, BROAD_SAMPLE]
+    wide = pd.concat([table[keys], pd.DataFrame(matrix, columns=columns)], axis=1)[treated]
+    facts = table[treated].groupby(keys)[[CELL_TYPE, GENE, TARGET_LIST]].first()
+    facts[SUBSET] = table[treated].groupby(keys)[SUBSET].agg(_only_one)
+    consensus = facts.join(wide.groupby(keys)[columns].median()).reset_index()
+    consensus.attrs["columns"] = columns
+    return consensus
+
+
+def _only_one(subsets: pd.Series) -> str | None:
+    """The subset that all wells are in; perturbations of several belong to no stratum."""
+    return subsets.iloc[0] if len(set(subsets)) == 1 else None
+
+
+def _shares_gene(queries: pd.DataFrame, candidates: pd.DataFrame) -> NDArray[np.bool_]:
+    listed = queries[TARGET_LIST].fillna(queries[GENE]).fillna("").str.split("|")
+    genes = candidates[GENE].fillna("no gene").to_numpy()
+    return np.array([np.isin(genes, own) for own in listed]).reshape(len(queries), len(genes))
+
+
+def _strata(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """All rows, then those of each subset that has some."""
+    yield "all", table
+    for subset in (Subset.TRAIN, Subset.VALIDATION, Subset.TEST):
+        own = table[table[SUBSET] == subset]
+        if len(own):
+            yield str(subset), own
+
+
+def _conditions(
+    metadata: pd.DataFrame, rows: NDArray[np.int64]
+) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    condition = metadata[CONDITION].fillna(metadata[MODALITY]).to_numpy()[rows]
+    for name in np.unique(condition.astype(str)):
+        yield str(name), rows[condition == name]
+
+
+def _by(metadata: pd.DataFrame, column: str) -> Iterator[NDArray[np.int64]]:
+    codes, _ = pd.factorize(metadata[column])
+    for code in range(codes.max() + 1):
+        yield np.flatnonzero(codes == code)
+
+
+def _cosine(one: Matrix, other: Matrix) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    products = np.einsum("ij,ij->i", one, other)
+    return np.divide(products, lengths, out=np.zeros(len(one)), where=lengths > 0)
+
+
+def _auroc(treated: NDArray[np.float64], control: NDArray[np.float64]) -> float:
+    """P(a treated well scores higher than a control), ties half."""
+    ranks = rankdata(np.concatenate([treated, control]))
+    lowest = len(treated) * (len(treated) + 1) / 2
+    return float((ranks[: len(treated)].sum() - lowest) / (len(treated) * len(control)))
