@@ -37,7 +37,7 @@ FAR = -1.645
 """Below this a well is further from its plate's controls than 95 % of them (one-sided, normal)."""
 _FEWEST_CONTROLS = 3
 _LEAST_COMMON_DIRECTION = 1.5
-"""Squared length of the sum of n unit vectors over n: 1 where they point anywhere, n where alike."""
+"""Squared length of the sum of n unit vectors over n: 1 where they point anywhere, n if alike."""
 
 logger = logging.getLogger(__name__)
 

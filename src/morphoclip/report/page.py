@@ -70,6 +70,8 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
         n_epochs=len(history),
         headline=_headline(retrieval, permutation),
         retrieval=_retrieval_rows(retrieval),
+        retrieval_first=_retrieval_rows(headline_metrics(retrieval)),
+        unshared=_unshared(leakage),
         permutation=permutation.to_dict("records"),
         verdict=verdict(rankers),
         rankers=_ranker_rows(rankers),
@@ -79,6 +81,12 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
         published=PUBLISHED,
         figures={name: _inline(figure) for name, figure in figures.items()},
     )
+
+
+def _unshared(leakage: pd.DataFrame) -> list[str]:
+    """Kinds of things that no two subsets have in common."""
+    shared = leakage.groupby("what", sort=False)["shared"].sum()
+    return [str(what) for what in shared.index[shared == 0]]
 
 
 def _ranker_rows(rankers: pd.DataFrame) -> list[dict[str, object]]:
@@ -131,7 +139,9 @@ def _images_by_plate(
                 "plate": plate,
                 "used_range": dict(zip(levels[CHANNEL], used, strict=True)),
                 "near_empty": len(near_empty),
-                "map": _inline(draw_plate_maps(qc, list(levels[CHANNEL])), dpi=110),
+                "map": _inline(draw_plate_maps(qc, list(levels[CHANNEL])), dpi=110)
+                if qc["mean"].notna().any()
+                else None,
             }
         )
     return plates
