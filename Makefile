@@ -10,7 +10,7 @@ export DO_NOT_TRACK := true
 export KEDRO_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow bench dtype-gate check format lint types contracts install clean-demo
+.PHONY: help demo test test-slow bench dtype-gate check format lint types contracts install clean-demo clean-runs
 .DEFAULT_GOAL := help
 
 help:  ## show this help
@@ -49,6 +49,10 @@ contracts: $(INSTALLED)  ## check who may import whom
 	@$(BIN)/lint-imports
 
 install: $(INSTALLED) .env  ## make .venv and install
+
+clean-runs: $(INSTALLED)  ## delete old versions, and runs that were deleted in MLflow's pages
+	@$(BIN)/kedro prune --keep 1 --yes
+	@test ! -f mlflow.db || $(BIN)/mlflow gc --backend-store-uri sqlite:///mlflow.db
 
 clean-demo:  ## delete the demo's data; the next `make demo` starts afresh
 	rm -rf data/demo $(DEMO_DONE)

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.evaluation import retrieval
 from benchmarks.harness import Timing
 from benchmarks.images import overlap, synthetic_plane, tiff_bytes, tiff_to_input
 from benchmarks.text import text_features
@@ -46,6 +47,11 @@ def main() -> None:
     title = "a plate's features from disk: " + ", ".join(
         f"{name} {size:.0f} MB" for name, size in megabytes.items()
     )
+    console.print(_table(title, timings))
+    results[title] = [asdict(timing) for timing in timings]
+    n_wells, n_texts = (4000, 200) if quick else (19_000, 816)
+    title = f"retrieval, {n_wells:,} wells x {n_texts} texts, both directions"
+    timings = retrieval(n_wells, n_texts, rounds=3)
     console.print(_table(title, timings))
     results[title] = [asdict(timing) for timing in timings]
     table = Table(title=f"Decoding beside a backbone, {sites} sites, two reader threads")

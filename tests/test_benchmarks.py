@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from benchmarks import dtype_gate
+from benchmarks.evaluation import retrieval
 from benchmarks.harness import Way, interleave
 from benchmarks.images import largest_difference, overlap, synthetic_plane, tiff_bytes
 from benchmarks.text import literal_features, small_modernbert, synthetic_prompts
@@ -87,3 +88,8 @@ def test_packed_features_are_those_of_the_sites() -> None:
     timings, megabytes = loading_features(8, rounds=1)
     assert len(timings) == 3
     assert megabytes["per-site files, slices"] > 20 * megabytes["one packed file"]
+
+
+def test_ranks_are_those_of_sorting() -> None:
+    timings = retrieval(60, 12, rounds=1)
+    assert len(timings) == 3

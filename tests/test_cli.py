@@ -2,6 +2,7 @@
 
 import click
 import pytest
+from click.testing import CliRunner
 from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 from pydantic import ValidationError
@@ -113,3 +114,20 @@ def test_wrong_parameters_are_listed_without_pydantics_links() -> None:
     assert "splitting.val_fraction: Input should be less than 0.5 (given 0.9)" in sentence
     assert "val_fracton: there is no such parameter, did you mean val_fraction?" in sentence
     assert "http" not in sentence
+
+
+def test_old_versions_are_pruned_and_the_newest_stay(tmp_path, monkeypatch) -> None:
+    for name in ("model.pt", "report.html"):
+        for second in range(4):
+            version = tmp_path / f"demo/08_reporting/{name}/2026-11-22T10.00.0{second}.000Z"
+            version.mkdir(parents=True)
+            (version / name).write_text("x" * 1000)
+    monkeypatch.setenv("MORPHOCLIP_DATA", str(tmp_path))
+    said = CliRunner().invoke(cli, ["prune", "--keep", "3"]).output
+    assert "2 old version(s), 0.0 MB, would be deleted with --yes" in said
+    assert len(list(tmp_path.rglob("2026*"))) == 8
+    said = CliRunner().invoke(cli, ["prune", "--keep", "1", "--yes"]).output
+    assert "6 old version(s), 0.0 MB, deleted; 1 of each stay" in said
+    assert [path.name for path in sorted(tmp_path.rglob("2026*"))] == [
+        "2026-11-22T10.00.03.000Z"
+    ] * 2

@@ -8,6 +8,7 @@ import difflib
 import itertools
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -176,3 +177,31 @@ def where(env: str | None) -> None:
         raise click.ClickException("there is no report yet: kedro run makes one")
     path = Path(str(report._get_load_path()))
     click.echo(_WHERE.format(report=os.path.relpath(path)))
+
+
+_VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
+
+
+@cli.command("prune")
+@click.option("--keep", default=3, show_default=True, type=click.IntRange(1), help="Versions.")
+@click.option("--yes", is_flag=True, help="Delete; without it, say what would be deleted.")
+def prune(*, keep: int, yes: bool) -> None:
+    """Delete old versions of models, tables, figures and reports; the newest ones stay.
+
+    Works on data/ (or MORPHOCLIP_DATA), in all environments. Features, checkpoints and MLflow's
+    runs are not versions and are left alone.
+    """
+    root = Path(os.environ.get("MORPHOCLIP_DATA", "data"))
+    old = list(old_versions(root, keep=keep))
+    size = sum(file.stat().st_size for folder in old for file in folder.rglob("*"))
+    for folder in old if yes else []:
+        shutil.rmtree(folder)
+    done = "deleted" if yes else "would be deleted with --yes"
+    click.echo(f"{len(old)} old version(s), {size / 1e6:.1f} MB, {done}; {keep} of each stay")
+
+
+def old_versions(root: Path, *, keep: int) -> Iterator[Path]:
+    """Folders of versions beyond the newest ``keep`` of each versioned file below ``root``."""
+    versions = [path for path in root.rglob("*") if _VERSION.fullmatch(path.name)]
+    for _, own in itertools.groupby(sorted(versions), key=lambda path: path.parent):
+        yield from list(own)[:-keep]
