@@ -26,7 +26,8 @@ from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import training_data
 from morphoclip.training.distributed import World
 from morphoclip.training.state import CheckpointStore
-from morphoclip.training.trainer import TrainingResult, batch_loss, initial_state, train
+from morphoclip.training.step import batch_loss
+from morphoclip.training.trainer import TrainingResult, initial_state, train
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.batch import WellBatch
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from morphoclip.metrics.chance import chance_metrics
 from morphoclip.metrics.retrieval import (
     Block,
-    chance_metrics,
     consensus_profiles,
     permutation_test,
     query_metrics,

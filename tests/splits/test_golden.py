@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from morphoclip.errors import InputError
-from morphoclip.metrics.retrieval import _expected
+from morphoclip.metrics.chance import expected_metrics
 from morphoclip.perturbations.prompts import PromptTemplates, TextLevel, prompt_table
 from morphoclip.perturbations.tables import perturbation_table
 from morphoclip.perturbations.well_index import build_well_index
@@ -236,7 +236,7 @@ def test_chance_and_modality_oracle_of_the_references_populations(
         ),
     }
     for name, (everything, of_modality) in cases.items():
-        chance, knowing = _expected(everything), _expected(of_modality)
+        chance, knowing = expected_metrics(everything), expected_metrics(of_modality)
         got = [chance[f"recall@{k}"] for k in (1, 5, 10)] + [chance["mrr"]]
         assert got == pytest.approx(uniform[name], abs=6e-5)
         got = [knowing[f"recall@{k}"] for k in (1, 5, 10)]

@@ -15,7 +15,8 @@ from scipy.stats import rankdata
 from sklearn.preprocessing import normalize
 
 from morphoclip.errors import example_of
-from morphoclip.metrics.retrieval import Block, Matrix, chance_metrics, query_metrics
+from morphoclip.metrics.chance import chance_metrics
+from morphoclip.metrics.retrieval import Block, Matrix, query_metrics
 from morphoclip.schemas import (
     BROAD_SAMPLE,
     CELL_TYPE,

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from morphoclip.metrics.retrieval import Block, Matrix, chance_metrics, query_metrics
+from morphoclip.metrics.chance import chance_metrics
+from morphoclip.metrics.retrieval import Block, Matrix, query_metrics
 from morphoclip.schemas import MODALITY, PROMPT_DIGEST, QUERIES, QUERY_SUMMARY
 
 METRICS = ("mrr", "recall@1", "recall@5")

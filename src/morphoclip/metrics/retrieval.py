@@ -6,16 +6,20 @@ rounded to 1e-6 before they are compared.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from morphoclip.metrics.chance import (
+    CUTOFFS,
+    expected_metrics,
+    first_rank_metrics,
+    harmonic_numbers,
+)
 from morphoclip.schemas import RETRIEVAL_METRICS, Modality
 
-CUTOFFS = (1, 5, 10)
 METRICS = (
     *(f"recall@{k}" for k in CUTOFFS),
     "mrr",
@@ -137,7 +141,7 @@ def reciprocal_ranks_by_modality(
         pairs = list(zip(np.sort(-block, axis=1), -block, strict=True))
         better = np.stack([np.searchsorted(ordered, row, "left") for ordered, row in pairs])
         up_to = np.stack([np.searchsorted(ordered, row, "right") for ordered, row in pairs])
-        harmonic = _harmonic(len(own))
+        harmonic = harmonic_numbers(len(own))
         blocks.append((harmonic[up_to] - harmonic[better]) / (up_to - better))
     return blocks
 
@@ -184,24 +188,13 @@ def query_metrics(block: Block) -> pd.DataFrame:
     tied = block.similarity == best
     n_tied, n_true_tied = tied.sum(axis=1), (tied & block.relevant).sum(axis=1)
     firsts = [
-        _first_rank_metrics(int(g), int(e), int(m))
+        first_rank_metrics(int(g), int(e), int(m))
         for g, e, m in zip(better, n_tied, n_true_tied, strict=True)
     ]
     metrics = pd.DataFrame(firsts)
     for k, precision in _average_precision(block, n_true).items():
         metrics[f"map@{k}"] = precision
     return metrics
-
-
-def chance_metrics(n_candidates: int, n_true: int) -> dict[str, float]:
-    """Expected metrics of one query under a uniformly random order; closed forms."""
-    expected = dict(_first_rank_metrics(0, n_candidates, n_true))
-    for k in CUTOFFS:
-        ranks = np.arange(1, min(k, n_candidates) + 1)
-        others = (n_true - 1) / (n_candidates - 1) if n_candidates > 1 else 0.0
-        precision = (1 + (ranks - 1) * others) / ranks
-        expected[f"map@{k}"] = float((n_true / n_candidates * precision).sum() / min(n_true, k))
-    return expected
 
 
 def _scopes(
@@ -241,7 +234,7 @@ def _measure(scope: Scope, n_groups: int, interval: Interval) -> Iterator[dict[s
         "chance": list(zip(n_candidates.tolist(), n_true.tolist(), strict=True)),
         "modality_oracle": list(zip(scope.own_modality.tolist(), n_true.tolist(), strict=True)),
     }
-    expected = {name: _expected(sizes) for name, sizes in baselines.items()}
+    expected = {name: expected_metrics(sizes) for name, sizes in baselines.items()}
     weights = _draws(n_groups, scope.group, interval)
     for metric in METRICS:
         values = measured["rank" if metric == "median_rank" else metric].to_numpy()
@@ -260,14 +253,6 @@ def _measure(scope: Scope, n_groups: int, interval: Interval) -> Iterator[dict[s
             "n_queries": len(values),
             "n_candidates": int(n_candidates.max()),
         }
-
-
-def _expected(sizes: list[tuple[int, int]]) -> dict[str, float]:
-    """Means over queries of their expected metrics under random orders."""
-    counts = pd.Series(sizes).value_counts()
-    table = pd.DataFrame([_cached_chance(*size) for size in counts.index])
-    means = table.drop(columns="rank").mul(counts.to_numpy(), axis=0).sum() / len(sizes)
-    return means.to_dict() | {"median_rank": _median_of_random_ranks(sizes)}
 
 
 def _draws(n_groups: int, group: NDArray[np.int64], interval: Interval) -> NDArray[np.float64]:
@@ -302,28 +287,6 @@ def _weighted_medians(
     return np.concatenate(medians)
 
 
-@lru_cache(maxsize=4096)
-def _cached_chance(n_candidates: int, n_true: int) -> dict[str, float]:
-    return chance_metrics(n_candidates, n_true)
-
-
-@lru_cache(maxsize=4096)
-def _first_rank_law(n: int, m: int) -> NDArray[np.float64]:
-    """P(first of m marked is at place r) in a random order of n, r = 1 to n."""
-    places = np.arange(n)
-    still_none = np.cumprod(np.concatenate([[1.0], np.maximum(n - m - places, 0) / (n - places)]))
-    return np.asarray(-np.diff(still_none))
-
-
-@lru_cache(maxsize=65536)
-def _first_rank_metrics(better: int, tied: int, true_tied: int) -> dict[str, float]:
-    """Expected metrics of the first truth: ``better`` candidates before a tie that holds it."""
-    law = _first_rank_law(tied, true_tied)
-    ranks = better + np.arange(1, tied + 1)
-    metrics = {f"recall@{k}": float(law[ranks <= k].sum()) for k in CUTOFFS}
-    return metrics | {"mrr": float((law / ranks).sum()), "rank": float((law * ranks).sum())}
-
-
 def _average_precision(block: Block, n_true: NDArray[np.int64]) -> dict[int, NDArray[np.float64]]:
     """Expected AP@k: at each place, P(true there) times the expected precision given so."""
     n_places = min(max(CUTOFFS), block.similarity.shape[1])
@@ -339,22 +302,3 @@ def _average_precision(block: Block, n_true: NDArray[np.int64]) -> dict[int, NDA
         within = (place - n_above) * np.maximum(true_equal - 1, 0) / pairs
         gains[:, place] = true_equal / n_equal * (true_above + 1 + within) / (place + 1)
     return {k: gains[:, :k].sum(axis=1) / np.minimum(n_true, k) for k in CUTOFFS}
-
-
-def _median_of_random_ranks(sizes: list[tuple[int, int]]) -> float:
-    """Median over the mixture of the queries' first-rank laws under a random order.
-
-    Half way between two ranks where exactly half of the mass lies at or below the lower one.
-    """
-    mixture = np.zeros(max(n for n, _ in sizes))
-    for (n, m), count in pd.Series(sizes).value_counts().items():
-        mixture[:n] += count * _first_rank_law(n, m)
-    cumulated = np.cumsum(mixture / len(sizes))
-    lower = int(np.searchsorted(cumulated, 0.5 - 1e-9)) + 1
-    upper = int(np.searchsorted(cumulated, 0.5 + 1e-9)) + 1
-    return (lower + upper) / 2
-
-
-def _harmonic(n: int) -> NDArray[np.float64]:
-    """H_0 to H_n."""
-    return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, n + 1))])

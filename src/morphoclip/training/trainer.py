@@ -6,7 +6,6 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -15,9 +14,7 @@ from torch import Tensor
 from torch.amp import GradScaler
 from torch.nn.utils import clip_grad_norm_
 
-from morphoclip.errors import InputError, example_of
 from morphoclip.features.extract import resolve_device
-from morphoclip.losses import cwcl, infonce, label_entropy, replicate_alignment
 from morphoclip.metrics.retrieval import mrr_within_modality
 from morphoclip.models.embedding import embed
 from morphoclip.models.morphoclip import (
@@ -27,14 +24,21 @@ from morphoclip.models.morphoclip import (
     TrainedModel,
     count_parameters,
 )
-from morphoclip.plate_effects import align_by_batch_mean, align_by_offset, condition_offsets
-from morphoclip.schemas import PLATE, TRAINING_HISTORY, WELL
+from morphoclip.plate_effects import condition_offsets
+from morphoclip.schemas import TRAINING_HISTORY
 from morphoclip.splits.manifest import checked_sha256
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData, training_data
 from morphoclip.training.distributed import ALONE, World, launch
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
 from morphoclip.training.state import CheckpointStore, RunCheckpoints, TrainingState
+from morphoclip.training.step import batch_loss, precision_of
+from morphoclip.training.stopping import (
+    is_patience_over,
+    refuse_infinite_step,
+    refuse_infinite_validation,
+    value_to_minimise,
+)
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.sampler import epoch_batches, epoch_seed
 
@@ -106,14 +110,14 @@ def train_rank(  # noqa: PLR0913 - who it is, what it reads, its two configurati
             device if world.size == 1 else f"{world.size} processes",
         )
 
-    while state.epoch < config.epochs and not _is_patience_over(state, config):
+    while state.epoch < config.epochs and not is_patience_over(state, config):
         record = {"epoch": float(state.epoch + 1)}
         record |= train_one_epoch(state, data, config, device, world)
         record |= _validate(state, data, config, device, world)
-        _refuse_not_finite(record)
+        refuse_infinite_validation(record)
         state.epoch += 1
         state.history.append(record)
-        value = _value_to_minimise(record, config)
+        value = value_to_minimise(record, config)
         is_best = value < state.best_value
         if is_best:
             state.best_value, state.best_epoch = value, state.epoch
@@ -159,7 +163,7 @@ def initial_state(
     )
     steps = config.epochs * len(epoch_rows(data, config, epoch=0))
     scheduler = warmup_then_cosine(optimizer, warmup_steps=config.warmup_steps, total_steps=steps)
-    scaler = GradScaler(device.split(":")[0], enabled=_precision(config, device) == "fp16")
+    scaler = GradScaler(device.split(":")[0], enabled=precision_of(config, device) == "fp16")
     offsets = torch.zeros(len(data.plate_names), model_config.output_dim, device=device)
     return TrainingState(model, optimizer, scheduler, scaler, offsets)
 
@@ -223,7 +227,7 @@ def train_one_epoch(
             state.model.logit_scale.clamp_(0, config.max_logit_scale)
         losses.append(loss.detach())
     step_losses = torch.stack(losses).cpu()  # the epoch's one wait for the device
-    _refuse_infinite_step(step_losses, batches, data, state.epoch + 1)
+    refuse_infinite_step(step_losses, batches, data, state.epoch + 1)
     return {
         "train_loss": float(step_losses.mean()),
         "learning_rate": float(state.scheduler.get_last_lr()[0]),
@@ -276,38 +280,6 @@ def _validate(
     }
 
 
-def batch_loss(  # noqa: PLR0913 - what is trained, on what, how, where, and by whom
-    state: TrainingState,
-    data: TrainingData,
-    rows: Tensor,
-    config: TrainingConfig,
-    device: str,
-    world: World,
-) -> tuple[Tensor, Tensor]:
-    """The loss of a batch of wells, and the least value it could take."""
-    model, wells, own = state.model, data.wells, world.own(rows)
-    sites = wells.sites.select(own.to(wells.sites.offsets.device)).to(device)
-    prompts, plates = wells.prompts[rows].to(device), data.plates[rows.to(device)]
-    with _autocast(config, device):
-        image = model.encode_image(sites)
-        text = model.encode_text(wells.text[wells.prompts[own]].to(device))
-    image, text = world.gather(image, len(rows)), world.gather(text, len(rows))
-    if config.cwa == "batch_mean" and model.training:
-        image = align_by_batch_mean(image, plates)
-    elif config.cwa == "condition_offset":
-        image = align_by_offset(image, plates, state.plate_offsets)
-    if config.loss.name == "infonce":
-        loss, floor = infonce(image, text, model.logit_scale), image.new_zeros(())
-    else:
-        affinity = data.affinity[prompts][:, prompts]
-        loss = cwcl(image, text, model.logit_scale, affinity=affinity)
-        floor = label_entropy(affinity)
-    if config.loss.replicate_weight > 0:
-        replicates = replicate_alignment(image, prompts, model.logit_scale)
-        loss = loss + config.loss.replicate_weight * replicates
-    return loss, floor
-
-
 def epoch_rows(data: TrainingData, config: TrainingConfig, *, epoch: int) -> list[Tensor]:
     """Rows of the wells of each batch of an epoch, by seed and epoch alone."""
     return epoch_batches(
@@ -326,59 +298,9 @@ def _named_offsets(state: TrainingState, data: TrainingData) -> dict[str, Tensor
     return {plate: offset.clone() for plate, offset in rows if offset.any()}
 
 
-def _precision(config: TrainingConfig, device: str) -> str:
-    on_gpu = device.startswith("cuda")
-    if config.precision == "auto":
-        return "fp16" if on_gpu else "fp32"
-    if config.precision == "fp16" and not on_gpu:
-        raise InputError("training.precision fp16 needs a GPU; take bf16, fp32 or auto on a CPU")
-    return config.precision
-
-
-def _autocast(config: TrainingConfig, device: str) -> AbstractContextManager[Any]:
-    precision = _precision(config, device)
-    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
-    return torch.autocast(device.split(":")[0], dtype=dtype, enabled=precision != "fp32")
-
-
-def _refuse_infinite_step(
-    losses: Tensor, batches: list[Tensor], data: TrainingData, epoch: int
-) -> None:
-    """Name the wells of the first batch whose loss is not finite."""
-    bad = (~losses.isfinite()).nonzero()
-    if len(bad):
-        step = int(bad[0])
-        wells = data.wells.table.iloc[batches[step].numpy()]
-        names = wells[PLATE] + " " + wells[WELL]
-        raise InputError(
-            f"the loss is {float(losses[step])} in step {step + 1} of epoch {epoch}, in a batch of "
-            f"{len(names)} wells: {example_of(names, limit=5)}; checkpoints of earlier epochs are "
-            "kept: look at these wells' features, lower training.learning_rate, or set "
-            "training.precision to fp32"
-        )
-
-
 def _set_threads(config: TrainingConfig, world: World) -> None:
     """Torch's threads; processes that train together share the cores."""
     if config.cpu_threads is not None:
         torch.set_num_threads(config.cpu_threads)
     elif world.size > 1:
         torch.set_num_threads(max((os.cpu_count() or 1) // world.size, 1))
-
-
-def _refuse_not_finite(record: Mapping[str, float]) -> None:
-    if not math.isfinite(record["validation_loss"]):
-        raise InputError(
-            f"the validation_loss is {record['validation_loss']} in epoch {record['epoch']:.0f}; "
-            "checkpoints of earlier epochs are kept: lower training.learning_rate, or set "
-            "training.precision to fp32"
-        )
-
-
-def _value_to_minimise(record: Mapping[str, float], config: TrainingConfig) -> float:
-    value = record[config.early_stopping.metric]
-    return value if config.early_stopping.metric == "validation_loss" else -value
-
-
-def _is_patience_over(state: TrainingState, config: TrainingConfig) -> bool:
-    return state.epoch - state.best_epoch >= config.early_stopping.patience and state.epoch > 0
