@@ -154,6 +154,37 @@ def test_a_collapsed_embedding_is_flagged_and_not_scored() -> None:
     assert result["mean_average_precision"].isna().all()
 
 
+def test_a_track_that_knows_its_modality_and_no_more_is_flagged() -> None:
+    both = pd.concat([layout(), layout(modality="crispr")], ignore_index=True)
+    alike = np.eye(2)[(both[MODALITY] == "crispr").astype(int)]
+    result = benchmark(both, alike, NULL, profiles="modality")
+    assert result["flag"].str.startswith("collapsed").all()
+    assert len(result) == 2
+    assert result["mean_average_precision"].isna().all()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["X|Y"] + ["X"] * 6 + ["Y"] * 6, ["X"] * 6 + ["Y"] * 6 + ["X|Y"], ["X|Y"] * 12],
+    ids=["first", "last", "all"],
+)
+def test_compounds_that_share_a_target_with_all_others_have_no_negatives(labels: list) -> None:
+    table = layout(4, len(labels), 16)
+    codes = pd.factorize(table[BROAD_SAMPLE], sort=True)[0]
+    targets = {f"compound-{n}": own for n, own in enumerate(labels)}
+    table[TARGET_LIST] = table[BROAD_SAMPLE].map(targets)
+    effect = np.random.default_rng(0).standard_normal((len(labels) + 1, 16))
+    result = benchmark(table, effect[codes] + 0.1 * noise(table), NULL, profiles="hub")
+    matching = result[(result["task"] == "matching") & (result["stratum"] == "all")]
+    assert len(matching) == (0 if labels[0] == labels[-1] else 1)
+
+
+def test_one_control_a_plate_is_not_compared_with_itself() -> None:
+    table = layout(2, 10, 1)
+    result = benchmark(table, noise(table), NULL, profiles="x")
+    assert "same_position_controls" not in set(result["task"])
+
+
 def two_modalities(strength: float) -> tuple[pd.DataFrame, np.ndarray]:
     both = pd.concat([layout(), layout(modality="crispr")], ignore_index=True)
     genes = pd.factorize(both[GENE].fillna("none"), sort=True)[0]

@@ -69,6 +69,17 @@ def test_separation_is_the_auroc() -> None:
     assert blind["value"].iloc[0] == pytest.approx(0.5, abs=0.06)
 
 
+def test_empty_wells_are_not_treated() -> None:
+    table = layout()
+    matrix = noise(table) + 1
+    before = separation_from_controls(table, matrix)
+    empty = table.index[:3]
+    table.loc[empty, ROLE] = "empty"
+    matrix[empty] = -100
+    after = separation_from_controls(table, matrix)
+    assert after["value"].iloc[0] == pytest.approx(before["value"].iloc[0], abs=0.02)
+
+
 def test_profiles_centred_on_the_controls_have_no_similarity_to_them() -> None:
     table = layout()
     matrix = noise(table)

@@ -54,6 +54,19 @@ def test_functions_come_without_references_and_with_their_source() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("D(2) dopamine receptor (Dopamine D2 receptor)", "D(2) dopamine receptor"),
+        ("NAD(P)H dehydrogenase [quinone] 1 (EC 1.6.5.2)", "NAD(P)H dehydrogenase"),
+        ("Calmodulin-1", "Calmodulin-1"),
+    ],
+)
+def test_brackets_within_a_name_stay(name: str, said: str) -> None:
+    table = UNIPROT.head(1).assign(**{"Protein names": name, "Gene Names": "CALM1 CALM; CALM2"})
+    assert build("CALM1", uniprot=table).loc["CALM1", "name"] == said
+
+
 def test_what_one_source_lacks_the_next_one_gives_and_both_are_named() -> None:
     table = build("BBB2", "DDD4")
     assert table.loc["BBB2", "function"] == "Carriers, Membrane proteins"

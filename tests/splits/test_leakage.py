@@ -135,6 +135,13 @@ def test_a_users_split_becomes_a_manifest() -> None:
     ]  # fmt: skip
 
 
+def test_a_blank_subset_is_excluded() -> None:
+    manifest = manifest_of(USERS.assign(split=["train", None, "test"]), CLEAN, CONFIG)
+    assert manifest[SUBSET + "_x" if SUBSET + "_x" in manifest else SUBSET].tolist() == [
+        "train", "excluded", "test"
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [

@@ -212,6 +212,34 @@ def test_cellclip_cuts_every_slice_alike_and_takes_validation_from_train() -> No
     assert not subsets_by(assign_subsets(SLICES, entities), ENTITY).str.contains(r"\+").any()
 
 
+def test_wells_without_images_move_no_other_group() -> None:
+    config = SplitConfig(strategy="cellclip_cpjump_style", val_from="none")
+    before = subsets_by(assign_subsets(SLICES, config), ENTITY)
+    late = (SLICES[TIMEPOINT] == "48") & SLICES[BROAD_SAMPLE].isin(["g2", "g3", "g4", "g5"])
+    holes = SLICES.assign(**{N_SITES: SLICES[N_SITES].mask(late, 0)})
+    pd.testing.assert_series_equal(subsets_by(assign_subsets(holes, config), ENTITY), before)
+
+
+def all_modalities() -> pd.DataFrame:
+    parts = []
+    for modality in ("compound", "crispr", "orf"):
+        part = well_index((modality,), genes=20).assign(**{MODALITY: modality})
+        part[ENTITY] = modality + part[ENTITY].str.removeprefix("crispr")
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_the_official_order_of_genes_is_that_of_all_wells() -> None:
+    config = SplitConfig(strategy="cpjump1_official_gene_compound")
+    wells = all_modalities()
+    before = subsets_by(assign_subsets(wells, config), GENE)
+    lost = (wells[MODALITY] == "compound") & wells[GENE].isin(["GENE3", "GENE15"])
+    holes = wells.assign(**{N_SITES: wells[N_SITES].mask(lost, 0)})
+    after = subsets_by(assign_subsets(holes, config), GENE)
+    pd.testing.assert_series_equal(after, before)
+    assert before.value_counts().to_dict() == {"train": 12, "validation": 4, "test": 4}
+
+
 def test_well_positions_let_a_perturbation_straddle() -> None:
     config = SplitConfig(strategy="cellclip_cpjump_style", group_by="well_position")
     manifest = assign_subsets(SLICES, config)

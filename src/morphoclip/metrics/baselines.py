@@ -84,7 +84,7 @@ def _scaled(train: Matrix, held_out: Matrix) -> tuple[Matrix, Matrix]:
 
 def _ridge_strength(image: Matrix) -> float:
     """As much as the average variance of a feature over all rows."""
-    return float((image**2).sum() / image.shape[1])
+    return max(float((image**2).sum() / image.shape[1]), 1e-6)
 
 
 def _predicted(
@@ -103,7 +103,8 @@ def _by_kernel_ridge(scaled: tuple[Matrix, Matrix], text: Matrix, held_out_text:
     image, held_out_image = scaled
     mean = text.mean(axis=0)
     distances = 2 - 2 * image @ image.T
-    width = float(np.median(distances[np.triu_indices(len(image), 1)])) or 1.0
+    width = float(np.median(distances[np.triu_indices(len(image), 1)])) if len(image) > 1 else 1.0
+    width = max(width, 1e-6)
     regression = KernelRidge(kernel="rbf", gamma=1 / width, alpha=0.1)
     regression.fit(image, text - mean)
     return _cosine(regression.predict(held_out_image), held_out_text - mean)

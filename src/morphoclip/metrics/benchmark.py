@@ -8,7 +8,7 @@ common. A pure function of metadata, matrix and seed, so that any profiles go th
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import comb
 
@@ -42,6 +42,7 @@ from morphoclip.schemas import (
 LEVEL = 0.05
 """False discovery rate below which a group counts as retrieved."""
 _COARSEST_NULL = 0.005
+_COLLAPSED = "collapsed: ties would count as matches"
 _LABEL, _IS_CONTROL = "Metadata_matching_target", "Metadata_is_control"
 
 logger = logging.getLogger(__name__)
@@ -66,10 +67,6 @@ def benchmark(
         null: Draws and seed.
         profiles: What these profiles are called in the table.
     """
-    if is_collapsed(matrix):
-        row = {"task": "replicability", "track": "all", "stratum": "all", "n_groups": 0}
-        flagged = pd.DataFrame([row | {"flag": "collapsed: ties would count as matches"}])
-        return _in_order(flagged.assign(profiles=profiles))
     metadata = metadata.reset_index(drop=True).assign(
         **{CONDITION: metadata[CONDITION].fillna(metadata[MODALITY]).to_numpy()}
     )
@@ -77,6 +74,9 @@ def benchmark(
     rows: list[dict[str, object]] = []
     replicable: dict[str, set[str]] = {}
     for track, members in _tracks(metadata):
+        if is_collapsed(matrix[members]):
+            rows.append(_flagged("replicability", track, _COLLAPSED))
+            continue
         scored = _replicability(metadata.loc[members], matrix[members], null)
         if scored is None:
             continue
@@ -96,7 +96,13 @@ def benchmark(
         matched = _gene_compound(pair, consensus.attrs["columns"], null)
         if matched is not None:
             rows += _strata_rows(matched, "gene_compound", track)
-    return _in_order(pd.DataFrame(rows).assign(profiles=profiles))
+    table = pd.DataFrame(rows, columns=[c for c in BENCHMARK_METRICS.columns if c != "profiles"])
+    return table.assign(profiles=profiles)[list(BENCHMARK_METRICS.columns)]
+
+
+def _flagged(task: str, track: str, flag: str) -> dict[str, object]:
+    """A track that cannot be scored."""
+    return {"task": task, "track": track, "stratum": "all", "n_groups": 0, "flag": flag}
 
 
 @dataclass(frozen=True)
@@ -146,8 +152,9 @@ def _replicability(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> 
 def _same_position(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> Scored | None:
     """Scored controls at one position of several plates, against other controls of their plate."""
     control = scored_controls(metadata)
-    positions = metadata.loc[control, WELL].value_counts()
-    if not (positions > 1).any():
+    on_plate = metadata.loc[control].groupby(PLATE)[WELL].transform("size")
+    control &= (on_plate >= 2).reindex(metadata.index, fill_value=False)
+    if not metadata.loc[control, WELL].duplicated().any():
         return None
     table = metadata.loc[control, [PLATE, WELL]].assign(**{SUBSET: None})
     scores = _average_precisions(
@@ -168,7 +175,7 @@ def _matching(consensus: pd.DataFrame, columns: list[str], null: NullConfig) -> 
     is_compound = consensus[MODALITY].iloc[0] == Modality.COMPOUND
     table = consensus.assign(**{_LABEL: _targets(consensus, listed=is_compound)})
     table = _with_partners(table[table[_LABEL].map(len) > 0])
-    if table.empty:
+    if table.empty or is_collapsed(table[columns].to_numpy()):
         return None
     keys = {"pos_sameby": [_LABEL], "pos_diffby": [], "neg_sameby": [], "neg_diffby": [_LABEL]}
     scores = _average_precisions(
@@ -191,7 +198,8 @@ def _gene_compound(pair: pd.DataFrame, columns: list[str], null: NullConfig) -> 
     table = pair.assign(**{_LABEL: pd.concat([labels, genes])})
     known = {gene for own in labels for gene in own}
     table = table[table[_LABEL].map(lambda own: bool(known & set(own)))]
-    if table.empty or len(known) < 2:
+    table = _with_negatives(table, across=MODALITY)
+    if table.empty or is_collapsed(table[columns].to_numpy()):
         return None
     scores = _average_precisions(
         table[[BROAD_SAMPLE, MODALITY, SUBSET, _LABEL]],
@@ -332,13 +340,29 @@ def _targets(table: pd.DataFrame, *, listed: bool) -> pd.Series:
 
 def _with_partners(table: pd.DataFrame) -> pd.DataFrame:
     """Rows that share a label with another row; with one target alone, nothing is to be told."""
-    counts = table[_LABEL].explode().value_counts()
-    shared = set(counts.index[counts > 1])
-    labels = table[_LABEL].map(lambda own: [label for label in own if label in shared])
-    kept = table.assign(**{_LABEL: labels})[labels.map(len) > 0]
-    return kept if len(shared) > 1 else kept.iloc[:0]
+    while True:
+        counts = table[_LABEL].explode().value_counts()
+        shared = set(counts.index[counts > 1])
+        labels = table[_LABEL].map(lambda own, shared=shared: [x for x in own if x in shared])
+        kept = _with_negatives(table.assign(**{_LABEL: labels})[labels.map(len) > 0])
+        if len(kept) == len(table):
+            return kept
+        table = kept
 
 
-def _in_order(rows: pd.DataFrame) -> pd.DataFrame:
-    columns: Sequence[str] = list(BENCHMARK_METRICS.columns)
-    return rows.reindex(columns=columns)
+def _with_negatives(table: pd.DataFrame, across: str | None = None) -> pd.DataFrame:
+    """Rows that have a row without any of their labels (of another ``across``), until all have one.
+
+    copairs gives a row without negatives those of its neighbour.
+    """
+    while len(table):
+        labels = [set(own) for own in table[_LABEL]]
+        sides = table[across].to_numpy() if across else np.arange(len(table))
+        has_one = [
+            any(not own & other and sides[i] != sides[j] for j, other in enumerate(labels))
+            for i, own in enumerate(labels)
+        ]
+        if all(has_one):
+            return table
+        table = table[has_one]
+    return table

@@ -14,6 +14,8 @@ from morphoclip.schemas import CONDITION, EMBEDDING_QUALITY, MODALITY, PLATE, RO
 
 COLLAPSED_COSINE = 0.999
 """Mean cosine between profiles above which nothing tells them apart."""
+MOST_EQUAL = 0.05
+"""Share of profiles that may equal another one to six digits."""
 
 
 def embedding_quality(
@@ -84,8 +86,13 @@ def mean_cosine(points: Matrix) -> float:
 
 
 def is_collapsed(points: Matrix) -> bool:
-    """Whether profiles are so alike that ranking them means nothing: copairs would score them 1."""
-    return mean_cosine(normalize(points.astype(np.float64))) > COLLAPSED_COSINE
+    """Whether profiles are so alike that ranking them means nothing: copairs would score them 1.
+
+    Alike on the whole, or many of them equal to another one.
+    """
+    unit = normalize(points.astype(np.float64))
+    equal = 1 - len(np.unique(np.round(unit, 6), axis=0)) / len(unit)
+    return mean_cosine(unit) > COLLAPSED_COSINE or equal > MOST_EQUAL
 
 
 def plate_silhouette(metadata: pd.DataFrame, unit: Matrix) -> float:

@@ -91,7 +91,7 @@ def separation_from_controls(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataF
     rows = []
     for modality, own in known.groupby(MODALITY):
         is_control = scored_controls(own)
-        treated = own[own[ROLE] != Role.NEGCON]
+        treated = own[~own[ROLE].isin([Role.NEGCON, Role.EMPTY])]
         for stratum, part in _strata(treated):
             if part.empty or not is_control.any():
                 continue

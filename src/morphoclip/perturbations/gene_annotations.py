@@ -149,11 +149,11 @@ def _read_uniprot(table: pd.DataFrame) -> pd.DataFrame:
     """A UniProtKB export (TSV) with gene names, protein names and the function comment."""
     names, protein, function = "Gene Names", "Protein names", "Function [CC]"
     require_columns(table, {names, protein, function}, "the UniProt table")
-    symbols = table[names].str.upper().str.split()
+    symbols = table[names].str.upper().str.replace(";", " ", regex=False).str.split()
     return _exploded(
         symbols.str[0],
         symbols.str[1:],
-        name=table[protein].str.replace(r"\s*[\(\[].*$", "", regex=True),
+        name=table[protein].str.replace(r"\s+[\(\[].*$", "", regex=True),
         function=table[function].map(_without_references),
     )
 

@@ -53,7 +53,7 @@ def assign_subsets(well_index: pd.DataFrame, config: SplitConfig) -> pd.DataFram
     manifest[SUBSET] = str(Subset.EXCLUDED)
     manifest[REASON] = reasons
     manifest[FOLD] = pd.Series(pd.NA, index=wells.index, dtype="Int64")
-    assigned = STRATEGIES[config.strategy](eligible, config)
+    assigned = STRATEGIES[config.strategy](eligible, config, wells)
     for column in (SUBSET, REASON, FOLD):
         manifest.loc[eligible.index, column] = assigned[column]
     if config.ignored_settings:

@@ -1,7 +1,8 @@
 """How wells are divided: five functions of the wells that a split may use, and a table of them.
 
 Groups are put in order by a digest, never by ``hash()``: the SHA-256 of ``"{seed}:{group}"``. The
-same rows give the same manifest on every machine and in any order. Each function gives a table with
+same rows give the same manifest on every machine and in any order. Each function takes the wells
+that it may divide, the parameters, and all wells of the index; it gives a table with
 ``Metadata_subset``, ``Metadata_reason`` (of wells that it leaves out) and ``Metadata_fold``.
 """
 
@@ -39,7 +40,11 @@ _CELLCLIP_TRAIN = 0.75
 _OFFICIAL_TRAIN, _OFFICIAL_VALIDATION = 0.6, 0.2
 
 
-def pert_type(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
+def pert_type(
+    wells: pd.DataFrame,
+    config: SplitConfig,
+    everything: pd.DataFrame,
+) -> pd.DataFrame:
     """Hold out whole groups of perturbations, in the same fractions within every modality.
 
     Seen by modality, "all perturbation types are in every subset" (spec, "Split strategy"). With
@@ -61,7 +66,11 @@ def pert_type(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     return assigned.astype({FOLD: "Int64"})
 
 
-def official_representation(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:  # noqa: ARG001
+def official_representation(
+    wells: pd.DataFrame,
+    config: SplitConfig,
+    everything: pd.DataFrame,
+) -> pd.DataFrame:
     """Genetic wells train, compounds at the shorter time validate, at the longer time test.
 
     CPJUMP1's representation-learning split. By design validation and test hold the same compounds,
@@ -88,16 +97,20 @@ def official_representation(wells: pd.DataFrame, config: SplitConfig) -> pd.Data
     return assigned
 
 
-def official_gene_compound(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:  # noqa: ARG001
+def official_gene_compound(
+    wells: pd.DataFrame,
+    config: SplitConfig,
+    everything: pd.DataFrame,
+) -> pd.DataFrame:
     """Genes that all modalities have, in the order of the ORF plates' wells: 60, 20 and 20 %.
 
     CPJUMP1's gene-compound split. A compound goes where its primary target goes; wells of other
-    genes are left out.
+    genes are left out. The order is that of all wells: one without images moves no other gene.
 
     Raises:
         InputError: A modality has no plate here.
     """
-    treated = wells[(wells[ROLE] != Role.NEGCON) & wells[GENE].notna()]
+    treated = everything[(everything[ROLE] != Role.NEGCON) & everything[GENE].notna()]
     genes_of = {m: set(treated.loc[treated[MODALITY] == m, GENE]) for m in Modality}
     absent = [modality for modality, genes in genes_of.items() if not genes]
     if absent:
@@ -118,12 +131,18 @@ def official_gene_compound(wells: pd.DataFrame, config: SplitConfig) -> pd.DataF
     return assigned
 
 
-def cellclip_style(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
-    """In each slice the first three quarters of the sorted groups train, the others test.
+def cellclip_style(
+    wells: pd.DataFrame,
+    config: SplitConfig,
+    everything: pd.DataFrame,
+) -> pd.DataFrame:
+    """In each modality the first three quarters of the sorted groups train, the others test.
 
-    After CellCLIP's ``cpjump`` split. ``group_by: broad_sample`` is the written rule, ``entity``
-    keeps sister guides and a compound's names together (groups sorted by their first ID),
-    ``well_position`` is what its code does, which lets a perturbation of two wells straddle.
+    After CellCLIP's ``cpjump`` split, which cuts each slice of cell type and time; on CPJUMP1 all
+    slices hold the same groups, and one cut for all keeps it so where a well lacks images.
+    ``group_by: broad_sample`` is the written rule, ``entity`` keeps sister guides and a compound's
+    names together (groups sorted by their first ID), ``well_position`` is what its code does, which
+    lets a perturbation of two wells straddle.
     Validation groups are taken from train, by digest.
 
     Raises:
@@ -136,7 +155,7 @@ def cellclip_style(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
         group = _groups(wells, config)
         first = wells.groupby(group)[BROAD_SAMPLE].transform("min")
     assigned = _unassigned(wells)
-    for _, rows in wells.groupby([CELL_TYPE, MODALITY, TIMEPOINT]):
+    for _, rows in wells.groupby(MODALITY):
         names = list(group[rows.index].iloc[first[rows.index].argsort(kind="stable")].unique())
         subset_of = _consecutive(names, int(_CELLCLIP_TRAIN * len(names)), 0)
         assigned.loc[rows.index, SUBSET] = group[rows.index].map(subset_of)
@@ -149,7 +168,11 @@ def cellclip_style(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     return assigned
 
 
-def plate_held_out(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
+def plate_held_out(
+    wells: pd.DataFrame,
+    config: SplitConfig,
+    everything: pd.DataFrame,
+) -> pd.DataFrame:
     """Whole plates: one of each condition tests and one validates, or whole conditions do.
 
     Perturbations are in every subset by design. Of two plates (or conditions) one trains and one
@@ -179,7 +202,7 @@ def plate_held_out(wells: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     return assigned
 
 
-STRATEGIES: Mapping[Strategy, Callable[[pd.DataFrame, SplitConfig], pd.DataFrame]] = {
+STRATEGIES: Mapping[Strategy, Callable[[pd.DataFrame, SplitConfig, pd.DataFrame], pd.DataFrame]] = {
     Strategy.PERT_TYPE: pert_type,
     Strategy.REPRESENTATION: official_representation,
     Strategy.GENE_COMPOUND: official_gene_compound,

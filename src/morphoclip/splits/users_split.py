@@ -51,7 +51,8 @@ def manifest_of(
     rows[WELL] = [well_name(*well_position(well)) for well in rows[WELL]]
     places = rows.assign(well=rows[PLATE] + " " + rows[WELL])
     refuse_repeats(places, "well", "the split to check", "keep one row a well")
-    said = rows[config.column].str.strip().str.lower()
+    said = table[config.column].fillna("").astype("str").str.strip().str.lower()
+    said.index = rows.index
     strange = sorted(set(said) - set(_WORDS))
     if strange:
         raise InputError(

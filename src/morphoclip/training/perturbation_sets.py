@@ -11,9 +11,11 @@ from morphoclip.schemas import (
     GENE,
     MOA_LIST,
     MODALITY,
+    PLATE,
     PROMPT,
     PROMPT_DIGEST,
     TARGET_LIST,
+    WELL,
     Subset,
 )
 from morphoclip.wells.assemble import Wells
@@ -62,13 +64,14 @@ def _parts(value: object) -> frozenset[str]:
     return frozenset(value.split("|")) if isinstance(value, str) else frozenset()
 
 
-def mean_features(wells: Wells) -> np.ndarray:
+def mean_features(wells: Wells) -> pd.DataFrame:
     """Mean over sites of each well's normalised tokens, channels side by side: ``(B, C * D)``.
 
-    What profiles look like without any training.
+    What profiles look like without any training; indexed by plate and well.
     """
     tokens = wells.sites.tokens.flatten(1)
     sums = torch.zeros(len(wells.table), tokens.shape[1])
     well = torch.arange(len(wells.table)).repeat_interleave(wells.sites.n_sites)
     sums.index_add_(0, well, tokens.float())
-    return (sums / wells.sites.n_sites.unsqueeze(1)).numpy()
+    means = (sums / wells.sites.n_sites.unsqueeze(1)).numpy()
+    return pd.DataFrame(means, index=pd.MultiIndex.from_frame(wells.table[[PLATE, WELL]]))

@@ -75,6 +75,11 @@ class Wells:
         subsets = manifest.set_index([PLATE, WELL])[SUBSET]
         keys = pd.MultiIndex.from_frame(self.table[[PLATE, WELL]])
         rows = self.rows_where(pd.Series(subsets.reindex(keys).to_numpy() == str(subset)))
+        if not (manifest[SUBSET] == str(subset)).any():
+            raise InputError(
+                f"the split has no {subset} wells: splitting.val_from train takes some from train, "
+                "and plate_held_out needs a third plate in a condition"
+            )
         if len(rows) == 0:
             raise InputError(
                 f"no well of the {subset} subset has features: the split manifest and the features "

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from morphoclip.features.extract import resolve_device
 from morphoclip.features.plate_features import PlateFeatures
@@ -32,11 +31,11 @@ from morphoclip.report.figures import (
     draw_training_curves,
 )
 from morphoclip.report.page import headline_metrics, write_page
-from morphoclip.schemas import PROMPT_DIGEST
+from morphoclip.schemas import PLATE, PROMPT_DIGEST, WELL
 from morphoclip.splits.manifest import require_same_manifest
 from morphoclip.training.cross_validation import Tables, baseline_queries, model_queries
 from morphoclip.training.perturbation_sets import mean_features
-from morphoclip.wells.assemble import assemble_wells
+from morphoclip.wells.assemble import Wells, assemble_wells
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +50,10 @@ def embed_wells(  # noqa: PLR0913 - one argument a catalog entry
     config: EvaluationConfig,
 ) -> ProfileTables:
     """Profiles of all wells and embeddings of their prompts, by the trained model."""
-    require_same_manifest(model.manifest_sha256, split_manifest)
     wells = assemble_wells(
         plate_features, well_index, prompts, text_features, model.config.token_normalisation
     )
-    model.require_fits(wells)
-    model.require_same_wells(wells)
+    _require_fits(model, wells, split_manifest)
     embedded = embed(
         model.build(),
         wells,
@@ -65,6 +62,13 @@ def embed_wells(  # noqa: PLR0913 - one argument a catalog entry
         device=resolve_device(config.device),
     )
     return profile_tables(embedded, wells, split_manifest)
+
+
+def _require_fits(model: TrainedModel, wells: Wells, split_manifest: pd.DataFrame) -> None:
+    """The model was trained on this split, these features and these words."""
+    require_same_manifest(model.manifest_sha256, split_manifest)
+    model.require_fits(wells)
+    model.require_same_wells(wells)
 
 
 def score_retrieval(
@@ -91,7 +95,7 @@ class BaselineScores(NamedTuple):
     """The model and the baselines on held-out perturbations, and untrained profiles."""
 
     query_summary: pd.DataFrame
-    untrained_profiles: NDArray[np.float32]
+    untrained_profiles: pd.DataFrame
 
 
 def score_baselines(  # noqa: PLR0913 - one argument a catalog entry
@@ -108,6 +112,7 @@ def score_baselines(  # noqa: PLR0913 - one argument a catalog entry
     wells = assemble_wells(
         plate_features, well_index, prompts, text_features, model.config.token_normalisation
     )
+    _require_fits(model, wells, split_manifest)
     tables = Tables(well_index, perturbations, prompts)
     queries = pd.concat(
         [
@@ -124,15 +129,16 @@ def score_baselines(  # noqa: PLR0913 - one argument a catalog entry
 
 
 def score_profiles(
-    profiles: pd.DataFrame, untrained_profiles: NDArray[np.float32], config: EvaluationConfig
+    profiles: pd.DataFrame, untrained_profiles: pd.DataFrame, config: EvaluationConfig
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Distance to controls, identification and gene matching; the CPJUMP1 benchmark."""
     embedded = profiles[embedding_columns(profiles)].to_numpy()
+    untrained = untrained_profiles.loc[pd.MultiIndex.from_frame(profiles[[PLATE, WELL]])].to_numpy()
     null = NullConfig(config.null_size, config.seed)
     tracks = pd.concat(
         [
             benchmark(profiles, embedded, null, profiles="trained model"),
-            benchmark(profiles, untrained_profiles, null, profiles="untrained features"),
+            benchmark(profiles, untrained, null, profiles="untrained features"),
         ],
         ignore_index=True,
     )
