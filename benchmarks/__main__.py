@@ -34,19 +34,18 @@ def main() -> None:
         console.print(_table(title, timings))
         results[title] = [asdict(timing) for timing in timings]
     words, timings = text_features(rounds=2 if quick else 3)
-    title = f"{words} to text features, a small ModernBERT, one thread"
+    title = f"{words} to text features, a small ModernBERT"
     console.print(_table(title, timings))
     results[title] = [asdict(timing) for timing in timings]
     n_wells = 32 if quick else 256
     for share in (0.0, 0.1):
-        title = f"training epoch, {n_wells} wells, {share:.0%} of them with 16 sites, one thread"
+        title = f"training epoch, {n_wells} wells, {share:.0%} with 16 sites"
         timings = training_epoch(n_wells, share_with_16=share, rounds=2 if quick else 3)
         console.print(_table(title, timings))
         results[title] = [asdict(timing) for timing in timings]
     timings, megabytes = loading_features(32 if quick else 192, rounds=rounds // 5 + 2)
-    title = "a plate's features from disk: " + ", ".join(
-        f"{name} {size:.0f} MB" for name, size in megabytes.items()
-    )
+    console.print(", ".join(f"{name} {size:.0f} MB" for name, size in megabytes.items()))
+    title = "features from disk"
     console.print(_table(title, timings))
     results[title] = [asdict(timing) for timing in timings]
     n_wells, n_texts = (4000, 200) if quick else (19_000, 816)

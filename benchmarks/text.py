@@ -75,7 +75,9 @@ def small_modernbert(folder: Path, prompts: list[str]) -> TextTransformer:
     """A ModernBERT of the real class, four layers, with a tokenizer of single characters."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
     from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     characters = sorted({character for prompt in prompts for character in prompt})
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *characters]
     tokenizer = Tokenizer(models.WordLevel({w: n for n, w in enumerate(words)}, unk_token="[UNK]"))
