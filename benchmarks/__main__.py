@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.evaluation import retrieval
+from benchmarks.growth import PATHS, growth
 from benchmarks.harness import Timing
 from benchmarks.images import overlap, synthetic_plane, tiff_bytes, tiff_to_input
 from benchmarks.text import text_features
@@ -64,6 +65,20 @@ def main() -> None:
         table.add_row(f"{cost} x", *(f"{s:.2f}" for s in (decoding, backbone, both, share)))
     console.print(table)
     results["overlap"] = rows
+    if not quick:
+        table = Table(title="growth with the work: 1, 4 and 16 times as much")
+        for column in ("path, smallest size", "seconds", "more MB", "exponent of time"):
+            table.add_column(column, justify="left" if column.startswith("path") else "right")
+        grown = [growth(path) for path in PATHS]
+        for own in grown:
+            table.add_row(
+                own.path,
+                " / ".join(f"{s:.3f}" for s in own.seconds),
+                " / ".join(f"{m:.0f}" for m in own.megabytes),
+                f"{own.exponent:.2f}",
+            )
+        console.print(table)
+        results["growth"] = [asdict(own) for own in grown]
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=2))
     console.print(f"written to {RESULTS}")

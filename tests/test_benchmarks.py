@@ -6,6 +6,7 @@ import torch
 
 from benchmarks import dtype_gate
 from benchmarks.evaluation import retrieval
+from benchmarks.growth import PATHS
 from benchmarks.harness import Way, interleave
 from benchmarks.images import largest_difference, overlap, synthetic_plane, tiff_bytes
 from benchmarks.text import literal_features, small_modernbert, synthetic_prompts
@@ -93,3 +94,8 @@ def test_packed_features_are_those_of_the_sites() -> None:
 def test_ranks_are_those_of_sorting() -> None:
     timings = retrieval(60, 12, rounds=1)
     assert len(timings) == 3
+
+
+@pytest.mark.parametrize("path", list(PATHS))
+def test_every_path_of_the_growth_table_runs(path: str) -> None:
+    assert PATHS[path](0.25)() is not None
