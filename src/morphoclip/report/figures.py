@@ -110,6 +110,8 @@ def draw_projection(profiles: pd.DataFrame, columns: list[str]) -> Figure:
         axes.set_xlabel("first component")
         axes.set_ylabel("second component")
         if len(names) <= 10:
-            axes.legend(frameon=False, fontsize=7, markerscale=2)
+            axes.legend(
+                frameon=False, fontsize=7, markerscale=2, loc="upper left", bbox_to_anchor=(1, 1)
+            )
         _plain(axes)
     return figure
