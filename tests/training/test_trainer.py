@@ -143,7 +143,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path) -> None:
 def test_a_subset_without_wells_is_refused(tmp_path) -> None:
     data = wells()
     manifest = manifest_of(data, held_out=0)
-    with pytest.raises(InputError, match="no well of the validation subset"):
+    with pytest.raises(InputError, match=r"the split has no validation wells: splitting\.val_from"):
         train(data, manifest, MODEL, QUICK, CheckpointStore(tmp_path), lambda *_: None)
 
 
