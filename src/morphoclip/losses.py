@@ -14,6 +14,8 @@ from torch.nn.functional import cross_entropy, log_softmax
 
 from morphoclip.config import Config
 
+GeneSource = Literal["target", "target_list"]
+
 
 class LossConfig(Config):
     """``training.loss``."""
@@ -22,7 +24,7 @@ class LossConfig(Config):
     target_weight: float = Field(
         0.0, ge=0, le=1, description="Affinity of different perturbations of one target gene."
     )
-    gene_source: Literal["target", "target_list"] = Field(
+    gene_source: GeneSource = Field(
         "target", description="A compound's genes: its primary target, or all it lists."
     )
     replicate_weight: float = Field(0.0, ge=0, description="Weight of the replicate alignment.")

@@ -398,6 +398,16 @@ def test_cross_validation_tests_everything_once_a_seed_beside_baselines(finished
     assert all("test.mrr" in run.data.metrics for run in nested)
     assert all("training.train_loss" in run.data.metrics for run in nested)
 
+    shutil.rmtree(_newest_checkpoints(workspace))
+    resumed = {"seeds": "1+2", "epochs": 1, "resume": True}
+    workspace.run("cross_validation", splitting={"folds": 3}, training=resumed)
+    pd.testing.assert_frame_equal(workspace.load("cross_validation_queries"), queries)
+
+
+def _newest_checkpoints(workspace: Workspace) -> Path:
+    folders = (workspace.folder / "data").rglob("best.pt")
+    return max(folders, key=lambda path: path.stat().st_mtime).parent
+
 
 def test_several_seeds_are_cross_validations_job(finished) -> None:
     with pytest.raises(InputError, match="kedro run --pipeline cross_validation"):

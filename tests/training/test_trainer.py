@@ -99,6 +99,26 @@ def test_a_run_is_not_resumed_from_another_configurations_checkpoint(tmp_path) -
         run(tmp_path, longer)
 
 
+def test_a_run_that_was_stopped_in_its_first_epoch_can_be_resumed(tmp_path) -> None:
+    run(tmp_path)
+    (run_folder,) = tmp_path.iterdir()
+    for checkpoint in run_folder.glob("*.pt"):
+        checkpoint.unlink()  # as it is before the first epoch ends
+    resumed = run(tmp_path, QUICK.model_copy(update={"resume": True}))
+    assert len(resumed.history) == QUICK.epochs
+
+
+def test_a_resumed_series_starts_the_runs_that_it_had_not_come_to(tmp_path) -> None:
+    store = CheckpointStore(tmp_path)
+    store.open("first").describe({"seed": 1})
+    resumed = CheckpointStore(tmp_path)
+    resumed.require_resumable("first", {"seed": 1})
+    resumed.open("first")
+    resumed.require_resumable("second", {"seed": 2})
+    with pytest.raises(InputError, match="differs in seed: 2, not 1"):
+        CheckpointStore(tmp_path).require_resumable("second", {"seed": 2})
+
+
 def test_a_failed_try_leaves_no_checkpoint_of_an_earlier_one(tmp_path) -> None:
     run(tmp_path)
     with pytest.raises(Interrupted):

@@ -19,20 +19,20 @@ from copairs.map import average_precision, mean_average_precision, multilabel
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
+from morphoclip.metrics.chance import harmonic_numbers
 from morphoclip.metrics.embedding_quality import is_collapsed
 from morphoclip.metrics.matching import consensus_table, scored_controls
 from morphoclip.metrics.retrieval import Matrix
+from morphoclip.perturbations.tables import genes_of
 from morphoclip.schemas import (
     BENCHMARK_METRICS,
     BROAD_SAMPLE,
     CELL_TYPE,
     CONDITION,
-    GENE,
     MODALITY,
     PLATE,
     ROLE,
     SUBSET,
-    TARGET_LIST,
     WELL,
     Modality,
     Role,
@@ -122,7 +122,7 @@ def expected_average_precision(n_positive: int, n_total: int) -> float:
     """AP of a random order: ``[H_N + (m - 1) / (N - 1) (N - H_N)] / N``."""
     if n_total < 2:
         return 1.0
-    harmonic = float((1 / np.arange(1, n_total + 1)).sum())
+    harmonic = float(harmonic_numbers(n_total)[-1])
     rest = (n_positive - 1) / (n_total - 1) * (n_total - harmonic)
     return (harmonic + rest) / n_total
 
@@ -173,7 +173,7 @@ def _matching(consensus: pd.DataFrame, columns: list[str], null: NullConfig) -> 
     if consensus.empty:
         return None
     is_compound = consensus[MODALITY].iloc[0] == Modality.COMPOUND
-    table = consensus.assign(**{_LABEL: _targets(consensus, listed=is_compound)})
+    table = consensus.assign(**{_LABEL: genes_of(consensus, listed=is_compound)})
     table = _with_partners(table[table[_LABEL].map(len) > 0])
     if table.empty or is_collapsed(table[columns].to_numpy()):
         return None
@@ -191,8 +191,8 @@ def _matching(consensus: pd.DataFrame, columns: list[str], null: NullConfig) -> 
 def _gene_compound(pair: pd.DataFrame, columns: list[str], null: NullConfig) -> Scored | None:
     """Replicable compounds with replicable perturbations of their target genes."""
     genetic = pair[MODALITY] != Modality.COMPOUND
-    labels = _targets(pair[~genetic], listed=True)
-    genes = _targets(pair[genetic], listed=False)
+    labels = genes_of(pair[~genetic], listed=True)
+    genes = genes_of(pair[genetic], listed=False)
     perturbed = {gene for own in genes for gene in own}
     labels = labels.map(lambda own: [gene for gene in own if gene in perturbed])
     table = pair.assign(**{_LABEL: pd.concat([labels, genes])})
@@ -330,12 +330,6 @@ def _gene_compound_pairs(
                 pair = pd.concat([left, right], ignore_index=True)
                 pair[MODALITY] = np.where(pair[MODALITY] == Modality.COMPOUND, "compound", "gene")
                 yield f"{one} and {other}", pair
-
-
-def _targets(table: pd.DataFrame, *, listed: bool) -> pd.Series:
-    """Genes of each row as lists: all that a compound lists, or its gene."""
-    genes = table[TARGET_LIST].fillna(table[GENE]) if listed else table[GENE]
-    return genes.map(lambda value: value.split("|") if isinstance(value, str) else [])
 
 
 def _with_partners(table: pd.DataFrame) -> pd.DataFrame:

@@ -4,11 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import Field
 
 from morphoclip.config import Config
+from morphoclip.metrics.queries import MODEL, query_rows
 from morphoclip.metrics.retrieval import (
     Interval,
+    Matrix,
+    consensus_profiles,
     permutation_test,
     reciprocal_ranks_by_modality,
     retrieval_table,
@@ -54,19 +58,9 @@ def score_subsets(
     Train is not scored: a model that learnt nothing that holds elsewhere still retrieves its own
     training pairs far above chance.
     """
-    dims = embedding_columns(profiles)
-    texts = prompt_embeddings.set_index(PROMPT_DIGEST)
     retrieval, permutation = [], []
     for subset in (Subset.VALIDATION, Subset.TEST):
-        wells = profiles[profiles[SUBSET] == subset]
-        codes, digests = pd.factorize(wells[PROMPT_DIGEST], sort=True)
-        modality = wells.groupby(PROMPT_DIGEST)[MODALITY].first().loc[digests].to_numpy(dtype=str)
-        matched = (
-            wells[dims].to_numpy(),
-            codes.astype(np.int64),
-            texts.loc[digests, dims].to_numpy(),
-            modality,
-        )
+        matched = _matched(profiles, prompt_embeddings, subset)[:4]
         interval = Interval(config.bootstrap_draws, config.seed)
         retrieval.append(retrieval_table(*matched, interval).assign(subset=str(subset)))
         tested = permutation_test(
@@ -76,4 +70,37 @@ def score_subsets(
     return Scores(
         pd.concat(retrieval, ignore_index=True)[list(RETRIEVAL_METRICS.columns)],
         pd.DataFrame(permutation)[list(PERMUTATION_TEST.columns)],
+    )
+
+
+def profile_queries(
+    profiles: pd.DataFrame, prompt_embeddings: pd.DataFrame, subset: Subset
+) -> pd.DataFrame:
+    """The model's rows beside those of the baselines: one a perturbation of the subset."""
+    image, codes, text, modality, digests = _matched(profiles, prompt_embeddings, subset)
+    similarity = consensus_profiles(image, codes, len(text)) @ text.T.astype(np.float64)
+    return query_rows(similarity, digests, modality, MODEL)
+
+
+class _Matched(NamedTuple):
+    """A subset's wells ``(B, E)`` and texts ``(P, E)``, and which text is true of which well."""
+
+    image: Matrix
+    prompt_of_well: NDArray[np.int64]
+    text: Matrix
+    modality: NDArray[np.str_]
+    digests: NDArray[np.str_]
+
+
+def _matched(profiles: pd.DataFrame, prompt_embeddings: pd.DataFrame, subset: Subset) -> _Matched:
+    dims = embedding_columns(profiles)
+    wells = profiles[profiles[SUBSET] == subset]
+    codes, digests = pd.factorize(wells[PROMPT_DIGEST], sort=True)
+    modality = wells.groupby(PROMPT_DIGEST)[MODALITY].first().loc[digests]
+    return _Matched(
+        wells[dims].to_numpy(),
+        codes.astype(np.int64),
+        prompt_embeddings.set_index(PROMPT_DIGEST).loc[digests, dims].to_numpy(),
+        modality.to_numpy(dtype=str),
+        np.asarray(digests, dtype=str),
     )

@@ -71,6 +71,16 @@ def perturbation_table(
     return table[list(PERTURBATIONS.columns)]
 
 
+def entries_of(column: pd.Series) -> pd.Series:
+    """What cells that list several things, ``A|B``, hold, as tuples; empty where missing."""
+    return column.map(lambda cell: tuple(cell.split("|")) if isinstance(cell, str) else ())
+
+
+def genes_of(table: pd.DataFrame, *, listed: bool) -> pd.Series:
+    """Genes of each row as tuples: all that a compound lists, or its one gene."""
+    return entries_of(table[TARGET_LIST].fillna(table[GENE]) if listed else table[GENE])
+
+
 def _with_functions(table: pd.DataFrame, genes: pd.DataFrame) -> pd.DataFrame:
     """A compound's function is its mechanism of action, a gene's what the annotations say."""
     is_compound = table[MODALITY] == Modality.COMPOUND

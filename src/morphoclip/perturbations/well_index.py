@@ -128,6 +128,36 @@ def with_site_counts(well_index: pd.DataFrame, sites: pd.DataFrame) -> pd.DataFr
     return well_index.assign(**{N_SITES: counts.reindex(keys, fill_value=0).to_numpy()})
 
 
+def join_well_index(table: pd.DataFrame, well_index: pd.DataFrame, file: str) -> pd.DataFrame:
+    """Rows of a user's table, in its order, with what was done to each well.
+
+    Args:
+        table: With plates and wells.
+        well_index: Of the ingested plates.
+        file: What sentences call the table.
+
+    Raises:
+        InputError: A column is missing, a well is listed twice or is in no well index.
+    """
+    require_columns(table, {PLATE, WELL}, file)
+    places = table[[PLATE, WELL]].astype("str").reset_index(drop=True)
+    places[WELL] = [well_name(*well_position(well)) for well in places[WELL]]
+    refuse_repeats(places.assign(well=_place_of(places)), "well", file, "keep one row a well")
+    joined = places.merge(well_index, on=[PLATE, WELL], how="left", indicator="known")
+    unknown = joined[joined["known"] == "left_only"]
+    if len(unknown):
+        raise InputError(
+            f"{len(unknown)} well(s) of {file} are not in the well index, e.g. "
+            f"{_place_of(unknown).iloc[0]}; run ingestion (or the profiles pipeline) with those "
+            "plates"
+        )
+    return joined.drop(columns="known")
+
+
+def _place_of(wells: pd.DataFrame) -> pd.Series:
+    return wells[PLATE] + " " + wells[WELL]
+
+
 def _experiments_of_batch(experiment_metadata: pd.DataFrame, batch: str) -> pd.DataFrame:
     """Rows of one batch, by barcode; other batches repeat barcodes.
 

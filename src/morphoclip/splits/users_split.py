@@ -7,9 +7,11 @@ from pydantic import Field
 
 from morphoclip.config import Config
 from morphoclip.errors import InputError, example_of
-from morphoclip.imaging.sites import well_name, well_position
-from morphoclip.perturbations.missing import refuse_repeats, require_columns
-from morphoclip.schemas import PLATE, SUBSET, WELL, Subset
+from morphoclip.perturbations.missing import require_columns
+from morphoclip.perturbations.well_index import join_well_index
+from morphoclip.schemas import SUBSET, Subset
+
+_FILE = "the split to check"
 
 _WORDS = {
     "train": Subset.TRAIN,
@@ -46,26 +48,13 @@ def manifest_of(
     """
     if table is None:
         raise InputError("check_split.path names no file: --params check_split.path:my_split.csv")
-    require_columns(table, {PLATE, WELL, config.column}, "the split to check")
-    rows = table.astype("str").reset_index(drop=True)
-    rows[WELL] = [well_name(*well_position(well)) for well in rows[WELL]]
-    places = rows.assign(well=rows[PLATE] + " " + rows[WELL])
-    refuse_repeats(places, "well", "the split to check", "keep one row a well")
+    require_columns(table, {config.column}, _FILE)
     said = table[config.column].fillna("").astype("str").str.strip().str.lower()
-    said.index = rows.index
     strange = sorted(set(said) - set(_WORDS))
     if strange:
         raise InputError(
-            f"the split to check calls a subset {example_of(strange)}; known are "
+            f"{_FILE} calls a subset {example_of(strange)}; known are "
             + ", ".join(word for word in _WORDS if word)
         )
-    subsets = rows[[PLATE, WELL]].assign(**{SUBSET: said.map(_WORDS).astype("str")})
-    joined = subsets.merge(wells, on=[PLATE, WELL], how="left", indicator="known")
-    unknown = joined[joined["known"] == "left_only"]
-    if len(unknown):
-        first = unknown.iloc[0]
-        raise InputError(
-            f"{len(unknown)} well(s) of the split to check are not in the well index, e.g. "
-            f"{first[PLATE]} {first[WELL]}; run ingestion with those plates"
-        )
-    return joined.drop(columns="known")
+    subsets = said.map(_WORDS).astype("str").to_numpy()
+    return join_well_index(table, wells, _FILE).assign(**{SUBSET: subsets})

@@ -7,14 +7,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from morphoclip.losses import LossConfig, prompt_affinity
+from morphoclip.losses import GeneSource, prompt_affinity
+from morphoclip.perturbations.tables import genes_of
 from morphoclip.plate_effects import reference_wells
 from morphoclip.schemas import (
     CONDITION,
-    GENE,
     MODALITY,
     PLATE,
-    TARGET_LIST,
     Subset,
 )
 from morphoclip.training.config import TrainingConfig
@@ -66,7 +65,7 @@ def training_data(
         validation=_mixed(wells.rows_of_subset(manifest, Subset.VALIDATION)),
         reference=train if config.cwa_reference == "train" else controls,
         affinity=prompt_affinity(
-            _genes_of_prompts(wells, config.loss), config.loss.target_weight
+            genes_of_prompts(wells, config.loss.gene_source), config.loss.target_weight
         ).to(device),
         plates=torch.from_numpy(codes.astype(np.int64)).to(device),
         plate_names=tuple(names),
@@ -91,11 +90,8 @@ def belongs_on_device(wells: Wells, config: TrainingConfig, device: str) -> bool
     return wells.sites.tokens.nbytes < free / 2
 
 
-def _genes_of_prompts(wells: Wells, config: LossConfig) -> list[frozenset[str]]:
+def genes_of_prompts(wells: Wells, source: GeneSource) -> list[frozenset[str]]:
     """Genes that each prompt's wells are of: the target, or all that a compound lists."""
     table = wells.table.assign(prompt=wells.prompts.numpy()).drop_duplicates("prompt")
-    table = table.sort_values("prompt")
-    listed = table[GENE]
-    if config.gene_source == "target_list":
-        listed = table[TARGET_LIST].fillna(table[GENE])
-    return [frozenset(g.split("|")) if isinstance(g, str) else frozenset() for g in listed]
+    genes = genes_of(table.sort_values("prompt"), listed=source == "target_list")
+    return [frozenset(names) for names in genes]

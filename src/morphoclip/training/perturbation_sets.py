@@ -6,15 +6,14 @@ import torch
 
 from morphoclip.backbones.text import HashedNgrams
 from morphoclip.metrics.baselines import PerturbationSet
+from morphoclip.perturbations.tables import entries_of, genes_of
 from morphoclip.schemas import (
     BROAD_SAMPLE,
-    GENE,
     MOA_LIST,
     MODALITY,
     PLATE,
     PROMPT,
     PROMPT_DIGEST,
-    TARGET_LIST,
     WELL,
     Subset,
 )
@@ -47,7 +46,6 @@ def perturbation_set(
         perturbations[[MODALITY, BROAD_SAMPLE, MOA_LIST]], on=[MODALITY, BROAD_SAMPLE], how="left"
     )
     by_prompt = facts.drop_duplicates("prompt").sort_values("prompt")
-    listed = by_prompt[TARGET_LIST].fillna(by_prompt[GENE])
     words = [str(said[digest]) for digest in own.digests]
     return PerturbationSet(
         digests=np.array(own.digests, dtype=str),
@@ -55,13 +53,9 @@ def perturbation_set(
         image=image.numpy(),
         text=own.text.double().numpy(),
         ngrams=HashedNgrams(_NGRAM_DIM).encode(words).double().numpy(),
-        genes=[_parts(value) for value in listed],
-        mechanisms=[_parts(value) for value in by_prompt[MOA_LIST]],
+        genes=[frozenset(names) for names in genes_of(by_prompt, listed=True)],
+        mechanisms=[frozenset(names) for names in entries_of(by_prompt[MOA_LIST])],
     )
-
-
-def _parts(value: object) -> frozenset[str]:
-    return frozenset(value.split("|")) if isinstance(value, str) else frozenset()
 
 
 def mean_features(wells: Wells) -> pd.DataFrame:

@@ -124,13 +124,14 @@ class CheckpointStore:
     def require_resumable(self, digest: str, what: dict[str, Any]) -> None:
         """Refuse to resume a run whose checkpoints are of another configuration, split or data.
 
-        Without any checkpoint there is nothing to confuse it with, and the run starts.
+        Without any checkpoint there is nothing to confuse it with, and the run starts. So does one
+        that follows another (the next fold, the next seed): only the first is looked for.
 
         Raises:
             InputError: With the difference to the newest run that there is.
         """
         runs = sorted(self.root.glob("*/run.json"), key=lambda path: path.stat().st_mtime)
-        if not runs or (self.root / digest / "last.pt").exists():
+        if not runs or self.opened or (self.root / digest / "run.json").exists():
             return
         newest = json.loads(runs[-1].read_text())
         mine, theirs = dict(_flat(what)), dict(_flat(newest))

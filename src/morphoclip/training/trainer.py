@@ -73,7 +73,7 @@ def train(  # noqa: PLR0913 - what it reads, its two configurations, where it te
     run = _open_run(checkpoints, wells, manifest, model_config, config)
     args = (manifest, model_config, config, run, log_epoch)
     if config.devices == 1:
-        return train_rank(World(), device, wells, *args)
+        return train_rank(ALONE, device, wells, *args)
     result: TrainingResult = launch(
         train_rank, config.devices, device=device, wells=wells, args=args
     )

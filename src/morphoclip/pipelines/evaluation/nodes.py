@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from morphoclip.features.extract import resolve_device
 from morphoclip.features.plate_features import PlateFeatures
@@ -19,9 +20,10 @@ from morphoclip.metrics.scores import (
     EvaluationConfig,
     Scores,
     embedding_columns,
+    profile_queries,
     score_subsets,
 )
-from morphoclip.models.embedding import ProfileTables, embed, profile_tables
+from morphoclip.models.embedding import embed, profile_tables
 from morphoclip.models.morphoclip import TrainedModel
 from morphoclip.report.figures import (
     FigureSet,
@@ -31,13 +33,22 @@ from morphoclip.report.figures import (
     draw_training_curves,
 )
 from morphoclip.report.page import headline_metrics, write_page
-from morphoclip.schemas import PLATE, PROMPT_DIGEST, WELL
+from morphoclip.schemas import PLATE, PROMPT_DIGEST, WELL, Subset
 from morphoclip.splits.manifest import require_same_manifest
-from morphoclip.training.cross_validation import Tables, baseline_queries, model_queries
+from morphoclip.training.cross_validation import Tables, baseline_queries
 from morphoclip.training.perturbation_sets import mean_features
-from morphoclip.wells.assemble import Wells, assemble_wells
+from morphoclip.wells.assemble import assemble_wells
 
 logger = logging.getLogger(__name__)
+
+
+class EmbeddedWells(NamedTuple):
+    """Trained and untrained profiles, and how the baselines rank the test perturbations."""
+
+    profiles: pd.DataFrame
+    prompt_embeddings: pd.DataFrame
+    untrained_profiles: pd.DataFrame
+    baseline_queries: pd.DataFrame
 
 
 def embed_wells(  # noqa: PLR0913 - one argument a catalog entry
@@ -46,14 +57,17 @@ def embed_wells(  # noqa: PLR0913 - one argument a catalog entry
     text_features: TextFeatures,
     prompts: pd.DataFrame,
     well_index: pd.DataFrame,
+    perturbations: pd.DataFrame,
     split_manifest: pd.DataFrame,
     config: EvaluationConfig,
-) -> ProfileTables:
-    """Profiles of all wells and embeddings of their prompts, by the trained model."""
+) -> EmbeddedWells:
+    """Profiles of all wells with and without the model, and how the baselines rank."""
     wells = assemble_wells(
         plate_features, well_index, prompts, text_features, model.config.token_normalisation
     )
-    _require_fits(model, wells, split_manifest)
+    require_same_manifest(model.manifest_sha256, split_manifest)
+    model.require_fits(wells)
+    model.require_same_wells(wells)
     embedded = embed(
         model.build(),
         wells,
@@ -61,14 +75,12 @@ def embed_wells(  # noqa: PLR0913 - one argument a catalog entry
         batch_size=config.batch_size,
         device=resolve_device(config.device),
     )
-    return profile_tables(embedded, wells, split_manifest)
-
-
-def _require_fits(model: TrainedModel, wells: Wells, split_manifest: pd.DataFrame) -> None:
-    """The model was trained on this split, these features and these words."""
-    require_same_manifest(model.manifest_sha256, split_manifest)
-    model.require_fits(wells)
-    model.require_same_wells(wells)
+    tables = Tables(well_index, perturbations, prompts)
+    return EmbeddedWells(
+        *profile_tables(embedded, wells, split_manifest),
+        mean_features(wells),
+        baseline_queries(wells, split_manifest, tables, seed=config.seed),
+    )
 
 
 def score_retrieval(
@@ -91,41 +103,20 @@ def score_retrieval(
     return scores
 
 
-class BaselineScores(NamedTuple):
-    """The model and the baselines on held-out perturbations, and untrained profiles."""
-
-    query_summary: pd.DataFrame
-    untrained_profiles: pd.DataFrame
-
-
-def score_baselines(  # noqa: PLR0913 - one argument a catalog entry
-    model: TrainedModel,
-    plate_features: Mapping[str, Callable[[], PlateFeatures]],
-    text_features: TextFeatures,
-    prompts: pd.DataFrame,
-    well_index: pd.DataFrame,
-    perturbations: pd.DataFrame,
-    split_manifest: pd.DataFrame,
+def compare_with_baselines(
+    profiles: pd.DataFrame,
+    prompt_embeddings: pd.DataFrame,
+    baseline_queries: pd.DataFrame,
     config: EvaluationConfig,
-) -> BaselineScores:
-    """What simple ways reach on the same test perturbations, with paired differences."""
-    wells = assemble_wells(
-        plate_features, well_index, prompts, text_features, model.config.token_normalisation
-    )
-    _require_fits(model, wells, split_manifest)
-    tables = Tables(well_index, perturbations, prompts)
+) -> pd.DataFrame:
+    """The model and simple ways on the same test perturbations, with paired differences."""
     queries = pd.concat(
-        [
-            model_queries(
-                model, wells, split_manifest, batch_size=config.batch_size, device=config.device
-            ),
-            baseline_queries(wells, split_manifest, tables, seed=config.seed),
-        ],
+        [profile_queries(profiles, prompt_embeddings, Subset.TEST), baseline_queries],
         ignore_index=True,
     )
     summary = summarise_queries(queries, draws=config.bootstrap_draws, seed=config.seed)
     logger.info(verdict(summary))
-    return BaselineScores(summary, mean_features(wells))
+    return summary
 
 
 def score_profiles(
@@ -157,19 +148,14 @@ def score_embedding(profiles: pd.DataFrame, prompt_embeddings: pd.DataFrame) -> 
     )
 
 
-def draw_figures(
-    training_history: pd.DataFrame,
-    retrieval_metrics: pd.DataFrame,
-    query_summary: pd.DataFrame,
-    profiles: pd.DataFrame,
-) -> FigureSet:
-    """Training curves, retrieval beside chance, the model beside baselines, a map of profiles."""
-    return FigureSet(
-        draw_training_curves(training_history),
-        draw_retrieval(retrieval_metrics),
-        draw_rankers(query_summary),
-        draw_projection(profiles, embedding_columns(profiles)),
-    )
+class Report(NamedTuple):
+    """The page, and the figures that it shows."""
+
+    report: str
+    training_curves: Figure
+    retrieval_figure: Figure
+    rankers_figure: Figure
+    projection_figure: Figure
 
 
 def write_report(  # noqa: PLR0913 - one argument a catalog entry
@@ -191,9 +177,15 @@ def write_report(  # noqa: PLR0913 - one argument a catalog entry
     benchmark_metrics: pd.DataFrame,
     quality: pd.DataFrame,
     profiles: pd.DataFrame,
-) -> str:
-    """One HTML page about the run."""
-    return write_page(
+) -> Report:
+    """One HTML page about the run, and its figures."""
+    figures = FigureSet(
+        draw_training_curves(training_history),
+        draw_retrieval(retrieval_metrics),
+        draw_rankers(query_summary),
+        draw_projection(profiles, embedding_columns(profiles)),
+    )
+    page = write_page(
         source=ingestion.source,
         prompts=prompts,
         model=model,
@@ -211,7 +203,6 @@ def write_report(  # noqa: PLR0913 - one argument a catalog entry
         matching=matching_metrics,
         benchmark=benchmark_metrics,
         quality=quality,
-        figures=draw_figures(
-            training_history, retrieval_metrics, query_summary, profiles
-        )._asdict(),
+        figures=figures._asdict(),
     )
+    return Report(page, *figures)

@@ -3,9 +3,8 @@
 from kedro.pipeline import Node, Pipeline
 
 from morphoclip.pipelines.evaluation.nodes import (
-    draw_figures,
+    compare_with_baselines,
     embed_wells,
-    score_baselines,
     score_embedding,
     score_profiles,
     score_retrieval,
@@ -25,10 +24,16 @@ def create_pipeline(**_: object) -> Pipeline:
                     "text_features": "text_features",
                     "prompts": "prompts",
                     "well_index": "well_index",
+                    "perturbations": "perturbations",
                     "split_manifest": "split_manifest",
                     "config": "params:evaluation",
                 },
-                outputs=["profiles", "prompt_embeddings"],
+                outputs=[
+                    "profiles",
+                    "prompt_embeddings",
+                    "untrained_profiles",
+                    "baseline_queries",
+                ],
                 name="embed_wells",
             ),
             Node(
@@ -42,19 +47,15 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="score_retrieval",
             ),
             Node(
-                func=score_baselines,
+                func=compare_with_baselines,
                 inputs={
-                    "model": "model",
-                    "plate_features": "plate_features",
-                    "text_features": "text_features",
-                    "prompts": "prompts",
-                    "well_index": "well_index",
-                    "perturbations": "perturbations",
-                    "split_manifest": "split_manifest",
+                    "profiles": "profiles",
+                    "prompt_embeddings": "prompt_embeddings",
+                    "baseline_queries": "baseline_queries",
                     "config": "params:evaluation",
                 },
-                outputs=["query_summary", "untrained_profiles"],
-                name="score_baselines",
+                outputs="query_summary",
+                name="compare_with_baselines",
             ),
             Node(
                 func=score_profiles,
@@ -71,22 +72,6 @@ def create_pipeline(**_: object) -> Pipeline:
                 inputs={"profiles": "profiles", "prompt_embeddings": "prompt_embeddings"},
                 outputs="embedding_quality",
                 name="score_embedding",
-            ),
-            Node(
-                func=draw_figures,
-                inputs={
-                    "training_history": "training_history",
-                    "retrieval_metrics": "retrieval_metrics",
-                    "query_summary": "query_summary",
-                    "profiles": "profiles",
-                },
-                outputs=[
-                    "training_curves",
-                    "retrieval_figure",
-                    "rankers_figure",
-                    "projection_figure",
-                ],
-                name="draw_figures",
             ),
             Node(
                 func=write_report,
@@ -110,7 +95,13 @@ def create_pipeline(**_: object) -> Pipeline:
                     "quality": "embedding_quality",
                     "profiles": "profiles",
                 },
-                outputs="report",
+                outputs=[
+                    "report",
+                    "training_curves",
+                    "retrieval_figure",
+                    "rankers_figure",
+                    "projection_figure",
+                ],
                 name="write_report",
             ),
         ]
