@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.cuda import Precision, epoch, extraction
 from benchmarks.evaluation import retrieval
 from benchmarks.growth import PATHS, growth
 from benchmarks.harness import Timing
@@ -79,9 +81,34 @@ def main() -> None:
             )
         console.print(table)
         results["growth"] = [asdict(own) for own in grown]
+    if torch.cuda.is_available():
+        _on_device("cuda", console, results, sites=96 if quick else 480)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=2))
     console.print(f"written to {RESULTS}")
+
+
+def _on_device(device: str, console: Console, results: dict[str, object], *, sites: int) -> None:
+    name = torch.cuda.get_device_name(device)
+    table = Table(title=f"{sites} sites to features of a ViT-L on one {name}")
+    for column in ("precision", "images/s", "of the model's own", "peak GB"):
+        table.add_column(column, justify="left" if column == "precision" else "right")
+    precisions: tuple[Precision, ...] = ("float32", "tf32", "bfloat16")
+    extracted = [extraction(device, precision, sites=sites) for precision in precisions]
+    for own in extracted:
+        table.add_row(
+            own.precision,
+            f"{own.images_per_second:.0f}",
+            f"{own.share:.0%}",
+            f"{own.gigabytes:.1f}",
+        )
+    console.print(table)
+    trained = epoch(device, n_wells=10 * sites)
+    console.print(
+        f"training epoch, {trained.n_wells:,} wells of 9 sites on the device: "
+        f"{trained.seconds:.2f} s, peak {trained.gigabytes:.1f} GB"
+    )
+    results[name] = [asdict(own) for own in (*extracted, trained)]
 
 
 def _images() -> Iterator[tuple[str, bytes]]:

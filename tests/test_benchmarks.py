@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from benchmarks import dtype_gate
+from benchmarks.cuda import Precision, epoch, extraction
 from benchmarks.evaluation import retrieval
 from benchmarks.growth import PATHS
 from benchmarks.harness import Way, interleave
@@ -85,6 +86,21 @@ def test_four_steps_of_the_literal_trainer_have_our_losses() -> None:
     assert [timing.name for timing in timings] == ["literal spec", "ours"]
 
 
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+def test_what_is_measured_on_a_gpu_runs_on_any_device(precision: Precision) -> None:
+    vit = UntrainedViT(hidden_size=16, layers=1, heads=2)
+    before = torch.get_float32_matmul_precision()
+    own = extraction("cpu", precision, sites=3, vit=vit)
+    assert own.images_per_second > 0
+    assert own.share > 0
+    assert own.gigabytes is None
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_an_epoch_from_a_devices_memory_runs_on_any_device() -> None:
+    assert epoch("cpu", n_wells=8, batch_size=4).seconds > 0
+
+
 def test_packed_features_are_those_of_the_sites() -> None:
     timings, megabytes = loading_features(8, rounds=1)
     assert len(timings) == 3
@@ -92,8 +108,9 @@ def test_packed_features_are_those_of_the_sites() -> None:
 
 
 def test_ranks_are_those_of_sorting() -> None:
+    """`retrieval` raises where a rank differs."""
     timings = retrieval(60, 12, rounds=1)
-    assert len(timings) == 3
+    assert len(timings) == 5
 
 
 def test_every_path_of_the_growth_table_does_the_work_that_its_name_says() -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from morphoclip.metrics.chance import (
     CUTOFFS,
@@ -18,6 +19,7 @@ from morphoclip.metrics.chance import (
     first_rank_metrics,
     harmonic_numbers,
 )
+from morphoclip.metrics.ranking import rank_candidates
 from morphoclip.schemas import RETRIEVAL_METRICS, Modality
 
 METRICS = (
@@ -114,8 +116,11 @@ def consensus_profiles(
     image: Matrix, prompt_of_well: NDArray[np.int64], n_prompts: int
 ) -> NDArray[np.float64]:
     """Mean of the wells of each text, back to unit length: ``(P, E)``."""
-    sums = np.zeros((n_prompts, image.shape[1]))
-    np.add.at(sums, prompt_of_well, image)
+    n_wells = len(prompt_of_well)
+    is_of = csr_array(
+        (np.ones(n_wells), (prompt_of_well, np.arange(n_wells))), shape=(n_prompts, n_wells)
+    )
+    sums = is_of @ image.astype(np.float64)
     length = np.linalg.norm(sums, axis=1, keepdims=True)
     return np.divide(sums, length, out=np.zeros_like(sums), where=length > 0)
 
@@ -183,18 +188,13 @@ def query_metrics(block: Block) -> pd.DataFrame:
     n_true = block.relevant.sum(axis=1)
     if (n_true == 0).any():
         raise ValueError("a query without a true candidate has no rank")
-    best = np.where(block.relevant, block.similarity, -np.inf).max(axis=1, keepdims=True)
-    better = (block.similarity > best).sum(axis=1)
-    tied = block.similarity == best
-    n_tied, n_true_tied = tied.sum(axis=1), (tied & block.relevant).sum(axis=1)
-    firsts = [
-        first_rank_metrics(int(g), int(e), int(m))
-        for g, e, m in zip(better, n_tied, n_true_tied, strict=True)
-    ]
-    metrics = pd.DataFrame(firsts)
-    for k, precision in _average_precision(block, n_true).items():
-        metrics[f"map@{k}"] = precision
-    return metrics
+    ranking = rank_candidates(block.similarity, block.relevant, max(CUTOFFS))
+    kinds, kind_of_query = np.unique(ranking.first, axis=0, return_inverse=True)
+    firsts = pd.DataFrame([first_rank_metrics(*map(int, kind)) for kind in kinds])
+    precision = {
+        f"map@{k}": ranking.gains[:, :k].sum(axis=1) / np.minimum(n_true, k) for k in CUTOFFS
+    }
+    return firsts.iloc[kind_of_query].reset_index(drop=True).assign(**precision)
 
 
 def _scopes(
@@ -285,20 +285,3 @@ def _weighted_medians(
         place = (cumulated < cumulated[:, [-1]] / 2).sum(axis=1)
         medians.append(values[order][place])
     return np.concatenate(medians)
-
-
-def _average_precision(block: Block, n_true: NDArray[np.int64]) -> dict[int, NDArray[np.float64]]:
-    """Expected AP@k: at each place, P(true there) times the expected precision given so."""
-    n_places = min(max(CUTOFFS), block.similarity.shape[1])
-    at_place = -np.sort(-block.similarity, axis=1)[:, :n_places]
-    gains = np.zeros((len(block.similarity), max(CUTOFFS)))
-    for place in range(n_places):
-        level = at_place[:, [place]]
-        above, equal = block.similarity > level, block.similarity == level
-        n_above, n_equal = above.sum(axis=1), equal.sum(axis=1)
-        true_above = (above & block.relevant).sum(axis=1)
-        true_equal = (equal & block.relevant).sum(axis=1)
-        pairs = np.maximum(n_equal - 1, 1)
-        within = (place - n_above) * np.maximum(true_equal - 1, 0) / pairs
-        gains[:, place] = true_equal / n_equal * (true_above + 1 + within) / (place + 1)
-    return {k: gains[:, :k].sum(axis=1) / np.minimum(n_true, k) for k in CUTOFFS}
