@@ -399,6 +399,77 @@ EMBEDDING_QUALITY = _table(
 )
 """Alignment, spread, plate silhouette and signs of collapse."""
 
+RETRIEVED_TEXTS = _table(
+    {
+        MODALITY: _text(among=Modality),
+        PROMPT: _text(),
+        "rank_of_own": _count(),
+        "n_candidates": _count(),
+        "place": _count(),
+        "retrieved": _text(),
+        "similarity": _number(),
+        "is_own": pa.Column(bool),
+    },
+    unique=[PROMPT, "place"],
+)
+"""The words that fit the images of each held-out perturbation best; ``is_own``: its own."""
+
+LOOK_ALIKES = _table(
+    {
+        CONDITION: _text(),
+        MODALITY: _text(among=Modality),
+        BROAD_SAMPLE: _text(),
+        "name": _text(),
+        SUBSET: _text(nullable=True),
+        "other_condition": _text(),
+        "other_modality": _text(among=Modality),
+        "other_broad_sample": _text(),
+        "other_name": _text(),
+        "other_subset": _text(nullable=True),
+        "place": _count(),
+        "similarity": _number(),
+        "z": _number(nullable=True),
+        "shares_gene": pa.Column(bool),
+    },
+    unique=[CONDITION, BROAD_SAMPLE, "other_condition", "place"],
+)
+"""The treatments most like each treatment; ``z``: beyond the controls, in standard errors."""
+
+LOOKED_UP = _table(
+    {
+        "query": _text(),
+        CONDITION: _text(),
+        MODALITY: _text(among=Modality),
+        BROAD_SAMPLE: _text(),
+        "name": _text(),
+        GENE: _text(nullable=True),
+        SUBSET: _text(nullable=True),
+        "place": _count(),
+        "similarity": _number(),
+        "z": _number(nullable=True),
+    },
+    unique=["query", CONDITION, "place"],
+)
+"""The treatments most like words or a treatment that a user asked about."""
+
+TARGET_GENES = _table(
+    {
+        CONDITION: _text(),
+        BROAD_SAMPLE: _text(),
+        "name": _text(),
+        SUBSET: _text(nullable=True),
+        "other_condition": _text(),
+        "other_modality": _text(among=Modality),
+        "gene": _text(),
+        "rank": _count(),
+        "n_genes": _count(),
+        "similarity": _number(),
+        "z": _number(nullable=True),
+    },
+    unique=[CONDITION, BROAD_SAMPLE, "other_condition", "gene"],
+)
+"""Where a compound's target genes come among the genes that were knocked out or expressed."""
+
 PERMUTATION_TEST = _table(
     {
         "subset": _text(among=Subset),

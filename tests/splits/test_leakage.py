@@ -148,7 +148,10 @@ def test_a_blank_subset_is_excluded() -> None:
         (USERS.drop(columns="split"), r"lacks the column\(s\) split"),
         (USERS.assign(split="other"), "calls a subset other; known are train"),
         (pd.concat([USERS, USERS.head(1)]), "more than once, e.g. P A01 in lines 2 and 5"),
-        (USERS.assign(**{PLATE: "R"}), r"3 well\(s\) .* not in the well index, e\.g\. R A01"),
+        (
+            USERS.assign(**{PLATE: "R"}),
+            r"3 well\(s\) .* not in the well index: R A01, R A02, R A03;",
+        ),
     ],
 )
 def test_a_users_split_that_cannot_be_read_is_told(table, message: str) -> None:

@@ -33,6 +33,7 @@ class EvaluationConfig(Config):
 
     null_size: int = Field(100_000, ge=1, description="Draws of a permutation null.")
     bootstrap_draws: int = Field(2000, ge=100, description="Draws of an interval.")
+    n_answers: int = Field(5, ge=1, description="Places shown a question.")
     seed: int = 42
     batch_size: int = Field(512, ge=1, description="Wells embedded at a time.")
     device: str = Field("auto", description="auto takes a CUDA device where there is one.")
@@ -60,7 +61,7 @@ def score_subsets(
     """
     retrieval, permutation = [], []
     for subset in (Subset.VALIDATION, Subset.TEST):
-        matched = _matched(profiles, prompt_embeddings, subset)[:4]
+        matched = matched_texts(profiles, prompt_embeddings, subset)[:4]
         interval = Interval(config.bootstrap_draws, config.seed)
         retrieval.append(retrieval_table(*matched, interval).assign(subset=str(subset)))
         tested = permutation_test(
@@ -77,12 +78,12 @@ def profile_queries(
     profiles: pd.DataFrame, prompt_embeddings: pd.DataFrame, subset: Subset
 ) -> pd.DataFrame:
     """The model's rows beside those of the baselines: one a perturbation of the subset."""
-    image, codes, text, modality, digests = _matched(profiles, prompt_embeddings, subset)
+    image, codes, text, modality, digests = matched_texts(profiles, prompt_embeddings, subset)
     similarity = consensus_profiles(image, codes, len(text)) @ text.T.astype(np.float64)
     return query_rows(similarity, digests, modality, MODEL)
 
 
-class _Matched(NamedTuple):
+class MatchedTexts(NamedTuple):
     """A subset's wells ``(B, E)`` and texts ``(P, E)``, and which text is true of which well."""
 
     image: Matrix
@@ -92,12 +93,15 @@ class _Matched(NamedTuple):
     digests: NDArray[np.str_]
 
 
-def _matched(profiles: pd.DataFrame, prompt_embeddings: pd.DataFrame, subset: Subset) -> _Matched:
+def matched_texts(
+    profiles: pd.DataFrame, prompt_embeddings: pd.DataFrame, subset: Subset
+) -> MatchedTexts:
+    """The wells and distinct texts of a subset."""
     dims = embedding_columns(profiles)
     wells = profiles[profiles[SUBSET] == subset]
     codes, digests = pd.factorize(wells[PROMPT_DIGEST], sort=True)
     modality = wells.groupby(PROMPT_DIGEST)[MODALITY].first().loc[digests]
-    return _Matched(
+    return MatchedTexts(
         wells[dims].to_numpy(),
         codes.astype(np.int64),
         prompt_embeddings.set_index(PROMPT_DIGEST).loc[digests, dims].to_numpy(),

@@ -142,17 +142,16 @@ class TrainedModel:
         Raises:
             InputError: With the difference.
         """
-        for side, mine, theirs in (
-            ("image", self.image_fingerprint, wells.image_fingerprint),
-            ("text", self.text_fingerprint, wells.text_fingerprint),
-        ):
-            differing = differences(theirs, mine)
-            if differing:
-                raise InputError(
-                    f"the model was trained on other {side} features than these "
-                    f"({'; '.join(differing)}); train again on these: "
-                    "kedro run --pipeline training"
-                )
+        _require_same("image", self.image_fingerprint, wells.image_fingerprint)
+        self.require_text_features(wells.text_fingerprint)
+
+    def require_text_features(self, fingerprint: Fingerprint) -> None:
+        """Refuse words that were encoded differently from those of the training.
+
+        Raises:
+            InputError: With the difference.
+        """
+        _require_same("text", self.text_fingerprint, fingerprint)
 
     def require_same_wells(self, wells: Wells) -> None:
         """Refuse to score the training's own split on wells with other sites or other words.
@@ -190,6 +189,15 @@ class TrainedModel:
                 "config": ModelConfig.model_validate(payload["config"]),
                 "shape": ModelShape(**payload["shape"]),
             }
+        )
+
+
+def _require_same(side: str, mine: Fingerprint, theirs: Fingerprint) -> None:
+    differing = differences(theirs, mine)
+    if differing:
+        raise InputError(
+            f"the model was trained on other {side} features than these "
+            f"({'; '.join(differing)}); train again on these: kedro run --pipeline training"
         )
 
 

@@ -147,9 +147,9 @@ def join_well_index(table: pd.DataFrame, well_index: pd.DataFrame, file: str) ->
     unknown = joined[joined["known"] == "left_only"]
     if len(unknown):
         raise InputError(
-            f"{len(unknown)} well(s) of {file} are not in the well index, e.g. "
-            f"{_place_of(unknown).iloc[0]}; run ingestion (or the profiles pipeline) with those "
-            "plates"
+            f"{len(unknown)} well(s) of {file} are not in the well index: "
+            f"{example_of(_place_of(unknown))}; run ingestion (or the profiles pipeline) with "
+            "those plates"
         )
     return joined.drop(columns="known")
 

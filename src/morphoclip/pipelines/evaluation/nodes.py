@@ -12,6 +12,7 @@ from morphoclip.features.extract import resolve_device
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.gallery.source import IngestionConfig
+from morphoclip.metrics.answers import look_alikes, retrieved_texts, target_genes
 from morphoclip.metrics.benchmark import NullConfig, benchmark
 from morphoclip.metrics.embedding_quality import embedding_quality
 from morphoclip.metrics.matching import match_profiles
@@ -145,6 +146,30 @@ def score_embedding(profiles: pd.DataFrame, prompt_embeddings: pd.DataFrame) -> 
         profiles[dims].to_numpy(),
         profiles[PROMPT_DIGEST].map(row_of).to_numpy(dtype=np.int64),
         prompt_embeddings[dims].to_numpy(),
+    )
+
+
+class Answers(NamedTuple):
+    """What was done to these cells, what looks like it, does it look like its targets."""
+
+    retrieved_texts: pd.DataFrame
+    look_alikes: pd.DataFrame
+    target_genes: pd.DataFrame
+
+
+def answer_questions(
+    profiles: pd.DataFrame,
+    prompt_embeddings: pd.DataFrame,
+    prompts: pd.DataFrame,
+    perturbations: pd.DataFrame,
+    config: EvaluationConfig,
+) -> Answers:
+    """For each treatment: the words that fit, the treatments like it, its targets' places."""
+    places = config.n_answers
+    return Answers(
+        retrieved_texts(profiles, prompt_embeddings, prompts, places=places),
+        look_alikes(profiles, perturbations, places=places),
+        target_genes(profiles, perturbations),
     )
 
 

@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from morphoclip.pipelines.evaluation.nodes import (
+    answer_questions,
     compare_with_baselines,
     embed_wells,
     score_embedding,
@@ -72,6 +73,18 @@ def create_pipeline(**_: object) -> Pipeline:
                 inputs={"profiles": "profiles", "prompt_embeddings": "prompt_embeddings"},
                 outputs="embedding_quality",
                 name="score_embedding",
+            ),
+            Node(
+                func=answer_questions,
+                inputs={
+                    "profiles": "profiles",
+                    "prompt_embeddings": "prompt_embeddings",
+                    "prompts": "prompts",
+                    "perturbations": "perturbations",
+                    "config": "params:evaluation",
+                },
+                outputs=["retrieved_texts", "look_alikes", "target_genes"],
+                name="answer_questions",
             ),
             Node(
                 func=write_report,
