@@ -403,7 +403,7 @@ RETRIEVED_TEXTS = _table(
     {
         MODALITY: _text(among=Modality),
         PROMPT: _text(),
-        "rank_of_own": _count(),
+        "rank_of_own": _number(),
         "n_candidates": _count(),
         "place": _count(),
         "retrieved": _text(),
@@ -461,7 +461,7 @@ TARGET_GENES = _table(
         "other_condition": _text(),
         "other_modality": _text(among=Modality),
         "gene": _text(),
-        "rank": _count(),
+        "rank": _number(),
         "n_genes": _count(),
         "similarity": _number(),
         "z": _number(nullable=True),

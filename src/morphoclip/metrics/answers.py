@@ -95,8 +95,7 @@ def retrieved_texts(
     for name in np.unique(modality):
         own = np.flatnonzero(modality == name)
         similarity = consensus[own] @ text[own].T.astype(np.float64)
-        truth = np.diag(similarity)[:, None]
-        rank = 1 + (similarity > truth).sum(axis=1)
+        rank = _expected_rank(similarity, np.diag(similarity))
         query, place, chosen = _best(similarity, places)
         tables.append(
             pd.DataFrame(
@@ -179,7 +178,7 @@ def target_genes(profiles: pd.DataFrame, perturbations: pd.DataFrame) -> pd.Data
             .assign(
                 similarity=own,
                 z=z[query, chosen],
-                rank=1 + (similarity[query] > own[:, None]).sum(axis=1),
+                rank=_expected_rank(similarity[query], own),
                 n_genes=len(candidates.facts),
                 other_condition=candidates.facts[CONDITION].iloc[0],
                 other_modality=candidates.facts[MODALITY].iloc[0],
@@ -246,6 +245,12 @@ def _best(similarity: Matrix, places: int) -> tuple[NDArray[np.int64], ...]:
     order = np.argsort(-similarity, axis=1, kind="stable")[:, :places]
     query, place = np.nonzero(np.isfinite(np.take_along_axis(similarity, order, axis=1)))
     return query, place + 1, order[query, place]
+
+
+def _expected_rank(similarity: Matrix, own: Matrix) -> Matrix:
+    """Rank of one entry of each row ``(Q,)``, the mean over orders of what ties with it."""
+    rows, own = np.round(similarity, 6), np.round(own, 6)[:, None]
+    return (rows > own).sum(axis=1) + ((rows == own).sum(axis=1) + 1) / 2
 
 
 def _rows(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
