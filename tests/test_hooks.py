@@ -9,7 +9,7 @@ from project import PROJECT, Workspace
 
 from morphoclip.datasets.epoch_log import EpochLog
 from morphoclip.errors import InputError
-from morphoclip.hooks import _flatten
+from morphoclip.hooks.tracking import _flatten
 
 
 def test_missing_inputs_are_all_named_with_the_pipeline_that_makes_them(tmp_path) -> None:

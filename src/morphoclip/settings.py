@@ -24,12 +24,8 @@ logging.getLogger("py.warnings").addFilter(
 
 from omegaconf.resolvers import oc
 
-from morphoclip.hooks import (
-    LogArtifacts,
-    LogTypedParameters,
-    PrepareTracking,
-    StopBeforeMissingInputs,
-)
+from morphoclip.hooks.run import NameTheReport, StopBeforeMissingInputs
+from morphoclip.hooks.tracking import LogArtifacts, LogTypedParameters, PrepareTracking
 
 
 def mlflow_artifacts() -> str | None:
@@ -52,4 +48,10 @@ CONFIG_LOADER_ARGS = {
     },
 }
 
-HOOKS = (PrepareTracking(), StopBeforeMissingInputs(), LogTypedParameters(), LogArtifacts())
+HOOKS = (
+    PrepareTracking(),
+    StopBeforeMissingInputs(),
+    LogTypedParameters(),
+    LogArtifacts(),
+    NameTheReport(),
+)

@@ -69,6 +69,7 @@ class FigureSet(NamedTuple):
     training: Figure
     retrieval: Figure
     rankers: Figure
+    benchmark: Figure
     projection: Figure
 
 
@@ -87,6 +88,39 @@ def draw_rankers(summary: pd.DataFrame) -> Figure:
     axes.set(xlabel="held-out MRR, own modality (dotted: chance)", xlim=(0, None))
     _plain(axes)
     return figure
+
+
+def draw_benchmark(metrics: pd.DataFrame) -> Figure:
+    """Mean average precision by task and track, of the model and without it, over chance."""
+    keys = ["task", "track"]
+    rows = honest_strata(metrics).dropna(subset=["mean_average_precision"])
+    tracks = rows[keys].drop_duplicates().apply(tuple, axis=1).tolist()
+    figure = Figure(figsize=(8, 0.42 * len(tracks) + 1.0), layout="constrained")
+    axes = figure.subplots()
+    for name, colour in (("untrained features", "#8b95a3"), ("trained model", _MEASURED)):
+        own = rows[rows["profiles"] == name]
+        places = [tracks.index(key) for key in own[keys].apply(tuple, axis=1)]
+        axes.plot(own["mean_average_precision"], places, "o", color=colour, label=name)
+    places = [tracks.index(key) for key in rows[keys].apply(tuple, axis=1)]
+    axes.plot(rows["chance"], places, "|", color="#999999", markersize=13, label="chance")
+    labels = [f"{task.replace('_', ' ')}\n{readable_track(track)}" for task, track in tracks]
+    axes.set_yticks(range(len(tracks)), labels, fontsize=7)
+    axes.set(xlabel="mean average precision, test perturbations", xlim=(0, 1.02))
+    axes.invert_yaxis()
+    axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1), ncols=3)
+    _plain(axes)
+    return figure
+
+
+def honest_strata(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Rows about test perturbations; of controls, which are in no subset, all."""
+    of_controls = metrics["task"] == "same_position_controls"
+    return metrics[(metrics["stratum"] == "test") | of_controls]
+
+
+def readable_track(track: str) -> str:
+    """A condition, or several, with blanks for bars."""
+    return track.replace("|", " ")
 
 
 def draw_projection(profiles: pd.DataFrame, columns: list[str]) -> Figure:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from morphoclip.gallery.source import SourceConfig, place_without_path
 from morphoclip.metrics.queries import verdict
 from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.report.figures import honest_strata, readable_track
 from morphoclip.report.plate_maps import draw_plate_maps
 from morphoclip.report.published import PUBLISHED
 from morphoclip.schemas import (
@@ -49,12 +50,16 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
     rankers: pd.DataFrame,
     matching: pd.DataFrame,
     benchmark: pd.DataFrame,
+    retrieved_texts: pd.DataFrame,
+    target_genes: pd.DataFrame,
     quality: pd.DataFrame,
     figures: Mapping[str, Figure],
 ) -> str:
     """The page as HTML; figures are inside, nothing is fetched when it is opened."""
+    targets = _held_out_targets(target_genes)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters["share"] = lambda value: f"{value:.3f}"
+    environment.filters["share"] = lambda value: "" if value is None else f"{value:.3f}"
+    environment.filters["track"] = readable_track
     return environment.from_string(_PAGE.read_text()).render(
         source=source,
         where=place_without_path(source.root),
@@ -75,12 +80,65 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
         permutation=permutation.to_dict("records"),
         verdict=verdict(rankers),
         rankers=_ranker_rows(rankers),
-        matching=matching.astype(object).where(matching.notna(), None).to_dict("records"),
-        benchmark=benchmark.astype(object).where(benchmark.notna(), None).to_dict("records"),
-        quality=quality.astype(object).where(quality.notna(), None).to_dict("records"),
+        answers=_answers(retrieved_texts),
+        targets=_records(targets),
+        targets_median=targets["share"].median(),
+        matching=_matching_rows(matching),
+        matching_first=_matching_rows(matching[matching["stratum"] == "test"]),
+        benchmark=_records(benchmark),
+        benchmark_first=_records(honest_strata(benchmark)),
+        flags=_flags(benchmark),
+        quality=_records(quality),
         published=PUBLISHED,
         figures={name: _inline(figure) for name, figure in figures.items()},
     )
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Rows as dictionaries; missing is None."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+def _flags(benchmark: pd.DataFrame) -> dict[str, int]:
+    """Why numbers of the benchmark should not be read as they stand, and of how many rows."""
+    return {str(flag): int(n) for flag, n in benchmark["flag"].value_counts().items()}
+
+
+def _answers(retrieved: pd.DataFrame) -> list[dict[str, object]]:
+    """Of each modality the best, the middle and the worst answered treatment, with their words."""
+    shown = []
+    for modality, own in retrieved.groupby(MODALITY):
+        ranked = own[own["place"] == 1].sort_values(["rank_of_own", PROMPT])
+        for which, row in (("best", 0), ("middle", len(ranked) // 2), ("worst", -1)):
+            one = ranked.iloc[row]
+            words = own[own[PROMPT] == one[PROMPT]].sort_values("place").head(3)
+            shown.append(
+                {
+                    "modality": modality,
+                    "which": which,
+                    "prompt": one[PROMPT],
+                    "rank": one["rank_of_own"],
+                    "of": one["n_candidates"],
+                    "words": words[["retrieved", "is_own"]].to_dict("records"),
+                }
+            )
+    return shown
+
+
+def _held_out_targets(target_genes: pd.DataFrame) -> pd.DataFrame:
+    """Held-out compounds and their targets, the most similar first; 0.5 is a random ``share``."""
+    held_out = target_genes[target_genes[SUBSET] == Subset.TEST]
+    share = (held_out["rank"] - 0.5) / held_out["n_genes"]
+    return held_out.assign(share=share).sort_values(["share", "name"])
+
+
+def _matching_rows(matching: pd.DataFrame) -> list[dict[str, object]]:
+    """One row a task, track and stratum; a (value, chance) pair a metric."""
+    keys = ["task", "track", "stratum", "n"]
+    return [
+        dict(zip(keys, key, strict=True)) | {"metrics": _records(own)}
+        for key, own in matching.groupby(keys, sort=False)
+    ]
 
 
 def _unshared(leakage: pd.DataFrame) -> list[str]:

@@ -28,6 +28,7 @@ from morphoclip.models.embedding import embed, profile_tables
 from morphoclip.models.morphoclip import TrainedModel
 from morphoclip.report.figures import (
     FigureSet,
+    draw_benchmark,
     draw_projection,
     draw_rankers,
     draw_retrieval,
@@ -180,6 +181,7 @@ class Report(NamedTuple):
     training_curves: Figure
     retrieval_figure: Figure
     rankers_figure: Figure
+    benchmark_figure: Figure
     projection_figure: Figure
 
 
@@ -200,6 +202,8 @@ def write_report(  # noqa: PLR0913 - one argument a catalog entry
     query_summary: pd.DataFrame,
     matching_metrics: pd.DataFrame,
     benchmark_metrics: pd.DataFrame,
+    retrieved_texts: pd.DataFrame,
+    target_genes: pd.DataFrame,
     quality: pd.DataFrame,
     profiles: pd.DataFrame,
 ) -> Report:
@@ -208,6 +212,7 @@ def write_report(  # noqa: PLR0913 - one argument a catalog entry
         draw_training_curves(training_history),
         draw_retrieval(retrieval_metrics),
         draw_rankers(query_summary),
+        draw_benchmark(benchmark_metrics),
         draw_projection(profiles, embedding_columns(profiles)),
     )
     page = write_page(
@@ -227,6 +232,8 @@ def write_report(  # noqa: PLR0913 - one argument a catalog entry
         rankers=query_summary,
         matching=matching_metrics,
         benchmark=benchmark_metrics,
+        retrieved_texts=retrieved_texts,
+        target_genes=target_genes,
         quality=quality,
         figures=figures._asdict(),
     )

@@ -1,6 +1,5 @@
-"""Project hooks: what a run needs before it starts, and what MLflow is told."""
+"""What MLflow is told of a run."""
 
-import difflib
 import logging
 import subprocess
 from collections.abc import Iterator
@@ -12,22 +11,17 @@ import pandas as pd
 from filelock import FileLock
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.framework.project import pipelines
-from kedro.io import AbstractVersionedDataset, DataCatalog, DatasetError
+from kedro.io import AbstractVersionedDataset, DataCatalog
 from kedro.pipeline import Pipeline
 from pydantic import BaseModel
 
-from morphoclip.errors import InputError
 from morphoclip.gallery.source import place_without_path
 from morphoclip.training.state import CheckpointStore
 
 logger = logging.getLogger(__name__)
 
+
 _SQLITE = "sqlite:///"
-_WAYS_ON = (
-    "The ways on: put it there (ingestion.source.root names the gallery), run the pipeline that "
-    "makes it, or see the demo first with `make demo`"
-)
 
 
 class PrepareTracking:
@@ -49,69 +43,6 @@ class PrepareTracking:
                 partial.unlink(missing_ok=True)
                 mlflow.MlflowClient(f"{_SQLITE}{partial}").search_experiments()
                 partial.rename(database)
-
-
-class StopBeforeMissingInputs:
-    """Say in one line what a run works on, and in one sentence what it lacks."""
-
-    def __init__(self) -> None:
-        self._data = self._root = ""
-
-    @hook_impl
-    def after_context_created(self, context: KedroContext) -> None:
-        """Remember where data lie in this environment; refuse parameters that nothing reads.
-
-        Raises:
-            InputError: ``--params`` names a group of parameters that no pipeline has.
-        """
-        self._data = context.config_loader["globals"]["data"]
-        source = context.config_loader["parameters"]["ingestion"]["source"]
-        self._root = place_without_path(source["root"])
-        given = (context.config_loader.runtime_params or {}).get("ingestion", {}).get("source", {})
-        expected = dict(context.config_loader["globals"]["source"]) | given
-        apart = [key for key in expected if key in source and source[key] != expected[key]]
-        if apart:
-            raise InputError(
-                f"ingestion.source.{apart[0]} is {source[apart[0]]} in the parameters and "
-                f"{expected[apart[0]]} in the catalog: set source.{apart[0]} in globals.yml, which "
-                "both read, or on the command line"
-            )
-        known = {name for pipeline in pipelines.values() for name in _parameter_groups(pipeline)}
-        unknown = sorted(set(context.config_loader.runtime_params or {}) - known)
-        if unknown:
-            close = difflib.get_close_matches(unknown[0], known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise InputError(
-                f"--params names {unknown[0]}, which no pipeline reads{hint} "
-                f"There are {', '.join(sorted(known))}"
-            )
-
-    @hook_impl(tryfirst=True)
-    def before_pipeline_run(
-        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
-    ) -> None:
-        """Log environment and data; check that the pipeline's inputs are there.
-
-        Raises:
-            InputError: One is not.
-        """
-        environment = run_params["env"] or "base"
-        logger.info("environment %s: data in %s, gallery %s", environment, self._data, self._root)
-        if environment == "base" and "params:demo_gallery" in pipeline.inputs():
-            raise InputError("the demo's gallery is made in its own environment: add --env demo")
-        ignored = sorted(set(run_params["runtime_params"] or {}) - _parameter_groups(pipeline))
-        if ignored:
-            raise InputError(
-                f"--params names {', '.join(ignored)}, which this pipeline does not read; it reads "
-                f"{', '.join(sorted(_parameter_groups(pipeline))) or 'none'}"
-            )
-        missing = [name for name in sorted(pipeline.inputs()) if _is_missing(name, catalog)]
-        if missing:
-            raise InputError(
-                f"environment {environment} lacks what this pipeline reads: "
-                + "; ".join(_what_belongs_there(name, catalog) for name in missing)
-                + (f". {_WAYS_ON}" if any(_is_raw(name, catalog) for name in missing) else "")
-            )
 
 
 class LogTypedParameters:
@@ -201,47 +132,6 @@ class LogArtifacts:
         for run in (run for store in self._stores for run in store.opened):
             if run.best_path.exists():
                 mlflow.log_artifact(str(run.best_path), f"checkpoints/{run.folder.name}")
-
-
-def _parameter_groups(pipeline: Pipeline) -> set[str]:
-    inputs = (name for name in pipeline.inputs() if name.startswith("params:"))
-    return {name.removeprefix("params:").split(".", 1)[0] for name in inputs}
-
-
-def _is_missing(name: str, catalog: DataCatalog) -> bool:
-    if name.startswith("params:"):
-        return name not in catalog
-    try:
-        return not catalog.exists(name)
-    except DatasetError as error:
-        cause = error.__cause__ or error
-        raise InputError(
-            f"{_what_belongs_there(name, catalog)} cannot be reached ({cause}). It needs the "
-            f"internet, or a copy on disk that ingestion.source.root names. {_WAYS_ON}"
-        ) from error
-
-
-def _is_raw(name: str, catalog: DataCatalog) -> bool:
-    """Whether no pipeline makes this: a user has to put it there."""
-    notes = (getattr(catalog.get(name), "metadata", None) or {}).get("morphoclip", {})
-    return "made_by" not in notes
-
-
-def _what_belongs_there(name: str, catalog: DataCatalog) -> str:
-    if name.startswith("params:"):
-        return f"the parameters {name.removeprefix('params:')}"
-    dataset = catalog.get(name)
-    notes = (getattr(dataset, "metadata", None) or {}).get("morphoclip", {})
-    place = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
-    where = _relative(str(place)) if place else "in memory"
-    what = notes.get("what", "nothing is known about it")
-    made_by = f", made by kedro run --pipeline {notes['made_by']}" if "made_by" in notes else ""
-    return f"{name} ({what}{made_by}) at {where}"
-
-
-def _relative(place: str) -> str:
-    path, here = Path(place), Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else place
 
 
 def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,1 @@
+"""Project hooks, called by Kedro before, during and after a run."""

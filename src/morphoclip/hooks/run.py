@@ -1,0 +1,151 @@
+"""What a run needs before it starts, and where its report is when it ends."""
+
+import difflib
+import logging
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
+from kedro.io import DataCatalog, DatasetError
+from kedro.pipeline import Pipeline
+
+from morphoclip.errors import InputError
+from morphoclip.gallery.source import place_without_path
+
+logger = logging.getLogger(__name__)
+
+
+_WAYS_ON = (
+    "The ways on: put it there (ingestion.source.root names the gallery), run the pipeline that "
+    "makes it, or see the demo first with `make demo`"
+)
+
+
+class StopBeforeMissingInputs:
+    """Say in one line what a run works on, and in one sentence what it lacks."""
+
+    def __init__(self) -> None:
+        self._data = self._root = ""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember where data lie in this environment; refuse parameters that nothing reads.
+
+        Raises:
+            InputError: ``--params`` names a group of parameters that no pipeline has.
+        """
+        self._data = context.config_loader["globals"]["data"]
+        source = context.config_loader["parameters"]["ingestion"]["source"]
+        self._root = place_without_path(source["root"])
+        given = (context.config_loader.runtime_params or {}).get("ingestion", {}).get("source", {})
+        expected = dict(context.config_loader["globals"]["source"]) | given
+        apart = [key for key in expected if key in source and source[key] != expected[key]]
+        if apart:
+            raise InputError(
+                f"ingestion.source.{apart[0]} is {source[apart[0]]} in the parameters and "
+                f"{expected[apart[0]]} in the catalog: set source.{apart[0]} in globals.yml, which "
+                "both read, or on the command line"
+            )
+        known = {name for pipeline in pipelines.values() for name in _parameter_groups(pipeline)}
+        unknown = sorted(set(context.config_loader.runtime_params or {}) - known)
+        if unknown:
+            close = difflib.get_close_matches(unknown[0], known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise InputError(
+                f"--params names {unknown[0]}, which no pipeline reads{hint} "
+                f"There are {', '.join(sorted(known))}"
+            )
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Log environment and data; check that the pipeline's inputs are there.
+
+        Raises:
+            InputError: One is not.
+        """
+        environment = run_params["env"] or "base"
+        logger.info("environment %s: data in %s, gallery %s", environment, self._data, self._root)
+        if environment == "base" and "params:demo_gallery" in pipeline.inputs():
+            raise InputError("the demo's gallery is made in its own environment: add --env demo")
+        ignored = sorted(set(run_params["runtime_params"] or {}) - _parameter_groups(pipeline))
+        if ignored:
+            raise InputError(
+                f"--params names {', '.join(ignored)}, which this pipeline does not read; it reads "
+                f"{', '.join(sorted(_parameter_groups(pipeline))) or 'none'}"
+            )
+        missing = [name for name in sorted(pipeline.inputs()) if _is_missing(name, catalog)]
+        if missing:
+            raise InputError(
+                f"environment {environment} lacks what this pipeline reads: "
+                + "; ".join(_what_belongs_there(name, catalog) for name in missing)
+                + (f". {_WAYS_ON}" if any(_is_raw(name, catalog) for name in missing) else "")
+            )
+
+
+class NameTheReport:
+    """End a run that wrote a report with the place to look."""
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Log where the report lies."""
+        if "report" in pipeline.all_outputs():
+            report: Any = catalog.get("report")
+            place = _relative(str(report._get_load_path()))
+            logger.info("report: %s (kedro where says it again)", place)
+
+
+def _parameter_groups(pipeline: Pipeline) -> set[str]:
+    inputs = (name for name in pipeline.inputs() if name.startswith("params:"))
+    return {name.removeprefix("params:").split(".", 1)[0] for name in inputs}
+
+
+def _is_missing(name: str, catalog: DataCatalog) -> bool:
+    if name.startswith("params:"):
+        return name not in catalog
+    try:
+        return not catalog.exists(name)
+    except DatasetError as error:
+        cause = error.__cause__ or error
+        raise InputError(
+            f"{_what_belongs_there(name, catalog)} cannot be reached ({cause}). It needs the "
+            "internet, or a copy on disk that ingestion.source.root names; the demo needs neither: "
+            "make demo"
+        ) from error
+
+
+def _is_raw(name: str, catalog: DataCatalog) -> bool:
+    """Whether a user has to put this there: it is kept, and no pipeline makes it."""
+    dataset = catalog.get(name)
+    notes = (getattr(dataset, "metadata", None) or {}).get("morphoclip", {})
+    return _place_of(dataset) is not None and "made_by" not in notes
+
+
+def _what_belongs_there(name: str, catalog: DataCatalog) -> str:
+    if name.startswith("params:"):
+        return f"the parameters {name.removeprefix('params:')}"
+    dataset = catalog.get(name)
+    notes = (getattr(dataset, "metadata", None) or {}).get("morphoclip", {})
+    place = _place_of(dataset)
+    if place is None:
+        nodes = (node for pipeline in pipelines.values() for node in pipeline.nodes)
+        makers = {node.name for node in nodes if name in node.outputs}
+        return f"{name}, which is not kept: start at the node {' or '.join(sorted(makers))}"
+    where = _relative(place)
+    what = notes.get("what", "nothing is known about it")
+    made_by = f", made by kedro run --pipeline {notes['made_by']}" if "made_by" in notes else ""
+    return f"{name} ({what}{made_by}) at {where}"
+
+
+def _place_of(dataset: object) -> str | None:
+    """Where a dataset lies; None in memory."""
+    place = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
+    return str(place) if place else None
+
+
+def _relative(place: str) -> str:
+    path, here = Path(place), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else place
