@@ -19,7 +19,7 @@ help:  ## show this help
 demo: $(DEMO_DONE)  ## install, run the whole job on synthetic plates, say where the report is
 	@$(BIN)/kedro where --env demo
 
-test: $(INSTALLED)  ## install, run the tests (some five minutes)
+test: $(INSTALLED)  ## install, run the tests (under ten minutes)
 	@$(BIN)/pytest -q -m "not slow"
 
 test-slow: $(INSTALLED)  ## run the tests that kill and restart whole processes

@@ -1,5 +1,6 @@
 """The whole job on small synthetic plates: what it writes, what MLflow holds, what a rerun does."""
 
+import html
 import math
 import os
 import shutil
@@ -100,6 +101,49 @@ def test_the_report_is_one_page_that_says_what_the_plates_are(finished) -> None:
     assert "http://" not in page
     assert 'src="/' not in page
     assert str(finished.folder) not in page
+
+
+def test_answers_stand_in_tables_and_in_the_report(finished) -> None:
+    retrieved = finished.load("retrieved_texts")
+    held_out = finished.load("split_manifest").query("Metadata_subset == 'test'")
+    assert retrieved["Metadata_prompt"].nunique() == held_out["Metadata_entity"].nunique()
+    page = finished.load("report")
+    assert all(html.escape(words) in page for words in retrieved["Metadata_prompt"].unique()[:1])
+    look_alikes = finished.load("look_alikes")
+    assert set(look_alikes[BROAD_SAMPLE]) == set(finished.load("demo_truth")[BROAD_SAMPLE])
+    targets = finished.load("target_genes")
+    assert set(targets["other_modality"]) == {"crispr", "orf"}
+    assert (targets["rank"] <= targets["n_genes"]).all()
+
+
+def test_a_user_can_ask_in_words_or_by_name(finished, caplog) -> None:
+    with pytest.raises(InputError, match=r"nothing to look up: .*look_up\.treatment:HDAC1"):
+        finished.run("look_up")
+    gene = (
+        finished.load("demo_truth").query("Metadata_modality == 'crispr'")["Metadata_gene"].iloc[0]
+    )
+    finished.run("look_up", look_up={"treatment": gene.lower(), "words": "inhibitor", "places": 2})
+    answers = finished.load("looked_up")
+    assert set(answers["query"]) == {"inhibitor", f"crispr {gene.lower()}", f"orf {gene.lower()}"}
+    itself = answers["query"].eq(f"crispr {gene.lower()}") & answers["Metadata_modality"].eq(
+        "crispr"
+    )
+    assert gene not in set(answers.loc[itself, "name"]), "what was asked for is no answer"
+    assert answers.groupby(["query", "Metadata_condition"]).size().eq(2).all()
+    assert f"most like crispr {gene.lower()}" in caplog.text
+
+
+def test_words_are_not_encoded_otherwise_than_in_training(finished) -> None:
+    backbone = {"kind": "ngrams", "dim": 16}
+    with pytest.raises(InputError, match="trained on other text features"):
+        finished.run("look_up", look_up={"words": "x"}, text_features={"backbone": backbone})
+
+
+def test_a_run_ends_with_the_place_of_its_report(finished, caplog) -> None:
+    finished.run("evaluation")
+    said = [record.message for record in caplog.records if record.message.startswith("report: ")]
+    assert len(said) == 1
+    assert said[0].endswith("report.html (kedro where says it again)")
 
 
 def test_mlflow_holds_parameters_epochs_artifacts_and_metrics(finished) -> None:
