@@ -17,9 +17,10 @@ os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
-# mlflow complains of kedro-mlflow's own class at every command.
+# What mlflow says of kedro-mlflow's class, and FastAPI of kedro-viz's, at every command.
+_OTHERS_WARNINGS = ("Add type hints to the `predict` method", "ORJSONResponse is deprecated")
 logging.getLogger("py.warnings").addFilter(
-    lambda record: "Add type hints to the `predict` method" not in record.getMessage()
+    lambda record: not any(words in record.getMessage() for words in _OTHERS_WARNINGS)
 )
 
 from omegaconf.resolvers import oc

@@ -16,6 +16,9 @@ from morphoclip.gallery.source import PlateFolders
 from morphoclip.imaging.sites import parse_image_name
 from morphoclip.imaging.tiff import decode_plane
 
+_SITES_SHOWN = 3
+"""About what fills the shape of kedro viz's panel, which stretches what it shows."""
+
 PlateImages = dict[str, dict[str, NDArray[np.uint16]]]
 
 
@@ -46,17 +49,20 @@ class PlateImagesDataset(AbstractDataset[PlateImages, PlateFolders]):
                 partial.replace(target / name)
 
     def preview(self) -> ImagePreview:
-        """The channels of the first site, each stretched to its own range."""
+        """The channels of the first sites side by side, each image stretched to its own range."""
         folder = next(iter(self.load().values()))
-        parsed = ((name, parse_image_name(name)) for name in folder.image_names()[:64])
-        keys = {name: key for name, key in parsed if key is not None}
-        site = next(iter(keys.values())).site
-        names = [name for name, key in keys.items() if key.site == site]
-        figure = Figure(figsize=(2 * len(names), 2.2), layout="constrained")
-        for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
-            axes.imshow(decode_plane(folder.read(name)), cmap="gray")
-            axes.set_title(f"{site[0]} site {site[1]} ch{keys[name].channel}", fontsize=7)
-            axes.axis("off")
+        named = [(parse_image_name(name), name) for name in folder.image_names()[:64]]
+        images = {(key.site, key.channel): name for key, name in named if key is not None}
+        sites = sorted({site for site, _ in images})[:_SITES_SHOWN]
+        channels = sorted({channel for _, channel in images})
+        figure = Figure(figsize=(2 * len(channels), 2.2 * len(sites)), layout="constrained")
+        grid = figure.subplots(len(sites), len(channels), squeeze=False)
+        for row, site in zip(grid, sites, strict=True):
+            for axes, channel in zip(row, channels, strict=True):
+                axes.axis("off")
+                axes.set_title(f"{site[0]} site {site[1]} ch{channel}", fontsize=10)
+                if (site, channel) in images:
+                    axes.imshow(decode_plane(folder.read(images[site, channel])), cmap="gray")
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=100)
         return ImagePreview(base64.b64encode(buffer.getvalue()).decode())
