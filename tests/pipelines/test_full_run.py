@@ -133,6 +133,21 @@ def test_a_user_can_ask_in_words_or_by_name(finished, caplog) -> None:
     assert f"most like crispr {gene.lower()}" in caplog.text
 
 
+def test_plates_are_embedded_without_a_split(finished, tmp_path) -> None:
+    workspace = Workspace(tmp_path)
+    shutil.copytree(finished.folder / "data", tmp_path / "data")
+    plates = sorted(finished.load("well_index")[PLATE].unique())
+    shutil.rmtree(workspace.data / "02_intermediate/split_manifest.parquet")
+    workspace.run("ingestion", ingestion={"plates": plates[0]})
+    workspace.run("embed_plates")
+    embedded = workspace.load("embedded_plates")
+    assert set(embedded[PLATE]) == {plates[0]}
+    assert SUBSET not in embedded
+    profiles = finished.load("profiles")
+    of_plate = profiles[profiles[PLATE] == plates[0]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(embedded, of_plate.drop(columns=SUBSET))
+
+
 def test_words_are_not_encoded_otherwise_than_in_training(finished) -> None:
     backbone = {"kind": "ngrams", "dim": 16}
     with pytest.raises(InputError, match="trained on other text features"):

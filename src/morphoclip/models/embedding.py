@@ -58,18 +58,26 @@ class ProfileTables(NamedTuple):
 
 
 def profile_tables(embedded: Embeddings, wells: Wells, manifest: pd.DataFrame) -> ProfileTables:
-    """``Metadata_*`` columns of the wells and their subset, then ``embedding_000`` and so on.
+    """Profiles with the subset of each well, and the embeddings of the prompts."""
+    profiles = profile_table(embedded, wells)
+    subsets = manifest.set_index([PLATE, WELL])[SUBSET]
+    keys = pd.MultiIndex.from_frame(profiles[[PLATE, WELL]])
+    place = profiles.columns.get_loc(REFERENCE)
+    profiles.insert(place, SUBSET, subsets.reindex(keys).to_numpy())
+    prompts = pd.DataFrame(embedded.text, columns=_dimensions(embedded.text.shape[1]))
+    return ProfileTables(profiles, prompts.assign(**{PROMPT_DIGEST: wells.digests}))
+
+
+def profile_table(embedded: Embeddings, wells: Wells) -> pd.DataFrame:
+    """``Metadata_*`` columns of the wells, then ``embedding_000`` and so on.
 
     ``Metadata_reference`` marks the half of the negative controls that plates are normalised by.
     """
-    width = len(str(embedded.image.shape[1] - 1))
-    dims = [f"{EMBEDDING_PREFIX}{i:0{width}d}" for i in range(embedded.image.shape[1])]
-    subsets = manifest.set_index([PLATE, WELL])[SUBSET]
-    keys = pd.MultiIndex.from_frame(wells.table[[PLATE, WELL]])
-    metadata = wells.table.assign(
-        **{SUBSET: subsets.reindex(keys).to_numpy(), REFERENCE: reference_wells(wells.table)}
-    )
-    return ProfileTables(
-        pd.concat([metadata, pd.DataFrame(embedded.image, columns=dims)], axis=1),
-        pd.DataFrame(embedded.text, columns=dims).assign(**{PROMPT_DIGEST: wells.digests}),
-    )
+    metadata = wells.table.assign(**{REFERENCE: reference_wells(wells.table)})
+    columns = _dimensions(embedded.image.shape[1])
+    return pd.concat([metadata, pd.DataFrame(embedded.image, columns=columns)], axis=1)
+
+
+def _dimensions(number: int) -> list[str]:
+    width = len(str(number - 1))
+    return [f"{EMBEDDING_PREFIX}{n:0{width}d}" for n in range(number)]
