@@ -102,6 +102,14 @@ def test_a_fault_of_the_program_keeps_its_traceback() -> None:
     assert explain(ValueError("cannot reshape")) is None
 
 
+def test_prose_with_colons_stays_prose() -> None:
+    given = parsed("look_up.words:Target: A. Function: an inhibitor.,a.b:{c: 1}")
+    assert given == {
+        "look_up": {"words": "Target: A. Function: an inhibitor."},
+        "a": {"b": {"c": 1}},
+    }
+
+
 def test_wrong_parameters_are_listed_without_pydantics_links() -> None:
     from morphoclip.splits.config import SplitConfig
 

@@ -6,6 +6,7 @@ Everything else about the command is Kedro's own, so that options added upstream
 import copy
 import difflib
 import itertools
+import json
 import os
 import re
 import shutil
@@ -56,8 +57,15 @@ def _params_callback(context: click.Context, param: click.Parameter, value: Any)
                     f"{item} stands alone after a comma; join the values of a list with a plus: "
                     f"{before}+{item}"
                 )
-        value = ",".join(_COLON_ITEM.sub(r"\1=\2", item, count=1) for item in items)
+        value = ",".join(_prose_quoted(_COLON_ITEM.sub(r"\1=\2", item, count=1)) for item in items)
     return _split_params(context, param, value)
+
+
+def _prose_quoted(item: str) -> str:
+    """``a.b=One: two.`` with its value in quotes: YAML would take it for a mapping."""
+    key, _, value = item.partition("=")
+    is_yaml = value.lstrip().startswith(("{", "[", '"', "'"))
+    return f"{key}={json.dumps(value)}" if ": " in value and not is_yaml else item
 
 
 kedro_command: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]

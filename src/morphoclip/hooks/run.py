@@ -87,15 +87,14 @@ class StopBeforeMissingInputs:
 
 
 class NameTheReport:
-    """End a run that wrote a report with the place to look."""
+    """End a run that wrote a report with how to find it."""
 
     @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Log where the report lies."""
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Log the command: a terminal would break the path itself."""
         if "report" in pipeline.all_outputs():
-            report: Any = catalog.get("report")
-            place = _relative(str(report._get_load_path()))
-            logger.info("report: %s (kedro where says it again)", place)
+            environment = f" --env {run_params['env']}" if run_params["env"] else ""
+            logger.info("the report is written: kedro where%s says its place", environment)
 
 
 def _parameter_groups(pipeline: Pipeline) -> set[str]:

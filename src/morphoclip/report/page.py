@@ -29,6 +29,7 @@ from morphoclip.schemas import (
 )
 from morphoclip.splits.config import GROUPED
 
+_PAIRS_SHOWN = 8
 _PAGE = files("morphoclip.report").joinpath("page.html")
 
 
@@ -51,6 +52,7 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
     matching: pd.DataFrame,
     benchmark: pd.DataFrame,
     retrieved_texts: pd.DataFrame,
+    look_alikes: pd.DataFrame,
     target_genes: pd.DataFrame,
     quality: pd.DataFrame,
     figures: Mapping[str, Figure],
@@ -81,6 +83,7 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
         verdict=verdict(rankers),
         rankers=_ranker_rows(rankers),
         answers=_answers(retrieved_texts),
+        pairs=_records(_strongest_pairs(look_alikes)),
         targets=_records(targets),
         targets_median=targets["share"].median(),
         matching=_matching_rows(matching),
@@ -123,6 +126,18 @@ def _answers(retrieved: pd.DataFrame) -> list[dict[str, object]]:
                 }
             )
     return shown
+
+
+def _strongest_pairs(look_alikes: pd.DataFrame) -> pd.DataFrame:
+    """The pairs that are furthest beyond the controls, each said once."""
+    one, other = (
+        look_alikes[f"{prefix}condition"] + " " + look_alikes[f"{prefix}broad_sample"]
+        for prefix in ("Metadata_", "other_")
+    )
+    in_order = one < other
+    ends = pd.concat([one.where(in_order, other), other.where(in_order, one)], axis=1)
+    strongest = look_alikes.dropna(subset=["z"]).sort_values("z", ascending=False)
+    return strongest[~ends.loc[strongest.index].duplicated()].head(_PAIRS_SHOWN)
 
 
 def _held_out_targets(target_genes: pd.DataFrame) -> pd.DataFrame:

@@ -106,6 +106,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "matching_metrics": "matching_metrics",
                     "benchmark_metrics": "benchmark_metrics",
                     "retrieved_texts": "retrieved_texts",
+                    "look_alikes": "look_alikes",
                     "target_genes": "target_genes",
                     "quality": "embedding_quality",
                     "profiles": "profiles",

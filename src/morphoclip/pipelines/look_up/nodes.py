@@ -44,8 +44,8 @@ def look_up(
             tables.append(found.assign(query=name))
     if not tables:
         raise InputError(
-            'nothing to look up: give --params "look_up.words:HDAC inhibitor" or '
-            "--params look_up.treatment:HDAC1"
+            "nothing to look up: give --params look_up.treatment:HDAC1, or "
+            '--params "look_up.words:Target: HDAC1. Function: HDAC inhibitor."'
         )
     answers = pd.concat(tables, ignore_index=True)[list(LOOKED_UP.columns)]
     for query, own in answers.groupby("query", sort=False):
