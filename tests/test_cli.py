@@ -102,6 +102,20 @@ def test_a_fault_of_the_program_keeps_its_traceback() -> None:
     assert explain(ValueError("cannot reshape")) is None
 
 
+@pytest.mark.parametrize(
+    "name", ["2,5-furandimethanol", "[3H]-thymidine", "!!!", "@x", "${HOME}", "5", "a: b", "x=y"]
+)
+def test_names_and_words_mean_themselves(name: str) -> None:
+    given = parsed(f"look_up.treatment:{name},look_up.places:3")
+    assert given["look_up"]["places"] == 3
+    assert given["look_up"]["treatment"].replace("\\$", "$") == name
+
+
+def test_what_is_no_yaml_is_refused_in_a_sentence() -> None:
+    with pytest.raises(click.BadParameter, match="cannot be read as YAML"):
+        parsed("model.ccf_layers:[1")
+
+
 def test_prose_with_colons_stays_prose() -> None:
     given = parsed("look_up.words:Target: A. Function: an inhibitor.,a.b:{c: 1}")
     assert given == {

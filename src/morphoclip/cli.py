@@ -6,7 +6,6 @@ Everything else about the command is Kedro's own, so that options added upstream
 import copy
 import difflib
 import itertools
-import json
 import os
 import re
 import shutil
@@ -17,19 +16,27 @@ from typing import Any
 import click
 from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import _split_params, split_string
+from kedro.framework.cli.utils import _split_params
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 from kedro.utils import find_kedro_project
 from kedro.validation.exceptions import DataValidationError, ParameterValidationError
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from morphoclip.config import Config
 from morphoclip.errors import InputError
 
 # a dotted parameter name, then the first colon that comes before any equals sign
 _COLON_ITEM = re.compile(r"^(\s*[\w.\-]+\s*):(.*)$", flags=re.DOTALL)
+
+# a dotted parameter name and what it is set to
+_ITEM = re.compile(r"^\s*(?P<key>[\w.\-]+)\s*[:=](?P<value>.*)$", flags=re.DOTALL)
+
+_PROSE = ("look_up.words", "look_up.treatment")
+"""Parameters that are words and names: commas, colons and brackets in them mean themselves."""
 
 # a mistake as pydantic prints it: the field's path, unless the whole model is meant, then the rest
 _PYDANTIC_MISTAKE = re.compile(
@@ -49,23 +56,47 @@ the demo; remove it to work on real data."""
 
 def _params_callback(context: click.Context, param: click.Parameter, value: Any) -> Any:
     """Rewrite ``a.b:1`` to ``a.b=1`` and let Kedro parse the result."""
-    if isinstance(value, str):
-        items = split_string(context, param, value)
-        for before, item in itertools.pairwise(items):
-            if not re.search("[:=]", item):
-                raise click.BadParameter(
-                    f"{item} stands alone after a comma; join the values of a list with a plus: "
-                    f"{before}+{item}"
-                )
-        value = ",".join(_prose_quoted(_COLON_ITEM.sub(r"\1=\2", item, count=1)) for item in items)
-    return _split_params(context, param, value)
+    if not isinstance(value, str):
+        return _split_params(context, param, value)
+    prose, items = _apart_from_prose(value.split(","))
+    for before, item in itertools.pairwise(items):
+        if not re.search("[:=]", item):
+            raise click.BadParameter(
+                f"{item} stands alone after a comma; join the values of a list with a plus: "
+                f"{before}+{item}"
+            )
+    rewritten = ",".join(_COLON_ITEM.sub(r"\1=\2", item, count=1) for item in items)
+    try:
+        parsed: dict[str, Any] = _split_params(context, param, rewritten)
+    except (YAMLError, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0]
+        raise click.BadParameter(f"{rewritten} cannot be read as YAML ({reason})") from error
+    for key, text in prose.items():
+        group, _, field = key.partition(".")
+        parsed.setdefault(group, {})[field] = text.strip().replace("${", "\\${")
+    return parsed
 
 
-def _prose_quoted(item: str) -> str:
-    """``a.b=One: two.`` with its value in quotes: YAML would take it for a mapping."""
-    key, _, value = item.partition("=")
-    is_yaml = value.lstrip().startswith(("{", "[", '"', "'"))
-    return f"{key}={json.dumps(value)}" if ": " in value and not is_yaml else item
+def _apart_from_prose(items: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Parameters said in words, as they stand, and the other items.
+
+    What follows a comma and sets no dotted parameter belongs to the words before it.
+    """
+    prose: dict[str, str] = {}
+    others: list[str] = []
+    last = ""
+    for item in items:
+        said = _ITEM.match(item)
+        key = said["key"] if said else ""
+        if said and key in _PROSE:
+            prose[key] = said["value"]
+            last = key
+        elif last and "." not in key:
+            prose[last] += f",{item}"
+        elif item.strip():
+            others.append(item.strip())
+            last = ""
+    return prose, others
 
 
 kedro_command: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]

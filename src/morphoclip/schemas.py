@@ -429,15 +429,19 @@ LOOK_ALIKES = _table(
         "place": _count(),
         "similarity": _number(),
         "z": _number(nullable=True),
+        "z_by_luck": _number(),
+        "n_wells": _count(),
         "shares_gene": pa.Column(bool),
     },
     unique=[CONDITION, BROAD_SAMPLE, "other_condition", "place"],
 )
-"""The treatments most like each treatment; ``z``: beyond the controls, in standard errors."""
+"""The treatments most like each treatment; ``z``: beyond the controls, in standard errors;
+``z_by_luck``: what that place holds where none differs from controls; ``n_wells``: the other's."""
 
 LOOKED_UP = _table(
     {
         "query": _text(),
+        "query_condition": _text(),
         CONDITION: _text(),
         MODALITY: _text(among=Modality),
         BROAD_SAMPLE: _text(),
@@ -447,8 +451,9 @@ LOOKED_UP = _table(
         "place": _count(),
         "similarity": _number(),
         "z": _number(nullable=True),
+        "z_by_luck": _number(),
     },
-    unique=["query", CONDITION, "place"],
+    unique=["query", "query_condition", CONDITION, "place"],
 )
 """The treatments most like words or a treatment that a user asked about."""
 
@@ -461,6 +466,7 @@ TARGET_GENES = _table(
         "other_condition": _text(),
         "other_modality": _text(among=Modality),
         "gene": _text(),
+        "other_subset": _text(nullable=True),
         "rank": _number(),
         "n_genes": _count(),
         "similarity": _number(),

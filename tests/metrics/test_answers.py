@@ -7,18 +7,14 @@ from sklearn.preprocessing import normalize
 from synthetic_profiles import layout, noise
 
 from morphoclip.errors import InputError
-from morphoclip.metrics.answers import (
-    look_alikes,
-    nearest_treatments,
-    retrieved_texts,
-    target_genes,
-    wells_called,
-)
+from morphoclip.metrics.answers import look_alikes, retrieved_texts, target_genes
+from morphoclip.metrics.look_up import nearest_to_treatment, nearest_to_words, wells_called
 from morphoclip.schemas import (
     BROAD_SAMPLE,
     CELL_TYPE,
     CONDITION,
     EMBEDDING_PREFIX,
+    ENTITY,
     GENE,
     LOOK_ALIKES,
     LOOKED_UP,
@@ -47,7 +43,8 @@ def planted(*modalities: str) -> pd.DataFrame:
     signal = np.stack([look.get(gene, np.zeros(DIM)) for gene in wells[GENE]])
     matrix = normalize(signal + 0.05 * noise(wells, dim=DIM))
     dims = [f"{EMBEDDING_PREFIX}{n:02d}" for n in range(DIM)]
-    return pd.concat([wells, pd.DataFrame(matrix, columns=dims)], axis=1)
+    entity = wells[MODALITY] + ":" + wells[BROAD_SAMPLE]
+    return pd.concat([wells.assign(**{ENTITY: entity}), pd.DataFrame(matrix, columns=dims)], axis=1)
 
 
 def known(profiles: pd.DataFrame) -> pd.DataFrame:
@@ -83,20 +80,80 @@ def test_similarity_and_z_are_those_of_wells_and_controls() -> None:
     controls = matrix[profiles[ROLE] == "negcon"] @ query
     assert row["other_broad_sample"] == "compound-1"
     assert row["similarity"] == pytest.approx(similarity)
-    expected = (similarity - controls.mean()) / (controls.std(ddof=1) / np.sqrt(2))
-    assert row["z"] == pytest.approx(expected)
+    error = controls.std(ddof=1) * np.sqrt(1 / 2 + 1 / 16)
+    assert row["z"] == pytest.approx((similarity - controls.mean()) / error)
+    assert row["n_wells"] == 2
 
 
-def test_z_of_wells_like_controls_is_small_whatever_their_number() -> None:
-    """Candidates that are controls by another name: z has mean 0 and spread about 1."""
-    profiles = layout(n_plates=8, n_treatments=40, n_controls=60)
+def unlike_anything(seed: int, n_controls: int) -> pd.DataFrame:
+    """Treatments that are controls by another name, on eight plates of one condition."""
+    wells = layout(n_plates=8, n_treatments=40, n_controls=n_controls)
     dims = [f"{EMBEDDING_PREFIX}{n}" for n in range(DIM)]
-    profiles = pd.concat([profiles, pd.DataFrame(noise(profiles, dim=DIM), columns=dims)], axis=1)
+    matrix = pd.DataFrame(noise(wells, seed, dim=DIM), columns=dims)
+    return pd.concat([wells.assign(**{ENTITY: wells[BROAD_SAMPLE]}), matrix], axis=1)
+
+
+def z_of_nothing(n_controls: int) -> pd.DataFrame:
+    draws = [unlike_anything(seed, n_controls) for seed in range(30)]
     query = np.eye(DIM)[0]
-    answers = nearest_treatments(query, profiles, known(profiles), places=40)
-    assert len(answers) == 40
-    assert abs(answers["z"].mean()) < 0.5
-    assert 0.7 < answers["z"].std() < 1.3
+    return pd.concat(nearest_to_words("", query, own, known(own), 40) for own in draws)
+
+
+def test_z_of_wells_like_controls_is_what_luck_gives() -> None:
+    answers = z_of_nothing(n_controls=60)
+    assert len(answers) == 30 * 40
+    assert 0.9 < answers["z"].std() < 1.1
+    by_place = answers.groupby("place")[["z", "z_by_luck"]].mean()
+    assert by_place["z"].to_numpy() == pytest.approx(by_place["z_by_luck"].to_numpy(), abs=0.15)
+
+
+def test_few_controls_make_no_treatment_stand_out() -> None:
+    """With 16 control wells all z share the error of one mean: their best is below luck's."""
+    answers = z_of_nothing(n_controls=2)
+    assert 0.85 < answers["z"].std() < 1.2
+    best = answers[answers["place"] == 1]
+    assert best["z"].mean() < best["z_by_luck"].mean()
+
+
+def test_few_controls_give_no_z() -> None:
+    profiles = planted("compound")
+    controls = profiles.index[profiles[ROLE] == "negcon"]
+    few = profiles.drop(controls[7:])
+    assert look_alikes(few, known(few), places=1)["z"].isna().all()
+    enough = profiles.drop(controls[8:])
+    assert look_alikes(enough, known(enough), places=1)["z"].notna().all()
+
+
+def test_other_ids_of_one_entity_are_no_answer() -> None:
+    profiles = planted("compound")
+    pair = profiles[BROAD_SAMPLE].isin(["compound-0", "compound-1"])
+    profiles[ENTITY] = profiles[ENTITY].mask(pair, "compound:one")
+    answers = look_alikes(profiles, known(profiles), places=11)
+    own = answers[answers[BROAD_SAMPLE] == "compound-0"]
+    assert len(own) == 10
+    assert not own["other_broad_sample"].isin(["compound-0", "compound-1"]).any()
+
+
+def test_a_subset_is_that_of_all_wells_of_a_treatment() -> None:
+    """Told to the model in one condition is told."""
+    profiles = planted("compound")
+    on_second = profiles["Metadata_Plate"] == "compound1"
+    profiles[CONDITION] = np.where(on_second, "compound|later", "compound|U2OS")
+    profiles[SUBSET] = np.where(on_second, "test", profiles[SUBSET])
+    answers = look_alikes(profiles, known(profiles), places=1)
+    by_name = answers.set_index([CONDITION, BROAD_SAMPLE])[SUBSET]
+    assert pd.isna(by_name["compound|later", "compound-0"]), "train on the first plate"
+    assert by_name["compound|later", "compound-1"] == "test"
+
+
+def test_without_metadata_a_modality_is_one_condition_and_ids_are_names() -> None:
+    profiles = planted("compound").assign(**{CONDITION: None, CELL_TYPE: None})
+    nameless = known(profiles).assign(**{PERT_INAME: None})
+    empty = profiles.head(2).assign(**{ROLE: "empty", BROAD_SAMPLE: None})
+    answers = look_alikes(pd.concat([profiles, empty], ignore_index=True), nameless, places=1)
+    assert set(answers[CONDITION]) == {"compound"}
+    assert (answers["name"] == answers[BROAD_SAMPLE]).all()
+    assert len(answers) == 12
 
 
 def test_other_cells_and_normalisation_controls_are_not_looked_at() -> None:
@@ -160,9 +217,40 @@ def test_treatments_are_found_by_id_compound_or_gene_in_any_case() -> None:
         wells_called("DMSO", profiles, table)
 
 
-def test_what_is_looked_up_fits_its_table() -> None:
+def test_a_treatment_is_looked_up_on_its_own_cells_in_each_condition() -> None:
+    """X looks like G0 on U2OS and like G5 on A549: two answers, not their mean."""
+    cells = []
+    for cell, twin in (("U2OS", "G0"), ("A549", "G5")):
+        own = planted("compound")
+        dims = [name for name in own if name.startswith(EMBEDDING_PREFIX)]
+        is_x = own[BROAD_SAMPLE] == "compound-7"
+        own.loc[is_x, dims] = own.loc[own[GENE] == twin, dims].to_numpy()[: is_x.sum()]
+        cells.append(own.assign(**{CELL_TYPE: cell, CONDITION: f"compound|{cell}"}))
+    profiles = pd.concat(cells, ignore_index=True)
+    answers = LOOKED_UP.validate(nearest_to_treatment("drug 7", profiles, known(profiles), 2))
+    assert (answers["query_condition"] == answers[CONDITION]).all()
+    said = answers.groupby(CONDITION)[BROAD_SAMPLE].agg(set).to_dict()
+    assert said == {
+        "compound|U2OS": {"compound-0", "compound-1"},
+        "compound|A549": {"compound-10", "compound-11"},
+    }
+
+
+def test_a_genes_guides_are_one_treatment_when_it_is_looked_up() -> None:
+    profiles = planted("compound", "crispr")
+    profiles[ENTITY] = profiles[ENTITY].where(
+        profiles[MODALITY] == "compound", "crispr:" + profiles[GENE].fillna("")
+    )
+    answers = nearest_to_treatment("G2", profiles, known(profiles), 3)
+    assert set(answers["query_condition"]) == {"crispr|U2OS"}
+    own = answers[answers[MODALITY] == "crispr"]
+    assert "G2" not in set(own[GENE])
+    assert answers[answers[MODALITY] == "compound"].head(2)[GENE].tolist() == ["G2", "G2"]
+
+
+def test_words_are_looked_up_in_every_condition() -> None:
     profiles = planted("compound")
     query = profiles.filter(like=EMBEDDING_PREFIX).iloc[0].to_numpy()
-    answers = nearest_treatments(query, profiles, known(profiles), places=2)
-    LOOKED_UP.validate(answers.assign(query="x")[list(LOOKED_UP.columns)])
+    answers = LOOKED_UP.validate(nearest_to_words("x", query, profiles, known(profiles), 2))
     assert answers[BROAD_SAMPLE].tolist() == ["compound-0", "compound-1"]
+    assert set(answers["query"]) == {"words: x"}

@@ -124,13 +124,15 @@ def test_a_user_can_ask_in_words_or_by_name(finished, caplog) -> None:
     )
     finished.run("look_up", look_up={"treatment": gene.lower(), "words": "inhibitor", "places": 2})
     answers = finished.load("looked_up")
-    assert set(answers["query"]) == {"inhibitor", f"crispr {gene.lower()}", f"orf {gene.lower()}"}
-    itself = answers["query"].eq(f"crispr {gene.lower()}") & answers["Metadata_modality"].eq(
-        "crispr"
-    )
+    asked = f"treatment: {gene.lower()}"
+    assert set(answers["query"]) == {"words: inhibitor", asked}
+    seen_in = answers.loc[answers["query"] == asked, "query_condition"]
+    assert {name.split("|")[0] for name in seen_in} == {"crispr", "orf"}
+    itself = answers["query_condition"] == answers["Metadata_condition"]
     assert gene not in set(answers.loc[itself, "name"]), "what was asked for is no answer"
-    assert answers.groupby(["query", "Metadata_condition"]).size().eq(2).all()
-    assert f"most like crispr {gene.lower()}" in caplog.text
+    assert answers.groupby(["query", "query_condition", "Metadata_condition"]).size().eq(2).all()
+    assert f"{asked} in crispr" in caplog.text
+    assert "the known prompt closest to these words, at a cosine of 0." in caplog.text
 
 
 def test_plates_are_embedded_without_a_split(finished, tmp_path) -> None:

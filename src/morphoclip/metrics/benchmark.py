@@ -21,7 +21,7 @@ from scipy.stats import false_discovery_control
 
 from morphoclip.metrics.chance import harmonic_numbers
 from morphoclip.metrics.embedding_quality import is_collapsed
-from morphoclip.metrics.matching import consensus_table, scored_controls
+from morphoclip.metrics.matching import consensus_table, scored_controls, treated_wells
 from morphoclip.metrics.retrieval import Matrix
 from morphoclip.perturbations.tables import genes_of
 from morphoclip.schemas import (
@@ -31,11 +31,9 @@ from morphoclip.schemas import (
     CONDITION,
     MODALITY,
     PLATE,
-    ROLE,
     SUBSET,
     WELL,
     Modality,
-    Role,
     Subset,
 )
 
@@ -130,7 +128,7 @@ def expected_average_precision(n_positive: int, n_total: int) -> float:
 def _replicability(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> Scored | None:
     """Wells of one ID against the scored controls of each well's own plate."""
     control = scored_controls(metadata)
-    treated = ~metadata[ROLE].isin([Role.NEGCON, Role.EMPTY])
+    treated = treated_wells(metadata)
     counts = metadata.loc[treated, BROAD_SAMPLE].value_counts()
     replicated = treated & metadata[BROAD_SAMPLE].map(counts).gt(1)
     plates = set(metadata.loc[control, PLATE])

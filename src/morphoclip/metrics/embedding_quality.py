@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import silhouette_samples
 from sklearn.preprocessing import normalize
 
-from morphoclip.metrics.matching import scored_controls
+from morphoclip.metrics.matching import scored_controls, treated_wells
 from morphoclip.metrics.retrieval import Matrix
-from morphoclip.schemas import CONDITION, EMBEDDING_QUALITY, MODALITY, PLATE, ROLE, Role
+from morphoclip.schemas import CONDITION, EMBEDDING_QUALITY, MODALITY, PLATE
 
 COLLAPSED_COSINE = 0.999
 """Mean cosine between profiles above which nothing tells them apart."""
@@ -45,7 +45,7 @@ def embedding_quality(
             ("first_component_share", side, first_component_share(points)),
         ]
     for scope, mask in (
-        ("treated wells", ~metadata[ROLE].isin([Role.NEGCON, Role.EMPTY])),
+        ("treated wells", treated_wells(metadata)),
         ("controls", scored_controls(metadata)),
     ):
         value = plate_silhouette(metadata[mask], unit[mask.to_numpy()])

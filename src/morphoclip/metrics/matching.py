@@ -16,7 +16,7 @@ from sklearn.preprocessing import normalize
 
 from morphoclip.errors import example_of
 from morphoclip.metrics.chance import chance_metrics
-from morphoclip.metrics.retrieval import Block, Matrix, query_metrics
+from morphoclip.metrics.retrieval import DECIMALS, Block, Matrix, query_metrics
 from morphoclip.schemas import (
     BROAD_SAMPLE,
     CELL_TYPE,
@@ -84,6 +84,11 @@ def scored_controls(metadata: pd.DataFrame) -> pd.Series:
     return (metadata[ROLE] == Role.NEGCON) & ~metadata[REFERENCE].astype(bool)
 
 
+def treated_wells(metadata: pd.DataFrame) -> pd.Series:
+    """Wells with a treatment, positive controls among them."""
+    return ~metadata[ROLE].isin([Role.NEGCON, Role.EMPTY])
+
+
 def separation_from_controls(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
     """AUROC of treated against control wells by NSC, and the share of far perturbations."""
     nsc = similarity_to_controls(metadata, matrix)
@@ -91,7 +96,7 @@ def separation_from_controls(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataF
     rows = []
     for modality, own in known.groupby(MODALITY):
         is_control = scored_controls(own)
-        treated = own[~own[ROLE].isin([Role.NEGCON, Role.EMPTY])]
+        treated = own[treated_wells(own)]
         for stratum, part in _strata(treated):
             if part.empty or not is_control.any():
                 continue
@@ -111,7 +116,7 @@ def identification(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
     A plate's own wells are never in the gallery. Ties count as their expectation.
     """
     unit = normalize(matrix.astype(np.float64))
-    treated = np.flatnonzero(~metadata[ROLE].isin([Role.NEGCON, Role.EMPTY]))
+    treated = np.flatnonzero(treated_wells(metadata))
     rows = []
     for condition, members in _conditions(metadata, treated):
         table = metadata.iloc[members]
@@ -161,7 +166,7 @@ def _identified_on(plate: str, table: pd.DataFrame, unit: Matrix) -> list[pd.Dat
     known = relevant.any(axis=1)
     if not known.any():
         return []
-    similarity = np.round(unit[queries][known] @ normalize(gallery).T, 6)
+    similarity = np.round(unit[queries][known] @ normalize(gallery).T, DECIMALS)
     measured = query_metrics(Block(similarity, relevant[known]))[["recall@1", "recall@5"]]
     measured[SUBSET] = table.loc[queries, SUBSET].to_numpy()[known]
     for k in (1, 5):
@@ -190,7 +195,7 @@ def gene_matching(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
                     continue
                 cosine = normalize(queries[features]) @ normalize(candidates[features]).T
                 for kind, similarity in (("cosine", cosine), ("abs_cosine", np.abs(cosine))):
-                    block = Block(np.round(similarity[known], 6), relevant[known])
+                    block = Block(np.round(similarity[known], DECIMALS), relevant[known])
                     rows += _matched(
                         block,
                         queries.loc[known, SUBSET],
@@ -228,17 +233,17 @@ def consensus_table(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
     table = metadata.reset_index(drop=True).assign(
         **{CONDITION: metadata[CONDITION].fillna(metadata[MODALITY]).to_numpy()}
     )
-    treated = ~table[ROLE].isin([Role.NEGCON, Role.EMPTY])
+    treated = treated_wells(table)
     keys = [CONDITION, MODALITY, BROAD_SAMPLE]
     wide = pd.concat([table[keys], pd.DataFrame(matrix, columns=columns)], axis=1)[treated]
     facts = table[treated].groupby(keys)[[CELL_TYPE, GENE, TARGET_LIST]].first()
-    facts[SUBSET] = table[treated].groupby(keys)[SUBSET].agg(_only_one)
+    facts[SUBSET] = table[treated].groupby(keys)[SUBSET].agg(only_one)
     consensus = facts.join(wide.groupby(keys)[columns].median()).reset_index()
     consensus.attrs["columns"] = columns
     return consensus
 
 
-def _only_one(subsets: pd.Series) -> str | None:
+def only_one(subsets: pd.Series) -> str | None:
     """The subset that all wells are in; perturbations of several belong to no stratum."""
     return subsets.iloc[0] if len(set(subsets)) == 1 else None
 

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from morphoclip.metrics.chance import chance_metrics
-from morphoclip.metrics.retrieval import Block, Matrix, query_metrics
+from morphoclip.metrics.retrieval import DECIMALS, Block, Matrix, query_metrics
 from morphoclip.schemas import MODALITY, PROMPT_DIGEST, QUERIES, QUERY_SUMMARY
 
 METRICS = ("mrr", "recall@1", "recall@5")
@@ -30,7 +30,8 @@ def query_rows(
     parts = []
     for name in np.unique(modality):
         own = np.flatnonzero(modality == name)
-        block = Block(np.round(similarity[np.ix_(own, own)], 6), np.eye(len(own), dtype=bool))
+        rounded = np.round(similarity[np.ix_(own, own)], DECIMALS)
+        block = Block(rounded, np.eye(len(own), dtype=bool))
         chance = chance_metrics(len(own), 1)
         part = query_metrics(block)[list(METRICS)].assign(
             **{PROMPT_DIGEST: digests[own], MODALITY: name, "n_candidates": len(own)},

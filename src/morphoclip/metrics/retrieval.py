@@ -28,7 +28,8 @@ METRICS = (
     *(f"map@{k}" for k in CUTOFFS),
     "median_rank",
 )
-_DECIMALS = 6
+DECIMALS = 6
+"""Similarities that agree so far are ties."""
 
 Matrix = NDArray[np.floating]
 
@@ -90,7 +91,7 @@ def retrieval_table(
     }
     rows = []
     for level, (profiles, truth) in levels.items():
-        similarity = np.round(profiles.astype(np.float64) @ text.T.astype(np.float64), _DECIMALS)
+        similarity = np.round(profiles.astype(np.float64) @ text.T.astype(np.float64), DECIMALS)
         relevant = truth[:, None] == np.arange(len(text))[None, :]
         of_profile = modality[truth]
         directions = {
@@ -138,7 +139,7 @@ def reciprocal_ranks_by_modality(
 ) -> list[NDArray[np.float64]]:
     """For each modality ``(P_M, P_M)``: 1 / rank of text j for the consensus profile of text i."""
     consensus = consensus_profiles(image, prompt_of_well, len(text))
-    similarity = np.round(consensus @ text.T.astype(np.float64), _DECIMALS)
+    similarity = np.round(consensus @ text.T.astype(np.float64), DECIMALS)
     blocks = []
     for name in np.unique(modality):
         own = np.flatnonzero(modality == name)

@@ -162,8 +162,8 @@ class TrainedModel:
         if wells.sha256 != self.wells_sha256:
             raise InputError(
                 "the model was trained on wells with other sites or other prompts than these "
-                "(text_features.level, annotations or images have changed since); train again: "
-                "kedro run --pipeline training"
+                "(other plates are ingested, or text_features.level, annotations or images have "
+                "changed since): ingest the plates of the training, or train again"
             )
 
     def to_payload(self) -> dict[str, Any]:

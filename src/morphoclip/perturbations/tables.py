@@ -73,7 +73,9 @@ def perturbation_table(
 
 def entries_of(column: pd.Series) -> pd.Series:
     """What cells that list several things, ``A|B``, hold, as tuples; empty where missing."""
-    return column.map(lambda cell: tuple(cell.split("|")) if isinstance(cell, str) else ())
+    return column.map(
+        lambda cell: tuple(dict.fromkeys(cell.split("|"))) if isinstance(cell, str) else ()
+    )
 
 
 def genes_of(table: pd.DataFrame, *, listed: bool) -> pd.Series:

@@ -58,7 +58,7 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
     figures: Mapping[str, Figure],
 ) -> str:
     """The page as HTML; figures are inside, nothing is fetched when it is opened."""
-    targets = _held_out_targets(target_genes)
+    held_out_targets = _held_out_targets(target_genes)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["share"] = lambda value: "" if value is None else f"{value:.3f}"
     environment.filters["track"] = readable_track
@@ -84,8 +84,8 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
         rankers=_ranker_rows(rankers),
         answers=_answers(retrieved_texts),
         pairs=_records(_strongest_pairs(look_alikes)),
-        targets=_records(targets),
-        targets_median=targets["share"].median(),
+        targets=_target_counts(held_out_targets),
+        target_examples=_target_examples(held_out_targets),
         matching=_matching_rows(matching),
         matching_first=_matching_rows(matching[matching["stratum"] == "test"]),
         benchmark=_records(benchmark),
@@ -112,7 +112,7 @@ def _answers(retrieved: pd.DataFrame) -> list[dict[str, object]]:
     shown = []
     for modality, own in retrieved.groupby(MODALITY):
         ranked = own[own["place"] == 1].sort_values(["rank_of_own", PROMPT])
-        for which, row in (("best", 0), ("middle", len(ranked) // 2), ("worst", -1)):
+        for which, row in _best_to_worst(len(ranked)):
             one = ranked.iloc[row]
             words = own[own[PROMPT] == one[PROMPT]].sort_values("place").head(3)
             shown.append(
@@ -140,11 +140,41 @@ def _strongest_pairs(look_alikes: pd.DataFrame) -> pd.DataFrame:
     return strongest[~ends.loc[strongest.index].duplicated()].head(_PAIRS_SHOWN)
 
 
+def _best_to_worst(number: int) -> tuple[tuple[str, int], ...]:
+    return (("best", 0), ("middle", number // 2), ("worst", number - 1))
+
+
 def _held_out_targets(target_genes: pd.DataFrame) -> pd.DataFrame:
     """Held-out compounds and their targets, the most similar first; 0.5 is a random ``share``."""
     held_out = target_genes[target_genes[SUBSET] == Subset.TEST]
     share = (held_out["rank"] - 0.5) / held_out["n_genes"]
     return held_out.assign(share=share).sort_values(["share", "name"])
+
+
+def _target_counts(targets: pd.DataFrame) -> list[dict[str, object]]:
+    """By kind of perturbation and by the subset of the gene: how high targets stand, and luck."""
+    subset = targets["other_subset"].fillna("several")
+    return [
+        {
+            "modality": modality,
+            "gene_subset": gene_subset,
+            "n": len(own),
+            "compounds": own["name"].nunique(),
+            "median": own["share"].median(),
+            "first": int((own["rank"] == 1).sum()),
+            "first_by_luck": (1 / own["n_genes"]).sum(),
+        }
+        for (modality, gene_subset), own in targets.groupby(["other_modality", subset])
+    ]
+
+
+def _target_examples(targets: pd.DataFrame) -> list[dict[str, object]]:
+    """The best, the middle and the worst of each kind of perturbation."""
+    return [
+        {"which": which, **_records(own.iloc[[row]])[0]}
+        for _, own in targets.groupby("other_modality")
+        for which, row in _best_to_worst(len(own))
+    ]
 
 
 def _matching_rows(matching: pd.DataFrame) -> list[dict[str, object]]:

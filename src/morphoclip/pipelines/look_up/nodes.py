@@ -1,31 +1,32 @@
 """Look-up node: a user's question to a trained model."""
 
 import logging
-from collections.abc import Iterator
+import math
 
 import pandas as pd
 import torch
-from sklearn.preprocessing import normalize
+from torch.nn.functional import cosine_similarity
 
 from morphoclip.backbones.text import load_text_backbone
 from morphoclip.errors import InputError
 from morphoclip.features.extract import resolve_device
-from morphoclip.features.text_features import TextFeaturesConfig
-from morphoclip.metrics.answers import LookUpConfig, nearest_treatments, wells_called
+from morphoclip.features.text_features import TextFeatures, TextFeaturesConfig
+from morphoclip.metrics.look_up import LookUpConfig, nearest_to_treatment, nearest_to_words
 from morphoclip.metrics.retrieval import Matrix
-from morphoclip.metrics.scores import embedding_columns
 from morphoclip.models.morphoclip import TrainedModel
-from morphoclip.schemas import CONDITION, GENE, LOOKED_UP, MODALITY, SUBSET
+from morphoclip.schemas import CONDITION, GENE, PROMPT, PROMPT_DIGEST, SUBSET
 
 logger = logging.getLogger(__name__)
 
 
-def look_up(
+def look_up(  # noqa: PLR0913 - one argument a catalog entry
     model: TrainedModel,
     profiles: pd.DataFrame,
     perturbations: pd.DataFrame,
+    prompts: pd.DataFrame,
+    text_features: TextFeatures,
     config: LookUpConfig,
-    text_features: TextFeaturesConfig,
+    encoding: TextFeaturesConfig,
 ) -> pd.DataFrame:
     """The treatments of each condition most like some words, or like a treatment.
 
@@ -35,52 +36,66 @@ def look_up(
     """
     tables = []
     if config.words is not None:
-        query = _embedding_of(config.words, model, text_features)
-        found = nearest_treatments(query, profiles, perturbations, places=config.places)
-        tables.append(found.assign(query=config.words))
+        embedding = _embedding_of(config.words, model, prompts, text_features, encoding)
+        tables.append(
+            nearest_to_words(config.words, embedding, profiles, perturbations, config.places)
+        )
     if config.treatment is not None:
-        for name, query, others in _treatments_called(config.treatment, profiles, perturbations):
-            found = nearest_treatments(query, others, perturbations, places=config.places)
-            tables.append(found.assign(query=name))
+        tables.append(
+            nearest_to_treatment(config.treatment, profiles, perturbations, config.places)
+        )
     if not tables:
         raise InputError(
             "nothing to look up: give --params look_up.treatment:HDAC1, or "
             '--params "look_up.words:Target: HDAC1. Function: HDAC inhibitor."'
         )
-    answers = pd.concat(tables, ignore_index=True)[list(LOOKED_UP.columns)]
-    for query, own in answers.groupby("query", sort=False):
-        logger.info("most like %s\n%s", query, _as_text(own))
+    answers = pd.concat(tables, ignore_index=True)
+    for (query, condition), own in answers.groupby(["query", "query_condition"], sort=False):
+        seen_in = f" in {_readable(condition)}" if condition else ""
+        logger.info("%s%s: most like it\n%s", query, seen_in, _as_text(own))
     return answers
 
 
-def _embedding_of(words: str, model: TrainedModel, config: TextFeaturesConfig) -> Matrix:
-    """The words in the model's space, ``(E,)``."""
+def _embedding_of(
+    words: str,
+    model: TrainedModel,
+    prompts: pd.DataFrame,
+    known: TextFeatures,
+    config: TextFeaturesConfig,
+) -> Matrix:
+    """The words in the model's space, ``(E,)``; says which known prompt they are closest to."""
     backbone = load_text_backbone(config.backbone, device=resolve_device(config.device))
     model.require_text_features(backbone.identity)
+    if backbone.n_cut([words]):
+        logger.warning("the words are cut at %d tokens", config.backbone.max_length)
+    features = backbone.encode([words])
+    cosines = cosine_similarity(features, known.features)
+    closest = int(cosines.argmax())
+    said = prompts.set_index(PROMPT_DIGEST)[PROMPT]
+    prompt = said[said.index == known.digests[closest]].iloc[0]
+    logger.info(
+        'the known prompt closest to these words, at a cosine of %.2f: "%s"; far from all prompts, '
+        "answers mean little",
+        cosines[closest],
+        prompt,
+    )
     with torch.inference_mode():
-        return model.build().encode_text(backbone.encode([words]))[0].double().numpy()
+        return model.build().encode_text(features)[0].double().numpy()
 
 
-def _treatments_called(
-    name: str, profiles: pd.DataFrame, perturbations: pd.DataFrame
-) -> Iterator[tuple[str, Matrix, pd.DataFrame]]:
-    """Its name, its profile ``(E,)`` and the other wells, for each modality that has it."""
-    called = wells_called(name, profiles, perturbations)
-    columns = embedding_columns(profiles)
-    for modality, own in profiles[called].groupby(MODALITY):
-        wells = normalize(own[columns].to_numpy(dtype="float64"))
-        query = normalize(wells.mean(axis=0, keepdims=True))[0]
-        is_other = ~called | profiles[MODALITY].ne(modality)
-        yield f"{modality} {name}", query, profiles[is_other]
+def _readable(condition: str) -> str:
+    return condition.replace("|", " ")
 
 
 def _as_text(answers: pd.DataFrame) -> str:
     """A block of lines a condition, within 80 columns."""
     lines = []
     for condition, own in answers.groupby(CONDITION, sort=False):
-        lines.append("  " + condition.replace("|", " "))
+        lines.append("  " + _readable(str(condition)))
         for row in own.to_dict("records"):
             gene = row[GENE] if isinstance(row[GENE], str) and row[GENE] != row["name"] else ""
-            known = f"{row['name'][:24]:<25}{gene[:10]:<11}{row[SUBSET] or 'several':<11}"
-            lines.append(f"    {known}{row['similarity']:6.2f}  z {row['z']:5.1f}")
+            subset = row[SUBSET] if isinstance(row[SUBSET], str) else "several"
+            z = "" if math.isnan(row["z"]) else f"  z {row['z']:4.1f} (luck {row['z_by_luck']:.1f})"
+            known = f"{row['name'][:19]:<20}{gene[:9]:<10}{subset:<11}"
+            lines.append(f"    {known}{row['similarity']:5.2f}{z}")
     return "\n".join(lines)
