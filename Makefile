@@ -63,14 +63,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo "$(PYTHON) lacks its venv module: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV): about 2 GB, some minutes the first time"
+	@echo "installing into $(VENV): about 3 GB, some minutes the first time"
 	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
 	@touch $@
 
 .env:
 	@cp .env.example .env
 
-$(DEMO_DONE): $(INSTALLED) .env $(SOURCES)
+$(DEMO_DONE): $(INSTALLED) $(SOURCES) | .env
 	@$(BIN)/kedro run --env demo --pipeline demo_gallery
 	@$(BIN)/kedro run --env demo
 	@touch $@

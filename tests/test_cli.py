@@ -1,5 +1,7 @@
 """``kedro run`` as users type it, and what they read when they mistype."""
 
+import os
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -144,12 +146,18 @@ def test_old_versions_are_pruned_and_the_newest_stay(tmp_path, monkeypatch) -> N
             version = tmp_path / f"demo/08_reporting/{name}/2026-11-22T10.00.0{second}.000Z"
             version.mkdir(parents=True)
             (version / name).write_text("x" * 1000)
+    for number in range(5):
+        training = tmp_path / f"demo/06_models/checkpoints/{number}"
+        training.mkdir(parents=True)
+        (training / "run.json").write_text("{}")
+        os.utime(training / "run.json", (number, number))
     monkeypatch.setenv("MORPHOCLIP_DATA", str(tmp_path))
     said = CliRunner().invoke(cli, ["prune", "--keep", "3"]).output
-    assert "2 old version(s), 0.0 MB, would be deleted with --yes" in said
+    assert "2 old version(s) and the checkpoints of 2 old training(s), 0.0 MB, would be" in said
     assert len(list(tmp_path.rglob("2026*"))) == 8
     said = CliRunner().invoke(cli, ["prune", "--keep", "1", "--yes"]).output
-    assert "6 old version(s), 0.0 MB, deleted; 1 of each stay" in said
+    assert "6 old version(s) and the checkpoints of 4 old training(s), 0.0 MB, deleted;" in said
+    assert [path.name for path in (tmp_path / "demo/06_models/checkpoints").iterdir()] == ["4"]
     assert [path.name for path in sorted(tmp_path.rglob("2026*"))] == [
         "2026-11-22T10.00.03.000Z"
     ] * 2

@@ -225,18 +225,29 @@ _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
 @click.option("--keep", default=3, show_default=True, type=click.IntRange(1), help="Versions.")
 @click.option("--yes", is_flag=True, help="Delete; without it, say what would be deleted.")
 def prune(*, keep: int, yes: bool) -> None:
-    """Delete old versions of models, tables, figures and reports; the newest ones stay.
+    """Delete old versions of models, tables, figures and reports, and checkpoints of old trainings.
 
-    Works on data/ (or MORPHOCLIP_DATA), in all environments. Features, checkpoints and MLflow's
-    runs are not versions and are left alone.
+    The newest ones stay. Works on data/ (or MORPHOCLIP_DATA), in all environments. Features and
+    MLflow's runs are left alone. A cross-validation has as many trainings as folds and seeds.
     """
     root = Path(os.environ.get("MORPHOCLIP_DATA", "data"))
-    old = list(old_versions(root, keep=keep))
+    versions, trainings = list(old_versions(root, keep=keep)), list(old_trainings(root, keep=keep))
+    old = versions + trainings
     size = sum(file.stat().st_size for folder in old for file in folder.rglob("*"))
     for folder in old if yes else []:
         shutil.rmtree(folder)
     done = "deleted" if yes else "would be deleted with --yes"
-    click.echo(f"{len(old)} old version(s), {size / 1e6:.1f} MB, {done}; {keep} of each stay")
+    click.echo(
+        f"{len(versions)} old version(s) and the checkpoints of {len(trainings)} old training(s), "
+        f"{size / 1e6:.1f} MB, {done}; {keep} of each stay"
+    )
+
+
+def old_trainings(root: Path, *, keep: int) -> Iterator[Path]:
+    """Folders of checkpoints of all but the newest ``keep`` trainings of each environment."""
+    for folder in root.rglob("06_models/checkpoints"):
+        runs = sorted(folder.glob("*/run.json"), key=lambda path: path.stat().st_mtime)
+        yield from (run.parent for run in runs[:-keep])
 
 
 def old_versions(root: Path, *, keep: int) -> Iterator[Path]:

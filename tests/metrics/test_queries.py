@@ -47,7 +47,7 @@ def test_intervals_and_differences_are_over_the_same_perturbations() -> None:
     swapped = pd.concat([better.assign(ranker="other"), worse.assign(ranker="model")])
     assert "is beaten by other." in verdict(summarise_queries(swapped, draws=500, seed=0))
     same = pd.concat([better, better.assign(ranker="twin")])
-    assert "is not told from twin." in verdict(summarise_queries(same, draws=500, seed=0))
+    assert "cannot be told apart from twin." in verdict(summarise_queries(same, draws=500, seed=0))
 
 
 def test_the_interval_is_about_as_wide_as_the_standard_error_says() -> None:

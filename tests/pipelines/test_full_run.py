@@ -150,6 +150,19 @@ def test_plates_are_embedded_without_a_split(finished, tmp_path) -> None:
     pd.testing.assert_frame_equal(embedded, of_plate.drop(columns=SUBSET))
 
 
+def test_profiles_of_another_model_are_not_looked_up_in(finished, tmp_path) -> None:
+    workspace = Workspace(tmp_path)
+    shutil.copytree(finished.folder / "data", tmp_path / "data")
+    workspace.run("training", training={"seed": 5, "epochs": 1})
+    with pytest.raises(InputError, match=r"made by another model .* --pipeline evaluation"):
+        workspace.run("look_up", look_up={"treatment": "x"})
+
+
+def test_a_users_file_that_is_not_there_is_named(finished) -> None:
+    with pytest.raises(InputError, match=r"lacks .*: the file nope\.csv that check_split\.path"):
+        finished.run("check_split", check_split={"path": "nope.csv"})
+
+
 def test_words_are_not_encoded_otherwise_than_in_training(finished) -> None:
     backbone = {"kind": "ngrams", "dim": 16}
     with pytest.raises(InputError, match="trained on other text features"):

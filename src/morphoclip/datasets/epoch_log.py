@@ -19,16 +19,18 @@ class EpochLog:
 
     tracking_uri: str | None
     run_id: str | None
+    is_shown: bool = True
 
     def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Write one epoch, counted from 1."""
-        logger.info(
-            "epoch %3d: loss %.3f, validation %.3f, MRR %.3f",
-            epoch,
-            metrics["train_loss"],
-            metrics["validation_loss"],
-            metrics["validation_mrr_within_modality"],
-        )
+        if self.is_shown:
+            logger.info(
+                "epoch %3d: loss %.3f, validation %.3f, MRR %.3f",
+                epoch,
+                metrics["train_loss"],
+                metrics["validation_loss"],
+                metrics["validation_mrr_within_modality"],
+            )
         if self.run_id is None:
             return
         client = mlflow.MlflowClient(self.tracking_uri)
@@ -37,9 +39,9 @@ class EpochLog:
 
     @contextmanager
     def nested(self, name: str) -> Iterator["EpochLog"]:
-        """A nested run, which ends as failed where its block does."""
+        """A nested run, which ends as failed where its block does; its epochs are not shown."""
         if self.run_id is None:
-            yield self
+            yield EpochLog(None, None, is_shown=False)
             return
         client = mlflow.MlflowClient(self.tracking_uri)
         parent = client.get_run(self.run_id)
@@ -47,7 +49,7 @@ class EpochLog:
         run = client.create_run(parent.info.experiment_id, tags=tags, run_name=name)
         status = "FAILED"
         try:
-            yield EpochLog(self.tracking_uri, run.info.run_id)
+            yield EpochLog(self.tracking_uri, run.info.run_id, is_shown=False)
             status = "FINISHED"
         finally:
             client.set_terminated(run.info.run_id, status)

@@ -120,7 +120,7 @@ def _is_raw(name: str, catalog: DataCatalog) -> bool:
     """Whether a user has to put this there: it is kept, and no pipeline makes it."""
     dataset = catalog.get(name)
     notes = (getattr(dataset, "metadata", None) or {}).get("morphoclip", {})
-    return _place_of(dataset) is not None and "made_by" not in notes
+    return _place_of(dataset) is not None and not {"made_by", "named_by"} & set(notes)
 
 
 def _what_belongs_there(name: str, catalog: DataCatalog) -> str:
@@ -129,6 +129,8 @@ def _what_belongs_there(name: str, catalog: DataCatalog) -> str:
     dataset = catalog.get(name)
     notes = (getattr(dataset, "metadata", None) or {}).get("morphoclip", {})
     place = _place_of(dataset)
+    if "named_by" in notes:
+        return f"the file {_relative(str(place))} that {notes['named_by']} names"
     if place is None:
         nodes = (node for pipeline in pipelines.values() for node in pipeline.nodes)
         makers = {node.name for node in nodes if name in node.outputs}

@@ -100,11 +100,16 @@ def verdict(summary: pd.DataFrame) -> str:
     beaten = sorted(others.index[others["difference_high"] < 0])
     beating = sorted(others.index[others["difference_low"] > 0])
     even = sorted(set(others.index) - set(beaten) - set(beating))
+    ahead = set(others.index[others["difference"] > 0])
     clauses = [
-        f"{said} {', '.join(name.replace('_', ' ') for name in names)}"
+        f"{said} "
+        + ", ".join(
+            name.replace("_", " ") + (" (ahead)" if name in ahead and names is even else "")
+            for name in names
+        )
         for said, names in (
             ("beats", beaten),
-            ("is not told from", even),
+            ("cannot be told apart from", even),
             ("is beaten by", beating),
         )
         if names

@@ -4,11 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+import pandas as pd
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from morphoclip.backbones.image import weights_digest
 from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.features.fingerprint import Fingerprint, differences
@@ -103,6 +105,10 @@ class MorphoCLIP(nn.Module):
         return normalize(prompts_in_space.to(self.logit_scale.dtype), dim=-1)
 
 
+MODEL_DIGEST = "model_digest"
+"""The attribute of a table of profiles that says which model made them."""
+
+
 @dataclass(frozen=True)
 class TrainedModel:
     """A model with everything that says what it may be used on.
@@ -129,6 +135,23 @@ class TrainedModel:
     manifest_sha256: str
     wells_sha256: str
     epoch: int
+
+    @property
+    def digest(self) -> str:
+        """Of the weights: what profiles are marked with."""
+        return weights_digest(self.build())
+
+    def require_own_profiles(self, profiles: pd.DataFrame) -> None:
+        """Refuse profiles that another model made.
+
+        Raises:
+            InputError: They say another digest than this model's.
+        """
+        if profiles.attrs.get(MODEL_DIGEST) != self.digest:
+            raise InputError(
+                "the newest profiles were made by another model than the newest; make them again: "
+                "kedro run --pipeline evaluation"
+            )
 
     def build(self) -> MorphoCLIP:
         """The module with its weights, in evaluation mode."""

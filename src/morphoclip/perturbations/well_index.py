@@ -1,6 +1,7 @@
 """Roles, types, entities and conditions of wells: the one table that later stages read."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -126,6 +127,11 @@ def with_site_counts(well_index: pd.DataFrame, sites: pd.DataFrame) -> pd.DataFr
     counts = sites.groupby([PLATE, WELL]).size().rename(N_SITES)
     keys = pd.MultiIndex.from_frame(well_index[[PLATE, WELL]])
     return well_index.assign(**{N_SITES: counts.reindex(keys, fill_value=0).to_numpy()})
+
+
+def readable_condition(condition: str) -> str:
+    """``compound|U2OS|48|100|absent|Parental``, or several such, for people."""
+    return re.sub(r"\|(\d+)(?=\||$)", r" \1 h", condition, count=1).replace("|", " ")
 
 
 def join_well_index(table: pd.DataFrame, well_index: pd.DataFrame, file: str) -> pd.DataFrame:

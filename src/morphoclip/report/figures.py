@@ -8,6 +8,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from morphoclip.perturbations.well_index import readable_condition
 from morphoclip.schemas import PLATE, ROLE
 
 _MEASURED, _CHANCE = "#3b5b92", "#c9ced6"
@@ -103,7 +104,7 @@ def draw_benchmark(metrics: pd.DataFrame) -> Figure:
         axes.plot(own["mean_average_precision"], places, "o", color=colour, label=name)
     places = [tracks.index(key) for key in rows[keys].apply(tuple, axis=1)]
     axes.plot(rows["chance"], places, "|", color="#999999", markersize=13, label="chance")
-    labels = [f"{task.replace('_', ' ')}\n{readable_track(track)}" for task, track in tracks]
+    labels = [f"{task.replace('_', ' ')}\n{readable_condition(track)}" for task, track in tracks]
     axes.set_yticks(range(len(tracks)), labels, fontsize=7)
     axes.set(xlabel="mean average precision, test perturbations", xlim=(0, 1.02))
     axes.invert_yaxis()
@@ -116,11 +117,6 @@ def honest_strata(metrics: pd.DataFrame) -> pd.DataFrame:
     """Rows about test perturbations; of controls, which are in no subset, all."""
     of_controls = metrics["task"] == "same_position_controls"
     return metrics[(metrics["stratum"] == "test") | of_controls]
-
-
-def readable_track(track: str) -> str:
-    """A condition, or several, with blanks for bars."""
-    return track.replace("|", " ")
 
 
 def draw_projection(profiles: pd.DataFrame, columns: list[str]) -> Figure:

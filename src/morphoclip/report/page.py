@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from morphoclip.gallery.source import SourceConfig, place_without_path
 from morphoclip.metrics.queries import verdict
 from morphoclip.models.morphoclip import TrainedModel
-from morphoclip.report.figures import honest_strata, readable_track
+from morphoclip.perturbations.well_index import readable_condition
+from morphoclip.report.figures import honest_strata
 from morphoclip.report.plate_maps import draw_plate_maps
 from morphoclip.report.published import PUBLISHED
 from morphoclip.schemas import (
@@ -61,7 +62,7 @@ def write_page(  # noqa: PLR0913 - one argument a thing the page shows
     held_out_targets = _held_out_targets(target_genes)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["share"] = lambda value: "" if value is None else f"{value:.3f}"
-    environment.filters["track"] = readable_track
+    environment.filters["track"] = readable_condition
     return environment.from_string(_PAGE.read_text()).render(
         source=source,
         where=place_without_path(source.root),

@@ -7,7 +7,6 @@ from pydantic import Field
 
 from morphoclip.config import Config
 from morphoclip.errors import InputError, example_of
-from morphoclip.perturbations.missing import require_columns
 from morphoclip.perturbations.well_index import join_well_index
 from morphoclip.schemas import SUBSET, Subset
 
@@ -48,7 +47,11 @@ def manifest_of(
     """
     if table is None:
         raise InputError("check_split.path names no file: --params check_split.path:my_split.csv")
-    require_columns(table, {config.column}, _FILE)
+    if config.column not in table:
+        raise InputError(
+            f"{_FILE} lacks the column {config.column}; check_split.column names the one that says "
+            f"train, validation or test, of {', '.join(table.columns)}"
+        )
     said = table[config.column].fillna("").astype("str").str.strip().str.lower()
     strange = sorted(set(said) - set(_WORDS))
     if strange:

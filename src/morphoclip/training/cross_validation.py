@@ -69,7 +69,7 @@ def cross_validate(  # noqa: PLR0913 - what it reads, three configurations, wher
     """
     folds = range(splitting.folds) if splitting.folds else (None,)
     seeds = [int(seed) for seed in training.seeds] or [training.seed]
-    parts = []
+    parts: list[pd.DataFrame] = []
     for fold in folds:
         split = splitting if fold is None else splitting.model_copy(update={"fold": fold})
         manifest = assign_subsets(tables.well_index, split)
@@ -88,7 +88,14 @@ def cross_validate(  # noqa: PLR0913 - what it reads, three configurations, wher
                 )
                 mrr, chance = queries["mrr"].mean(), queries["mrr_chance"].mean()
                 own_log.summarise({"test.mrr": mrr, "test.mrr.chance": chance})
-            logger.info("%s: held-out MRR %.3f, chance %.3f", name, mrr, chance)
+            logger.info(
+                "%d of %d, %s: held-out MRR %.3f, chance %.3f",
+                len(parts) + 1,
+                len(folds) * len(seeds),
+                name,
+                mrr,
+                chance,
+            )
             both = pd.concat([queries, baselines], ignore_index=True)
             parts.append(both.assign(fold=fold or 0, seed=seed))
     return pd.concat(parts, ignore_index=True)

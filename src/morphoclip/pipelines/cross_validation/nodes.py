@@ -43,13 +43,14 @@ def summarise_folds(queries: pd.DataFrame, config: EvaluationConfig) -> pd.DataF
     """Means, intervals over perturbations, and differences to the model."""
     summary = summarise_queries(queries, draws=config.bootstrap_draws, seed=config.seed)
     shown = summary[(summary["scope"] == "within_modality") & (summary["metric"] == "mrr")]
+    shown = shown.sort_values("value", ascending=False)
     lines = [
         f"  {row.ranker:<20} {row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]"
         for row in shown.itertuples()
     ]
     lines.append(f"  {'chance':<20} {shown['chance'].iloc[0]:.3f}")
     logger.info(
-        "held-out MRR within modality, %d perturbations, %d seed(s)\n%s\n%s",
+        "held-out MRR within modality [95 %% interval], %d perturbations, %d seed(s)\n%s\n%s",
         shown["n_queries"].iloc[0],
         shown["n_seeds"].max(),
         "\n".join(lines),

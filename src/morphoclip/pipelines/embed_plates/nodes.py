@@ -11,7 +11,7 @@ from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.metrics.scores import EvaluationConfig
 from morphoclip.models.embedding import embed, profile_table
-from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.models.morphoclip import MODEL_DIGEST, TrainedModel
 from morphoclip.schemas import PLATE
 from morphoclip.wells.assemble import assemble_wells
 
@@ -52,5 +52,7 @@ def embed_plates(  # noqa: PLR0913 - one argument a catalog entry
         batch_size=config.batch_size,
         device=resolve_device(config.device),
     )
-    logger.info("%d wells of %d plates embedded", len(wells.table), len(plates))
-    return profile_table(embedded, wells)
+    logger.info("%d wells of %d plate(s) to embedded_plates", len(wells.table), len(plates))
+    profiles = profile_table(embedded, wells)
+    profiles.attrs[MODEL_DIGEST] = model.digest
+    return profiles

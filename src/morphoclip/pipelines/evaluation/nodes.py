@@ -25,7 +25,7 @@ from morphoclip.metrics.scores import (
     score_subsets,
 )
 from morphoclip.models.embedding import embed, profile_tables
-from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.models.morphoclip import MODEL_DIGEST, TrainedModel
 from morphoclip.report.figures import (
     FigureSet,
     draw_benchmark,
@@ -78,8 +78,11 @@ def embed_wells(  # noqa: PLR0913 - one argument a catalog entry
         device=resolve_device(config.device),
     )
     tables = Tables(well_index, perturbations, prompts)
+    profiles, prompt_embeddings = profile_tables(embedded, wells, split_manifest)
+    profiles.attrs[MODEL_DIGEST] = model.digest
     return EmbeddedWells(
-        *profile_tables(embedded, wells, split_manifest),
+        profiles,
+        prompt_embeddings,
         mean_features(wells),
         baseline_queries(wells, split_manifest, tables, seed=config.seed),
     )

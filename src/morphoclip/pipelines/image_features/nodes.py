@@ -178,7 +178,7 @@ def pack_plates(  # noqa: PLR0913 - one argument a catalog entry
             yield {plate: packed}
             n_packed += 1
     logger.info(
-        "%d of %d plates packed, the others were; %d sites set aside in all",
+        "%d of %d plates packed anew; %d sites set aside in all",
         n_packed,
         len(plates),
         len(set_aside_sites),

@@ -14,6 +14,7 @@ from morphoclip.features.text_features import TextFeatures, TextFeaturesConfig
 from morphoclip.metrics.look_up import LookUpConfig, nearest_to_treatment, nearest_to_words
 from morphoclip.metrics.retrieval import Matrix
 from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.perturbations.well_index import readable_condition
 from morphoclip.schemas import CONDITION, GENE, PROMPT, PROMPT_DIGEST, SUBSET
 
 logger = logging.getLogger(__name__)
@@ -31,9 +32,10 @@ def look_up(  # noqa: PLR0913 - one argument a catalog entry
     """The treatments of each condition most like some words, or like a treatment.
 
     Raises:
-        InputError: Nothing was asked, nothing is called so, or words would be encoded otherwise
-            than those the model was trained on.
+        InputError: Nothing was asked, nothing is called so, the profiles are of another model, or
+            words would be encoded otherwise than those the model was trained on.
     """
+    model.require_own_profiles(profiles)
     tables = []
     if config.words is not None:
         embedding = _embedding_of(config.words, model, prompts, text_features, encoding)
@@ -51,7 +53,7 @@ def look_up(  # noqa: PLR0913 - one argument a catalog entry
         )
     answers = pd.concat(tables, ignore_index=True)
     for (query, condition), own in answers.groupby(["query", "query_condition"], sort=False):
-        seen_in = f" in {_readable(condition)}" if condition else ""
+        seen_in = f" in {readable_condition(condition)}" if condition else ""
         logger.info("%s%s: most like it\n%s", query, seen_in, _as_text(own))
     return answers
 
@@ -83,15 +85,11 @@ def _embedding_of(
         return model.build().encode_text(features)[0].double().numpy()
 
 
-def _readable(condition: str) -> str:
-    return condition.replace("|", " ")
-
-
 def _as_text(answers: pd.DataFrame) -> str:
     """A block of lines a condition, within 80 columns."""
     lines = []
     for condition, own in answers.groupby(CONDITION, sort=False):
-        lines.append("  " + _readable(str(condition)))
+        lines.append("  " + readable_condition(str(condition)))
         for row in own.to_dict("records"):
             gene = row[GENE] if isinstance(row[GENE], str) and row[GENE] != row["name"] else ""
             subset = row[SUBSET] if isinstance(row[SUBSET], str) else "several"

@@ -8,6 +8,7 @@ from morphoclip.metrics.benchmark import NullConfig, benchmark
 from morphoclip.metrics.matching import match_profiles
 from morphoclip.metrics.scores import EvaluationConfig
 from morphoclip.metrics.users_profiles import ScoreProfilesConfig, read_users_profiles
+from morphoclip.perturbations.well_index import readable_condition
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,19 @@ def score_users_profiles(
     own = read_users_profiles(profiles_to_score, well_index)
     null = NullConfig(evaluation.null_size, evaluation.seed)
     tracks = benchmark(own.metadata, own.matrix, null, profiles=config.name)
-    shown = tracks[tracks["stratum"] == "all"].drop(columns=["profiles", "stratum"])
-    logger.info("%s\n%s", config.name, shown.round(3).to_string(index=False))
+    logger.info("%s, mean average precision (chance)\n%s", config.name, _as_text(tracks))
     return tracks, match_profiles(own.metadata, own.matrix)
+
+
+def _as_text(tracks: pd.DataFrame) -> str:
+    """Two lines a track, within 80 columns."""
+    lines = []
+    for row in tracks[tracks["stratum"] == "all"].to_dict("records"):
+        lines.append(f"  {row['task'].replace('_', ' ')}, {readable_condition(row['track'])}")
+        lines.append(
+            f"    {row['mean_average_precision']:.3f} ({row['chance']:.3f}), "
+            f"{row['fraction_retrieved']:.0%} of {row['n_groups']} retrieved"
+        )
+        if isinstance(row["flag"], str):
+            lines.append(f"    {row['flag']}")
+    return "\n".join(lines)

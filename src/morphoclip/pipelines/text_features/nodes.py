@@ -49,7 +49,7 @@ def encode_texts(
     known = known_features[key]() if key in known_features else None
     encoded = encode_prompts(list(prompts[PROMPT]), backbone, known)
     logger.info(
-        "%d prompts of %d numbers each: %d encoded, the others known; %d cut at %d tokens",
+        "%d prompts of %d numbers each: %d encoded anew; %d cut at %d tokens",
         *encoded.features.features.shape,
         encoded.n_encoded,
         backbone.n_cut(sorted(set(prompts[PROMPT]))),
