@@ -26,6 +26,7 @@ from morphoclip.metrics.scores import (
 )
 from morphoclip.models.embedding import embed, profile_tables
 from morphoclip.models.morphoclip import MODEL_DIGEST, TrainedModel
+from morphoclip.report.excerpts import headline_metrics
 from morphoclip.report.figures import (
     FigureSet,
     draw_benchmark,
@@ -34,7 +35,7 @@ from morphoclip.report.figures import (
     draw_retrieval,
     draw_training_curves,
 )
-from morphoclip.report.page import headline_metrics, write_page
+from morphoclip.report.page import write_page
 from morphoclip.schemas import PLATE, PROMPT_DIGEST, WELL, Subset
 from morphoclip.splits.manifest import require_same_manifest
 from morphoclip.training.cross_validation import Tables, baseline_queries
