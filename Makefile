@@ -19,8 +19,8 @@ help:  ## show this help
 demo: $(DEMO_DONE)  ## install, run the whole job on synthetic plates, say where the report is
 	@$(BIN)/kedro where --env demo
 
-test: $(INSTALLED)  ## install, run the tests (under ten minutes)
-	@$(BIN)/pytest -q -m "not slow"
+test: $(INSTALLED)  ## install, run the tests (six to eight minutes)
+	@$(BIN)/pytest -q -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(INSTALLED)  ## run the tests that kill and restart whole processes
 	@$(BIN)/pytest -q -m slow
