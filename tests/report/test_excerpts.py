@@ -105,3 +105,6 @@ def test_the_benchmark_is_drawn_from_test_rows_and_controls() -> None:
 def test_conditions_are_readable() -> None:
     assert readable_condition(CONDITION) == "compound U2OS 48 h 100 absent Parental"
     assert readable_condition("compound") == "compound"
+    assert readable_condition("compound|A549|24|80 and orf|A549|96") == (
+        "compound A549 24 h 80 and orf A549 96 h"
+    )

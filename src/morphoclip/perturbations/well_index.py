@@ -131,7 +131,7 @@ def with_site_counts(well_index: pd.DataFrame, sites: pd.DataFrame) -> pd.DataFr
 
 def readable_condition(condition: str) -> str:
     """``compound|U2OS|48|100|absent|Parental``, or several such, for people."""
-    return re.sub(r"\|(\d+)(?=\||$)", r" \1 h", condition, count=1).replace("|", " ")
+    return re.sub(r"(\w+\|[^| ]+\|\d+)", r"\1 h", condition).replace("|", " ")
 
 
 def join_well_index(table: pd.DataFrame, well_index: pd.DataFrame, file: str) -> pd.DataFrame:
