@@ -83,7 +83,7 @@ def look_alikes(
                     bool(set(one) & set(two))
                     for one, two in zip(facts[GENES], other[GENES], strict=True)
                 ],
-                **{f"other_{name}": other[column] for name, column in _OTHER.items()},
+                **{f"other_{name}": other[column] for name, column in OTHER.items()},
             )
         )
     return _rows(tables, list(LOOK_ALIKES.columns))
@@ -121,19 +121,20 @@ def target_genes(profiles: pd.DataFrame, perturbations: pd.DataFrame) -> pd.Data
                 rank=_expected_rank(similarity[query], own),
                 n_genes=len(candidates.facts),
                 gene=other[GENE],
-                **{f"other_{name}": other[_OTHER[name]] for name in _OTHER},
+                **{f"other_{name}": other[OTHER[name]] for name in OTHER},
             )
         )
     return _rows(tables, list(TARGET_GENES.columns))
 
 
-_OTHER = {
+OTHER = {
     "condition": CONDITION,
     "modality": MODALITY,
     "broad_sample": BROAD_SAMPLE,
     "name": NAME,
     "subset": SUBSET,
 }
+"""What is said of an answer (``other_*``), and the column of facts that says it."""
 
 
 def _by_gene(profiles: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from morphoclip.config import Config
 from morphoclip.errors import InputError
-from morphoclip.metrics.answers import look_alikes
+from morphoclip.metrics.answers import OTHER, look_alikes
 from morphoclip.metrics.matching import treated_wells
 from morphoclip.metrics.retrieval import Matrix
 from morphoclip.metrics.treatments import conditions_by_cell_type, nearest
@@ -18,7 +18,6 @@ from morphoclip.schemas import (
     LOOKED_UP,
     MODALITY,
     PERT_INAME,
-    SUBSET,
     Modality,
 )
 
@@ -74,20 +73,11 @@ def nearest_to_treatment(
             "query": label,
             "query_condition": found[CONDITION],
             GENE: gene_of.reindex(others).to_numpy(),
-            **{column: found[f"other_{said}"] for said, column in _SAID.items()},
+            **{column: found[f"other_{said}"] for said, column in OTHER.items()},
             **found[["place", "similarity", "z", "z_by_luck"]],
         }
     )
     return answers[list(LOOKED_UP.columns)].reset_index(drop=True)
-
-
-_SAID = {
-    "condition": CONDITION,
-    "modality": MODALITY,
-    "broad_sample": BROAD_SAMPLE,
-    "name": "name",
-    "subset": SUBSET,
-}
 
 
 def wells_called(name: str, profiles: pd.DataFrame, perturbations: pd.DataFrame) -> pd.Series:

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from morphoclip.models.morphoclip import MorphoCLIP
+from morphoclip.features.extract import resolve_device
+from morphoclip.models.morphoclip import MorphoCLIP, TrainedModel
 from morphoclip.plate_effects import align_by_offset, reference_wells
 from morphoclip.schemas import EMBEDDING_PREFIX, PLATE, PROMPT_DIGEST, REFERENCE, SUBSET, WELL
 from morphoclip.wells.assemble import Wells
@@ -39,6 +40,22 @@ def embed(
     text = model.encode_text(wells.text.to(device)).cpu()
     model.train(was_training)
     return Embeddings(_less_offsets(torch.cat(image), wells, offsets or {}).numpy(), text.numpy())
+
+
+def embed_by(trained: TrainedModel, wells: Wells, *, batch_size: int, device: str) -> Embeddings:
+    """What a trained model makes of wells, with the offsets of the plates that it knows.
+
+    Raises:
+        InputError: Their features were made differently from those of the training.
+    """
+    trained.require_fits(wells)
+    return embed(
+        trained.build(),
+        wells,
+        offsets=trained.plate_offsets,
+        batch_size=batch_size,
+        device=resolve_device(device),
+    )
 
 
 def _less_offsets(image: Tensor, wells: Wells, offsets: Mapping[str, Tensor]) -> Tensor:

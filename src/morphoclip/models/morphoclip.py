@@ -180,8 +180,9 @@ class TrainedModel:
         """Refuse to score the training's own split on wells with other sites or other words.
 
         Raises:
-            InputError: They differ.
+            InputError: They differ, or their features were made differently.
         """
+        self.require_fits(wells)
         if wells.sha256 != self.wells_sha256:
             raise InputError(
                 "the model was trained on wells with other sites or other prompts than these "

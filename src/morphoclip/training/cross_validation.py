@@ -9,11 +9,10 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from morphoclip.features.extract import resolve_device
 from morphoclip.metrics.baselines import baseline_similarities
 from morphoclip.metrics.queries import MODEL, query_rows
 from morphoclip.metrics.retrieval import consensus_profiles
-from morphoclip.models.embedding import embed
+from morphoclip.models.embedding import embed_by
 from morphoclip.models.morphoclip import ModelConfig, TrainedModel
 from morphoclip.schemas import PROMPT_DIGEST, Subset
 from morphoclip.splits.config import SplitConfig
@@ -106,13 +105,7 @@ def model_queries(
 ) -> pd.DataFrame:
     """The trained model's queries of the test subset."""
     own = wells.select(wells.rows_of_subset(manifest, Subset.TEST))
-    embedded = embed(
-        trained.build(),
-        own,
-        offsets=trained.plate_offsets,
-        batch_size=batch_size,
-        device=resolve_device(device),
-    )
+    embedded = embed_by(trained, own, batch_size=batch_size, device=device)
     consensus = consensus_profiles(embedded.image, own.prompts.numpy(), len(embedded.text))
     similarity = consensus @ embedded.text.T.astype(np.float64)
     return query_rows(similarity, np.array(own.digests), own.modality_of_prompts, MODEL)

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from morphoclip.errors import example_of
-from morphoclip.features.extract import resolve_device
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.metrics.scores import EvaluationConfig
-from morphoclip.models.embedding import embed, profile_table
+from morphoclip.models.embedding import embed_by, profile_table
 from morphoclip.models.morphoclip import MODEL_DIGEST, TrainedModel
 from morphoclip.schemas import PLATE
 from morphoclip.wells.assemble import assemble_wells
@@ -34,7 +33,7 @@ def embed_plates(  # noqa: PLR0913 - one argument a catalog entry
     wells = assemble_wells(
         plate_features, well_index, prompts, text_features, model.config.token_normalisation
     )
-    model.require_fits(wells)
+    embedded = embed_by(model, wells, batch_size=config.batch_size, device=config.device)
     plates = sorted(wells.table[PLATE].unique())
     strange = [plate for plate in plates if plate not in model.plate_offsets]
     if model.plate_offsets and strange:
@@ -45,13 +44,6 @@ def embed_plates(  # noqa: PLR0913 - one argument a catalog entry
             len(plates),
             example_of(strange),
         )
-    embedded = embed(
-        model.build(),
-        wells,
-        offsets=model.plate_offsets,
-        batch_size=config.batch_size,
-        device=resolve_device(config.device),
-    )
     logger.info("%d wells of %d plate(s) to embedded_plates", len(wells.table), len(plates))
     profiles = profile_table(embedded, wells)
     profiles.attrs[MODEL_DIGEST] = model.digest

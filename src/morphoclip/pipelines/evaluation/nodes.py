@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from morphoclip.features.extract import resolve_device
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.gallery.source import IngestionConfig
@@ -24,7 +23,7 @@ from morphoclip.metrics.scores import (
     profile_queries,
     score_subsets,
 )
-from morphoclip.models.embedding import embed, profile_tables
+from morphoclip.models.embedding import embed_by, profile_tables
 from morphoclip.models.morphoclip import MODEL_DIGEST, TrainedModel
 from morphoclip.report.excerpts import headline_metrics
 from morphoclip.report.figures import (
@@ -69,15 +68,8 @@ def embed_wells(  # noqa: PLR0913 - one argument a catalog entry
         plate_features, well_index, prompts, text_features, model.config.token_normalisation
     )
     require_same_manifest(model.manifest_sha256, split_manifest)
-    model.require_fits(wells)
     model.require_same_wells(wells)
-    embedded = embed(
-        model.build(),
-        wells,
-        offsets=model.plate_offsets,
-        batch_size=config.batch_size,
-        device=resolve_device(config.device),
-    )
+    embedded = embed_by(model, wells, batch_size=config.batch_size, device=config.device)
     tables = Tables(well_index, perturbations, prompts)
     profiles, prompt_embeddings = profile_tables(embedded, wells, split_manifest)
     profiles.attrs[MODEL_DIGEST] = model.digest
