@@ -11,13 +11,14 @@ import torch
 from benchmarks.images import SIZE, synthetic_plane, tiff_bytes
 from benchmarks.training import CHANNELS, MODEL, synthetic_wells
 from morphoclip.backbones.image import ImageBackboneConfig, UntrainedViT, load_image_backbone
+from morphoclip.columns import PLATE, SUBSET, WELL
 from morphoclip.features.extract import extract_features
 from morphoclip.imaging.grey_levels import GreyRange
 from morphoclip.imaging.preprocess import PreprocessConfig, SiteImages, prepare_sites
-from morphoclip.schemas import PLATE, SUBSET, WELL
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import training_data
-from morphoclip.training.trainer import initial_state, train_one_epoch
+from morphoclip.training.epoch import train_one_epoch
+from morphoclip.training.trainer import initial_state
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 VIT_LARGE = UntrainedViT(hidden_size=1024, layers=24, heads=16)

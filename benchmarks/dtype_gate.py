@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from morphoclip.backbones.image import ImageBackboneConfig, load_image_backbone
+from morphoclip.device import resolve_device
 from morphoclip.errors import InputError
-from morphoclip.features.extract import resolve_device
 from morphoclip.imaging.grey_levels import GreyRange, Normalisation, grey_map
 from morphoclip.imaging.preprocess import resize_plane
 from morphoclip.imaging.tiff import decode_plane
@@ -28,7 +28,7 @@ GATE = 0.99
 
 
 def main() -> int:
-    """Print both cosines and the verdict; 1 where the dtype does not pass."""
+    """Print both cosines and the comparison_sentence; 1 where the dtype does not pass."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dtype_gate", description=__doc__)
     parser.add_argument("--model", required=True, help="hub id or folder of the backbone")
     parser.add_argument("--images", required=True, type=Path, help="folder of TIFFs, one channel")

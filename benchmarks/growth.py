@@ -49,7 +49,7 @@ def loading(size: float) -> Callable[[], object]:
 
     from morphoclip.datasets.torch_file import TorchFileDataset
     from morphoclip.features.plate_features import PlateFeatures
-    from morphoclip.imaging.sites import well_name
+    from morphoclip.plates import well_name
 
     n_wells = max(int(24 * size), 1)
     places = [(well_name(n // 24 + 1, n % 24 + 1), s) for n in range(n_wells) for s in range(1, 10)]
@@ -68,10 +68,11 @@ def training(size: float) -> Callable[[], object]:
     import torch
 
     from benchmarks.training import MODEL, synthetic_wells
-    from morphoclip.schemas import PLATE, SUBSET, WELL
+    from morphoclip.columns import PLATE, SUBSET, WELL
     from morphoclip.training.config import TrainingConfig
     from morphoclip.training.data import training_data
-    from morphoclip.training.trainer import initial_state, train_one_epoch
+    from morphoclip.training.epoch import train_one_epoch
+    from morphoclip.training.trainer import initial_state
 
     torch.set_num_threads(1)
     wells = synthetic_wells(max(int(16 * size), 6), share_with_16=0.0)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from benchmarks.harness import Timing, Way, interleave
 from morphoclip.backbones.text import TextBackboneConfig, TextTransformer
+from morphoclip.columns import BROAD_SAMPLE, MODALITY, PROMPT
 from morphoclip.features.text_features import encode_prompts
 from morphoclip.perturbations.prompts import PromptTemplates, TextLevel, prompt_digest, prompt_table
 from morphoclip.perturbations.tables import perturbation_table
-from morphoclip.schemas import BROAD_SAMPLE, MODALITY, PROMPT
 
 
 def cpjump1_prompts() -> list[str]:

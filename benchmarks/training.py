@@ -10,11 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax, normalize
 
 from benchmarks.harness import Timing, Way, interleave
-from morphoclip.datasets.torch_file import TorchFileDataset
-from morphoclip.features.plate_features import PlateFeatures
-from morphoclip.imaging.sites import site_name, well_name
-from morphoclip.models.morphoclip import ModelConfig, MorphoCLIP
-from morphoclip.schemas import (
+from morphoclip.columns import (
     CONDITION,
     GENE,
     MODALITY,
@@ -26,10 +22,16 @@ from morphoclip.schemas import (
     TARGET_LIST,
     WELL,
 )
+from morphoclip.datasets.torch_file import TorchFileDataset
+from morphoclip.features.plate_features import PlateFeatures
+from morphoclip.imaging.sites import site_name
+from morphoclip.models.morphoclip import ModelConfig, MorphoCLIP
+from morphoclip.plates import well_name
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData, training_data
+from morphoclip.training.epoch import epoch_rows, train_one_epoch
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
-from morphoclip.training.trainer import epoch_rows, initial_state, train_one_epoch
+from morphoclip.training.trainer import initial_state
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.batch import WellBatch
 
@@ -92,7 +94,7 @@ class LiteralTrainer:
         )
         wells = data.wells
         sites = wells.sites.tokens.float().split(wells.sites.n_sites.tolist())
-        prompts = wells.prompts.tolist()
+        prompts = wells.prompt_of_well.tolist()
         self.data = LiteralData(
             {str(n): own.clone() for n, own in enumerate(sites)},
             {str(n): wells.text[code].clone() for n, code in enumerate(prompts)},

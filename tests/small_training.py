@@ -8,9 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from morphoclip.errors import InputError
-from morphoclip.models.morphoclip import ModelConfig
-from morphoclip.schemas import (
+from morphoclip.columns import (
     CONDITION,
     GENE,
     MODALITY,
@@ -22,6 +20,8 @@ from morphoclip.schemas import (
     TARGET_LIST,
     WELL,
 )
+from morphoclip.errors import InputError
+from morphoclip.models.morphoclip import ModelConfig
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import training_data
 from morphoclip.training.distributed import World
@@ -53,7 +53,7 @@ def wells(prompts: int = 16, replicates: int = 2) -> Wells:
             PLATE: [f"P{n // prompts}" for n in range(n_wells)],
             WELL: [f"A{n % prompts + 1:02d}" for n in range(n_wells)],
             MODALITY: "compound",
-            CONDITION: None,
+            CONDITION: "compound",
             ROLE: "trt",
             N_SITES: counts.tolist(),
             PROMPT_DIGEST: [f"{int(code):02d}" for code in codes],
@@ -69,7 +69,7 @@ def wells(prompts: int = 16, replicates: int = 2) -> Wells:
 
 
 def manifest_of(data: Wells, held_out: int = 4) -> pd.DataFrame:
-    subset = ["validation" if code < held_out else "train" for code in data.prompts.tolist()]
+    subset = ["validation" if code < held_out else "train" for code in data.prompt_of_well.tolist()]
     return data.table[[PLATE, WELL]].assign(**{SUBSET: subset})
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from morphoclip.schemas import (
+from morphoclip.columns import (
     BROAD_SAMPLE,
     CELL_TYPE,
     CONDITION,

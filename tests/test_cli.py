@@ -10,9 +10,10 @@ from kedro.validation.exceptions import ParameterValidationError
 from pydantic import ValidationError
 
 import morphoclip.pipeline_registry  # noqa: F401 - explain() looks through all parameter models
-from morphoclip.cli import cli, explain, run
+from morphoclip.cli import cli, run
+from morphoclip.cli.explain import explain
+from morphoclip.device import resolve_device
 from morphoclip.errors import InputError
-from morphoclip.features.extract import resolve_device
 from morphoclip.gallery.source import IngestionConfig
 
 
@@ -108,9 +109,9 @@ def test_a_fault_of_the_program_keeps_its_traceback() -> None:
     "name", ["2,5-furandimethanol", "[3H]-thymidine", "!!!", "@x", "${HOME}", "5", "a: b", "x=y"]
 )
 def test_names_and_words_mean_themselves(name: str) -> None:
-    given = parsed(f"look_up.treatment:{name},look_up.places:3")
-    assert given["look_up"]["places"] == 3
-    assert given["look_up"]["treatment"].replace("\\$", "$") == name
+    given = parsed(f"find_similar.treatment:{name},find_similar.top_k:3")
+    assert given["find_similar"]["top_k"] == 3
+    assert given["find_similar"]["treatment"].replace("\\$", "$") == name
 
 
 def test_what_is_no_yaml_is_refused_in_a_sentence() -> None:
@@ -119,9 +120,9 @@ def test_what_is_no_yaml_is_refused_in_a_sentence() -> None:
 
 
 def test_prose_with_colons_stays_prose() -> None:
-    given = parsed("look_up.words:Target: A. Function: an inhibitor.,a.b:{c: 1}")
+    given = parsed("find_similar.text:Target: A. Function: an inhibitor.,a.b:{c: 1}")
     assert given == {
-        "look_up": {"words": "Target: A. Function: an inhibitor."},
+        "find_similar": {"text": "Target: A. Function: an inhibitor."},
         "a": {"b": {"c": 1}},
     }
 
@@ -134,7 +135,7 @@ def test_wrong_parameters_are_listed_without_pydantics_links() -> None:
     message = f"Parameter validation failed:\n- Parameter 'splitting': Failed: {caught.value}"
     sentence = explain(ParameterValidationError(message))
     assert sentence is not None
-    assert sentence.startswith("3 wrong parameter(s): splitting.strategy: Input should be")
+    assert sentence.startswith("3 wrong parameter(s): splitting.strategy: there is no strategy x")
     assert "splitting.val_fraction: Input should be less than 0.5 (given 0.9)" in sentence
     assert "val_fracton: there is no such parameter, did you mean val_fraction?" in sentence
     assert "http" not in sentence

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
+from morphoclip.columns import PLATE, ROLE, WELL
 from morphoclip.errors import InputError
 from morphoclip.plate_effects import (
     TokenNormalisation,
@@ -13,7 +14,6 @@ from morphoclip.plate_effects import (
     normalise_tokens,
     reference_wells,
 )
-from morphoclip.schemas import PLATE, ROLE, WELL
 
 
 def plate(sites: int = 40, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

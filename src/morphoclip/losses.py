@@ -5,7 +5,7 @@ logit scale. Losses are in nats.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple, assert_never
 
 import torch
 from pydantic import Field
@@ -14,20 +14,42 @@ from torch.nn.functional import cross_entropy, log_softmax
 
 from morphoclip.config import Config
 
-GeneSource = Literal["target", "target_list"]
+LossName = Literal["infonce", "cwcl"]
+TargetGenes = Literal["target", "target_list"]
+
+
+class LossValue(NamedTuple):
+    """A loss and the least value that it could take with these labels, both in nats."""
+
+    loss: Tensor
+    floor: Tensor
 
 
 class LossConfig(Config):
     """``training.loss``."""
 
-    name: Literal["infonce", "cwcl"] = "cwcl"
+    name: LossName = "cwcl"
     target_weight: float = Field(
         0.0, ge=0, le=1, description="Affinity of different perturbations of one target gene."
     )
-    gene_source: GeneSource = Field(
+    gene_source: TargetGenes = Field(
         "target", description="A compound's genes: its primary target, or all it lists."
     )
     replicate_weight: float = Field(0.0, ge=0, description="Weight of the replicate alignment.")
+
+
+def contrastive_loss(
+    name: LossName, image: Tensor, text: Tensor, logit_scale: Tensor, *, affinity: Tensor
+) -> LossValue:
+    """The loss that `training.loss.name` names, with the least value it could take."""
+    match name:
+        case "infonce":
+            return LossValue(infonce(image, text, logit_scale), image.new_zeros(()))
+        case "cwcl":
+            loss = cwcl(image, text, logit_scale, affinity=affinity)
+            return LossValue(loss, label_entropy(affinity))
+        case _:
+            assert_never(name)
 
 
 def infonce(image: Tensor, text: Tensor, logit_scale: Tensor) -> Tensor:

@@ -1,51 +1,48 @@
-"""The table of contents: every pipeline by name."""
+"""The table of contents: every pipeline by name.
 
+A pipeline's modules are imported when it is asked for: `kedro run --pipeline find_similar` does not
+wait for what only image features need.
+"""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from kedro.framework.project import pipelines
 from kedro.pipeline import Pipeline
 
-from morphoclip.pipelines import (
-    check_split,
-    cross_validation,
-    demo_gallery,
-    embed_plates,
-    evaluation,
-    gene_annotations,
-    image_features,
-    import_features,
-    ingestion,
-    look_up,
-    profiles,
-    score_profiles,
-    splitting,
-    text_features,
-    training,
-    verify_features,
+STAGES = ("ingestion", "image_features", "text_features", "splitting", "training", "evaluation")
+"""The stages of the main job, one box each in kedro viz: the namespaces of their nodes."""
+
+_FROM_TEXT_ON = ("text_features", "splitting", "training", "evaluation")
+
+_OTHERS = (
+    "verify_features",
+    "import_features",
+    "gene_annotations",
+    "cross_validation",
+    "check_split",
+    "embed_plates",
+    "find_similar",
+    "score_profiles",
+    "demo_gallery",
 )
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Plain ``kedro run`` goes from images to the report; ``profiles`` does so without images."""
-    stages = {
-        "ingestion": ingestion.create_pipeline(),
-        "image_features": image_features.create_pipeline(),
-        "text_features": text_features.create_pipeline(),
-        "splitting": splitting.create_pipeline(),
-        "training": training.create_pipeline(),
-        "evaluation": evaluation.create_pipeline(),
+    """The pipelines that Kedro asks for, or all of them.
+
+    Plain ``kedro run`` goes from images to the report; ``profiles`` does so without images.
+    """
+    requested: Sequence[str] | None = getattr(pipelines, "_requested_pipelines", None)
+    composed: dict[str, tuple[str, ...]] = {name: (name,) for name in (*STAGES, *_OTHERS)}
+    composed |= {"profiles": ("profiles", *_FROM_TEXT_ON), "__default__": STAGES}
+    names = [name for name in requested or () if name in composed] or list(composed)
+    return {
+        name: sum((_in_namespace(part) for part in composed[name]), Pipeline([])) for name in names
     }
-    from_text_on = sum(
-        (stages[name] for name in ("text_features", "splitting", "training", "evaluation")),
-        Pipeline([]),
-    )
-    return stages | {
-        "profiles": profiles.create_pipeline() + from_text_on,
-        "verify_features": verify_features.create_pipeline(),
-        "import_features": import_features.create_pipeline(),
-        "gene_annotations": gene_annotations.create_pipeline(),
-        "cross_validation": cross_validation.create_pipeline(),
-        "check_split": check_split.create_pipeline(),
-        "embed_plates": embed_plates.create_pipeline(),
-        "look_up": look_up.create_pipeline(),
-        "score_profiles": score_profiles.create_pipeline(),
-        "demo_gallery": demo_gallery.create_pipeline(),
-        "__default__": stages["ingestion"] + stages["image_features"] + from_text_on,
-    }
+
+
+def _in_namespace(name: str) -> Pipeline:
+    """A pipeline whose nodes are named ``<pipeline>.<node>``; datasets keep their names."""
+    module = import_module(f"morphoclip.pipelines.{name}")
+    return Pipeline(module.create_pipeline(), namespace=name, prefix_datasets_with_namespace=False)

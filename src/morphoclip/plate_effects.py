@@ -6,15 +6,20 @@ training: cross-well alignment of embeddings, by batch or by condition.
 
 import hashlib
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, assert_never
 
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from morphoclip.columns import (
+    PLATE,
+    ROLE,
+    WELL,
+    Role,
+)
 from morphoclip.errors import InputError
-from morphoclip.schemas import PLATE, ROLE, WELL, Role
 
 CwaMode = Literal["off", "batch_mean", "condition_offset"]
 
@@ -76,11 +81,15 @@ def normalise_tokens(
     centred = tokens.double() - controls.mean(0)
     sd = controls.std(0)
     scaled = centred / torch.where(sd > _SMALLEST_SD, sd, torch.ones_like(sd))
-    if normalisation is TokenNormalisation.NEGCON_SPHERING:
-        scaled = torch.stack(
-            [channel @ _sphering(channel[reference]) for channel in scaled.unbind(1)], dim=1
-        )
-    return scaled.to(tokens.dtype)
+    match normalisation:
+        case TokenNormalisation.NEGCON_ZSCORE:
+            normalised = scaled
+        case TokenNormalisation.NEGCON_SPHERING:
+            channels = [channel @ _sphering(channel[reference]) for channel in scaled.unbind(1)]
+            normalised = torch.stack(channels, dim=1)
+        case _:
+            assert_never(normalisation)
+    return normalised.to(tokens.dtype)
 
 
 def _sphering(controls: Tensor) -> Tensor:

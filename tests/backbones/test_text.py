@@ -8,7 +8,7 @@ from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerF
 
 from morphoclip.backbones.text import HashedNgrams, TextBackboneConfig, load_text_backbone
 from morphoclip.errors import InputError
-from morphoclip.features.text_features import TextFeatures, encode_prompts, store_key
+from morphoclip.features.text_features import TextFeatures, cache_key, encode_prompts
 from morphoclip.perturbations.prompts import prompt_digest
 
 PROMPTS = [
@@ -104,17 +104,17 @@ class Counting(HashedNgrams):
 def test_what_is_known_is_not_encoded_again() -> None:
     backbone = Counting()
     first = encode_prompts(PROMPTS[:2], backbone)
-    second = encode_prompts(PROMPTS, backbone, first.known)
-    third = encode_prompts(PROMPTS[:2], backbone, second.known)
+    second = encode_prompts(PROMPTS, backbone, first.cache)
+    third = encode_prompts(PROMPTS[:2], backbone, second.cache)
     assert [first.n_encoded, second.n_encoded, third.n_encoded] == [2, 1, 0]
     assert sorted(backbone.encoded) == sorted(PROMPTS)
     assert third.features.digests == first.features.digests
     torch.testing.assert_close(third.features.features, first.features.features)
-    assert len(third.known.digests) == 3
+    assert len(third.cache.digests) == 3
 
 
 def test_another_model_or_length_is_another_store() -> None:
-    keys = {store_key(HashedNgrams(dim)) for dim in (64, 128)}
+    keys = {cache_key(HashedNgrams(dim)) for dim in (64, 128)}
     assert len(keys) == 2
     assert all(key.startswith("hashed-n-grams-") for key in keys)
 

@@ -5,12 +5,13 @@ import pytest
 import torch
 from kedro.io import DatasetError
 
+from morphoclip.columns import PLATE
 from morphoclip.datasets.partitions import Partitions, PlateTablesDataset
 from morphoclip.datasets.plate_images import PlateImagesDataset
 from morphoclip.datasets.text_table import TextTableDataset
 from morphoclip.datasets.torch_file import TorchFileDataset
 from morphoclip.features.plate_features import PlateFeatures
-from morphoclip.schemas import PLATE
+from morphoclip.features.site_qc import by_plate
 
 TENSORS = {"type": "morphoclip.datasets.torch_file.TorchFileDataset"}
 
@@ -85,18 +86,24 @@ def test_a_failed_save_leaves_no_file_under_the_final_name(tmp_path) -> None:
 
 def test_plate_tables_replace_their_own_plates_only(tmp_path) -> None:
     dataset = PlateTablesDataset(path=str(tmp_path / "qc"))
-    dataset.save(pd.DataFrame({PLATE: ["P", "P", "Q"], "n": [1, 2, 3]}))
-    dataset.save(pd.DataFrame({PLATE: ["P"], "n": [9]}))
+    dataset.save(by_plate(pd.DataFrame({PLATE: ["P", "P", "Q"], "n": [1, 2, 3]}), ["P", "Q"]))
+    dataset.save(by_plate(pd.DataFrame({PLATE: ["P"], "n": [9]}), ["P"]))
     assert dataset.load().to_numpy().tolist() == [["P", 9], ["Q", 3]]
 
 
 def test_a_plate_without_rows_loses_those_it_had(tmp_path) -> None:
     dataset = PlateTablesDataset(path=str(tmp_path / "set_aside"))
-    dataset.save(pd.DataFrame({PLATE: ["P", "Q"], "n": [1, 3]}))
+    dataset.save(by_plate(pd.DataFrame({PLATE: ["P", "Q"], "n": [1, 3]}), ["P", "Q"]))
     nothing = pd.DataFrame({PLATE: pd.Series(dtype="str"), "n": pd.Series(dtype="int")})
-    nothing.attrs["plates"] = ["P"]
-    dataset.save(nothing)
+    dataset.save(by_plate(nothing, ["P"]))
     assert dataset.load()[PLATE].tolist() == ["Q"]
+
+
+def test_optional_plate_tables_that_no_run_wrote_are_none(tmp_path) -> None:
+    absent = PlateTablesDataset(path=str(tmp_path / "qc"), optional=True)
+    assert absent.exists()
+    assert absent.load() is None
+    assert not PlateTablesDataset(path=str(tmp_path / "qc")).exists()
 
 
 @pytest.mark.parametrize("name", ["table.csv", "table.tsv", "table.txt"])

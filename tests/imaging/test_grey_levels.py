@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from morphoclip.columns import PLATE, SITE, WELL
 from morphoclip.imaging.grey_levels import (
     GreyRange,
     Normalisation,
@@ -16,7 +17,6 @@ from morphoclip.imaging.grey_levels import (
     plate_levels,
     sample_sites,
 )
-from morphoclip.schemas import PLATE, SITE, WELL
 
 ANY = GreyRange(100, 1100)
 

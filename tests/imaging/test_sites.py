@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from morphoclip.columns import CHANNEL, DETAIL, FILE
 from morphoclip.errors import InputError
 from morphoclip.imaging.sites import (
     ImageKey,
@@ -11,10 +12,8 @@ from morphoclip.imaging.sites import (
     index_plates,
     parse_image_name,
     site_name,
-    well_name,
-    well_position,
 )
-from morphoclip.schemas import CHANNEL, DETAIL, FILE
+from morphoclip.plates import well_name, well_position
 
 TWO = {"DNA": 5, "ER": 4}
 

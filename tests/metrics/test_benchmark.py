@@ -9,15 +9,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import normalize
 from synthetic_profiles import layout, noise
 
-from morphoclip.metrics.benchmark import (
-    NullConfig,
-    _average_precisions,
-    benchmark,
-    expected_average_precision,
-)
-from morphoclip.metrics.embedding_quality import plate_silhouette
-from morphoclip.schemas import (
-    BENCHMARK_METRICS,
+from morphoclip.columns import (
     BROAD_SAMPLE,
     CELL_TYPE,
     CONDITION,
@@ -30,6 +22,14 @@ from morphoclip.schemas import (
     TARGET_LIST,
     WELL,
 )
+from morphoclip.metrics.average_precision import (
+    average_precisions,
+    expected_average_precision,
+)
+from morphoclip.metrics.benchmark import benchmark
+from morphoclip.metrics.chance import NullConfig
+from morphoclip.metrics.embedding_quality import plate_silhouette
+from morphoclip.schemas.evaluation import BENCHMARK_METRICS
 
 NULL = NullConfig(size=2000, seed=0)
 
@@ -56,7 +56,7 @@ def test_the_replicability_toy() -> None:
     table = pd.DataFrame({PLATE: [r[0] for r in rows], BROAD_SAMPLE: [r[2] for r in rows]}).assign(
         control=[int(r[2] == "D") for r in rows]
     )
-    scores = _average_precisions(
+    scores = average_precisions(
         table,
         np.array([r[3] for r in rows], dtype=float),
         pos_sameby=[BROAD_SAMPLE],
@@ -72,7 +72,7 @@ def test_average_precision_is_scikit_learns() -> None:
     table = layout(2, 10, 8)
     matrix = noise(table)
     table["control"] = (table[ROLE] == "negcon").astype(int)
-    scores = _average_precisions(
+    scores = average_precisions(
         table[[PLATE, WELL, BROAD_SAMPLE, "control"]],
         matrix,
         pos_sameby=[BROAD_SAMPLE],

@@ -7,6 +7,16 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import normalize
 from synthetic_profiles import layout, noise
 
+from morphoclip.columns import (
+    BROAD_SAMPLE,
+    CONDITION,
+    GENE,
+    MODALITY,
+    PLATE,
+    REFERENCE,
+    ROLE,
+    TARGET_LIST,
+)
 from morphoclip.metrics.embedding_quality import (
     effective_rank,
     embedding_quality,
@@ -22,18 +32,7 @@ from morphoclip.metrics.matching import (
     separation_from_controls,
     similarity_to_controls,
 )
-from morphoclip.schemas import (
-    BROAD_SAMPLE,
-    CONDITION,
-    EMBEDDING_QUALITY,
-    GENE,
-    MATCHING_METRICS,
-    MODALITY,
-    PLATE,
-    REFERENCE,
-    ROLE,
-    TARGET_LIST,
-)
+from morphoclip.schemas.evaluation import EMBEDDING_QUALITY, MATCHING_METRICS
 
 
 def test_the_similarity_to_controls_toy() -> None:
@@ -146,10 +145,10 @@ def test_uniformity_of_known_layouts() -> None:
 
 
 def test_silhouettes_of_known_layouts() -> None:
-    table = pd.DataFrame({PLATE: list("AABB"), MODALITY: "compound", CONDITION: None})
+    table = pd.DataFrame({PLATE: list("AABB"), MODALITY: "compound", CONDITION: "compound"})
     apart = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
     assert plate_silhouette(table, apart) == pytest.approx(1)
-    mixed = pd.DataFrame({PLATE: list("ABAB"), MODALITY: "compound", CONDITION: None})
+    mixed = pd.DataFrame({PLATE: list("ABAB"), MODALITY: "compound", CONDITION: "compound"})
     assert plate_silhouette(mixed, apart) == pytest.approx(-0.5)
     one_each = table.assign(**{CONDITION: ["x", "x", "y", "y"]})
     assert np.isnan(plate_silhouette(one_each, apart)), "a condition of one plate says nothing"

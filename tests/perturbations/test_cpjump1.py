@@ -3,11 +3,17 @@
 import pandas as pd
 import pytest
 
+from morphoclip.columns import (
+    GENE,
+    MODALITY,
+    PLATE,
+    ROLE,
+    WELL,
+)
 from morphoclip.errors import InputError
 from morphoclip.perturbations.cpjump1 import require_cpjump1
 from morphoclip.perturbations.tables import perturbation_table
 from morphoclip.perturbations.well_index import build_well_index, modality_of_barcode
-from morphoclip.schemas import GENE, MODALITY, PLATE, ROLE, WELL
 
 
 @pytest.fixture(scope="module")

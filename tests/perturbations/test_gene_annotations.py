@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from morphoclip.columns import BROAD_SAMPLE, FUNCTION, PROTEIN_NAME
 from morphoclip.errors import InputError
 from morphoclip.perturbations.gene_annotations import (
     GeneAnnotationsConfig,
@@ -11,7 +12,7 @@ from morphoclip.perturbations.gene_annotations import (
     shortened,
 )
 from morphoclip.perturbations.tables import perturbation_table
-from morphoclip.schemas import BROAD_SAMPLE, FUNCTION, GENE_ANNOTATIONS, PROTEIN_NAME
+from morphoclip.schemas.ingestion import GENE_ANNOTATIONS
 
 UNIPROT = pd.DataFrame(
     {

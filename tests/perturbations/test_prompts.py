@@ -10,16 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from morphoclip.errors import InputError
-from morphoclip.perturbations.prompts import (
-    PromptTemplates,
-    TextLevel,
-    digests_of,
-    prompt_of,
-    prompt_table,
-)
-from morphoclip.perturbations.tables import perturbation_table
-from morphoclip.schemas import (
+from morphoclip.columns import (
     BROAD_SAMPLE,
     CELL_TYPE,
     FUNCTION,
@@ -29,12 +20,22 @@ from morphoclip.schemas import (
     PLATE,
     PROMPT,
     PROMPT_DIGEST,
-    PROMPTS,
     PROTEIN_NAME,
     ROLE,
     SMILES,
     TIMEPOINT,
 )
+from morphoclip.errors import InputError
+from morphoclip.perturbations.prompts import (
+    PromptTemplates,
+    TextLevel,
+    digests_of,
+    prompt_of,
+    prompt_summary,
+    prompt_table,
+)
+from morphoclip.perturbations.tables import perturbation_table
+from morphoclip.schemas.features import PROMPTS
 
 SPEC = PromptTemplates()
 GABAPENTIN = {
@@ -98,7 +99,7 @@ def test_golden_prompts(kind: str, level: TextLevel) -> None:
 
 
 def test_conf_holds_the_specs_wording() -> None:
-    conf = Path(__file__).parents[2] / "conf/base/parameters_prompt_templates.yml"
+    conf = Path(__file__).parents[2] / "conf/base/text_features/parameters_prompt_templates.yml"
     given_in_conf = yaml.safe_load(conf.read_text())["prompt_templates"]
     assert PromptTemplates.model_validate(given_in_conf) == SPEC
 
@@ -163,7 +164,10 @@ def test_perturbations_that_share_words_share_a_digest() -> None:
     )
     table = PROMPTS.validate(prompt_table(guides, NO_WELLS, TextLevel.NAME_ONLY, SPEC))
     assert table[PROMPT_DIGEST].nunique() == table[PROMPT].nunique() == 2
-    assert table.attrs["n_without_function"] == 0
+    summary = prompt_summary(guides.assign(**{FUNCTION: "f"}), TextLevel.NAME_ONLY, ())
+    assert summary == {
+        "level": "name_only", "context": [], "n_treatments": 3, "n_without_function": 0
+    }  # fmt: skip
 
 
 def test_a_context_has_its_own_prompt_and_each_well_finds_its_own() -> None:
@@ -217,5 +221,6 @@ def test_real_prompts(gallery, real_data) -> None:
         prompts = prompt_table(table[treated], NO_WELLS, TextLevel(level), SPEC)
         assert prompts[PROMPT].nunique() <= distinct
         assert prompts[PROMPT].nunique() > 600
-    assert full.attrs["n_treatments"] == 306 + 305 + 160
-    assert full.attrs["n_without_function"] >= 305 + 160
+    summary = prompt_summary(table, TextLevel.FULL, ())
+    assert summary["n_treatments"] == 306 + 305 + 160
+    assert summary["n_without_function"] >= 305 + 160

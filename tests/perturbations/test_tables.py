@@ -3,18 +3,18 @@
 import pandas as pd
 import pytest
 
-from morphoclip.errors import InputError
-from morphoclip.perturbations.tables import DMSO, perturbation_table
-from morphoclip.schemas import (
+from morphoclip.columns import (
     BROAD_SAMPLE,
     ENTITY,
     GENE,
     MOA_LIST,
     MODALITY,
     PERTURBATION_TYPE,
-    PERTURBATIONS,
     ROLE,
 )
+from morphoclip.errors import InputError
+from morphoclip.perturbations.tables import DMSO, perturbation_table
+from morphoclip.schemas.ingestion import PERTURBATIONS
 
 
 def text(**columns: list[str]) -> pd.DataFrame:

@@ -3,10 +3,7 @@
 import pandas as pd
 import pytest
 
-from morphoclip.errors import InputError
-from morphoclip.perturbations.tables import perturbation_table
-from morphoclip.perturbations.well_index import build_well_index, platemap_of, with_site_counts
-from morphoclip.schemas import (
+from morphoclip.columns import (
     BROAD_SAMPLE,
     CELL_TYPE,
     CONDITION,
@@ -17,8 +14,11 @@ from morphoclip.schemas import (
     SITE,
     TIMEPOINT,
     WELL,
-    WELL_INDEX,
 )
+from morphoclip.errors import InputError
+from morphoclip.perturbations.tables import perturbation_table
+from morphoclip.perturbations.well_index import build_well_index, platemap_of, with_site_counts
+from morphoclip.schemas.ingestion import WELL_INDEX
 
 BARCODES = pd.DataFrame(
     {"Assay_Plate_Barcode": ["P1", "P2"], "Plate_Map_Name": ["x_compound_map", "x_crispr_map"]}
@@ -59,7 +59,7 @@ def test_a_blank_is_dmso_on_a_compound_plate_and_empty_on_a_genetic_one() -> Non
     assert wells.loc[("P2", "A02"), ROLE] == "empty"
     assert pd.isna(wells.loc[("P2", "A02"), BROAD_SAMPLE])
     assert wells.loc[("P1", "A01"), MODALITY] == "compound"
-    assert wells[CONDITION].isna().all()
+    assert (wells[CONDITION] == wells[MODALITY]).all()
 
 
 def test_conditions_come_from_the_batchs_own_rows() -> None:

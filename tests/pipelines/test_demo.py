@@ -8,9 +8,17 @@ import pytest
 from kedro.io import DataCatalog
 from project import Workspace
 
-from morphoclip.metrics.scores import score_subsets
-from morphoclip.models.embedding import embed, profile_tables
-from morphoclip.schemas import BROAD_SAMPLE, ENTITY, GENE, PLATE, ROLE, TARGET_LIST
+from morphoclip.columns import (
+    BROAD_SAMPLE,
+    ENTITY,
+    GENE,
+    PLATE,
+    ROLE,
+    TARGET_LIST,
+)
+from morphoclip.evaluation.held_out_retrieval import held_out_retrieval
+from morphoclip.evaluation.profiles import prompt_embeddings, well_profiles, with_subsets
+from morphoclip.models.embedding import embed
 from morphoclip.splits.manifest import assign_subsets
 from morphoclip.training.state import CheckpointStore
 from morphoclip.training.trainer import train
@@ -47,7 +55,8 @@ def headline(demo: Workspace, folder: Path, well_index: pd.DataFrame, seed: int)
         wells, manifest, params["model"], training, CheckpointStore(folder), lambda *_: None
     ).model
     embedded = embed(model.build(), wells, batch_size=512, device="cpu")
-    metrics = score_subsets(*profile_tables(embedded, wells, manifest), params["evaluation"])
+    profiles = with_subsets(well_profiles(embedded, wells, model.digest), manifest)
+    metrics = held_out_retrieval(profiles, prompt_embeddings(embedded, wells), params["evaluation"])
     rows = metrics.retrieval.query(
         "subset == 'test' and level == 'perturbation' and direction == 'image_to_text'"
         " and metric == 'mrr'"

@@ -13,17 +13,17 @@ import tifffile
 import torch
 from project import Workspace
 
-from morphoclip.errors import InputError
-from morphoclip.schemas import (
+from morphoclip.columns import (
     BROAD_SAMPLE,
     N_SITES,
     PLATE,
-    RETRIEVAL_METRICS,
     ROLE,
     SITE,
     SUBSET,
     WELL,
 )
+from morphoclip.errors import InputError
+from morphoclip.schemas.evaluation import RETRIEVAL_METRICS
 from morphoclip.splits.manifest import manifest_sha256
 
 
@@ -74,8 +74,8 @@ def test_controls_are_never_split(finished) -> None:
     controls = manifest[manifest[ROLE].isin(["negcon", "empty"])]
     assert (controls[SUBSET] == "excluded").all()
     assert set(manifest[SUBSET]) == {"train", "validation", "test", "excluded"}
-    assert manifest.attrs["sha256"] == manifest_sha256(manifest)
-    assert finished.load("model").manifest_sha256 == manifest.attrs["sha256"]
+    assert finished.load("split_record")["sha256"] == manifest_sha256(manifest)
+    assert finished.load("model").manifest_sha256 == manifest_sha256(manifest)
 
 
 def test_retrieval_has_its_columns_and_every_combination(finished) -> None:
@@ -86,7 +86,7 @@ def test_retrieval_has_its_columns_and_every_combination(finished) -> None:
 
 
 def test_profiles_carry_metadata_and_unit_embeddings(finished) -> None:
-    profiles = finished.load("profiles")
+    profiles = finished.load("well_profiles")
     embedding = profiles.filter(like="embedding_")
     assert embedding.shape == (3 * 19, 16)
     assert math.isclose((embedding.iloc[0] ** 2).sum(), 1, rel_tol=1e-5)
@@ -109,30 +109,32 @@ def test_answers_stand_in_tables_and_in_the_report(finished) -> None:
     assert retrieved["Metadata_prompt"].nunique() == held_out["Metadata_entity"].nunique()
     page = finished.load("report")
     assert all(html.escape(words) in page for words in retrieved["Metadata_prompt"].unique()[:1])
-    look_alikes = finished.load("look_alikes")
-    assert set(look_alikes[BROAD_SAMPLE]) == set(finished.load("demo_truth")[BROAD_SAMPLE])
+    nearest_treatments = finished.load("nearest_treatments")
+    assert set(nearest_treatments[BROAD_SAMPLE]) == set(finished.load("demo_truth")[BROAD_SAMPLE])
     targets = finished.load("target_genes")
     assert set(targets["other_modality"]) == {"crispr", "orf"}
     assert (targets["rank"] <= targets["n_genes"]).all()
 
 
 def test_a_user_can_ask_in_words_or_by_name(finished, caplog) -> None:
-    with pytest.raises(InputError, match=r"nothing to look up: .*look_up\.treatment:HDAC1"):
-        finished.run("look_up")
+    with pytest.raises(InputError, match=r"there is no question: .*find_similar\.treatment:HDAC1"):
+        finished.run("find_similar")
     gene = (
         finished.load("demo_truth").query("Metadata_modality == 'crispr'")["Metadata_gene"].iloc[0]
     )
-    finished.run("look_up", look_up={"treatment": gene.lower(), "words": "inhibitor", "places": 2})
-    answers = finished.load("looked_up")
+    finished.run(
+        "find_similar", find_similar={"treatment": gene.lower(), "text": "inhibitor", "top_k": 2}
+    )
+    answers = finished.load("similar_treatments")
     asked = f"treatment: {gene.lower()}"
-    assert set(answers["query"]) == {"words: inhibitor", asked}
+    assert set(answers["query"]) == {"text: inhibitor", asked}
     seen_in = answers.loc[answers["query"] == asked, "query_condition"]
     assert {name.split("|")[0] for name in seen_in} == {"crispr", "orf"}
     itself = answers["query_condition"] == answers["Metadata_condition"]
     assert gene not in set(answers.loc[itself, "name"]), "what was asked for is no answer"
     assert answers.groupby(["query", "query_condition", "Metadata_condition"]).size().eq(2).all()
-    assert f"{asked} in crispr" in caplog.text
-    assert "the known prompt closest to these words, at a cosine of 0." in caplog.text
+    assert f"most similar to {asked} (crispr" in caplog.text
+    assert "the closest prompt of the training, at a cosine of 0." in caplog.text
 
 
 def test_plates_are_embedded_without_a_split(finished, tmp_path) -> None:
@@ -145,7 +147,7 @@ def test_plates_are_embedded_without_a_split(finished, tmp_path) -> None:
     embedded = workspace.load("embedded_plates")
     assert set(embedded[PLATE]) == {plates[0]}
     assert SUBSET not in embedded
-    profiles = finished.load("profiles")
+    profiles = finished.load("well_profiles")
     of_plate = profiles[profiles[PLATE] == plates[0]].reset_index(drop=True)
     pd.testing.assert_frame_equal(embedded, of_plate.drop(columns=SUBSET))
 
@@ -155,7 +157,7 @@ def test_profiles_of_another_model_are_not_looked_up_in(finished, tmp_path) -> N
     shutil.copytree(finished.folder / "data", tmp_path / "data")
     workspace.run("training", training={"seed": 5, "epochs": 1})
     with pytest.raises(InputError, match=r"made by another model .* --pipeline evaluation"):
-        workspace.run("look_up", look_up={"treatment": "x"})
+        workspace.run("find_similar", find_similar={"treatment": "x"})
 
 
 def test_a_users_file_that_is_not_there_is_named(finished) -> None:
@@ -166,13 +168,15 @@ def test_a_users_file_that_is_not_there_is_named(finished) -> None:
 def test_words_are_not_encoded_otherwise_than_in_training(finished) -> None:
     backbone = {"kind": "ngrams", "dim": 16}
     with pytest.raises(InputError, match="trained on other text features"):
-        finished.run("look_up", look_up={"words": "x"}, text_features={"backbone": backbone})
+        finished.run(
+            "find_similar", find_similar={"text": "x"}, text_features={"backbone": backbone}
+        )
 
 
 def test_a_run_ends_with_the_way_to_its_report(finished, caplog) -> None:
     finished.run("evaluation")
     said = [record.message for record in caplog.records if "kedro where" in record.message]
-    assert said == ["the report is written: kedro where --env test says its place"]
+    assert said == ["report written; `kedro where --env test` prints its path"]
 
 
 def test_mlflow_holds_parameters_epochs_artifacts_and_metrics(finished) -> None:
@@ -198,8 +202,7 @@ def test_mlflow_holds_parameters_epochs_artifacts_and_metrics(finished) -> None:
         table.loc[("test", "within_modality", "perturbation", "image_to_text", "mrr"), "value"]
     )
     assert f"{mrr}.chance" in run.data.metrics
-    manifest = finished.load("split_manifest")
-    assert run.data.tags["split.sha256"] == manifest.attrs["sha256"]
+    assert run.data.tags["split.sha256"] == finished.load("split_record")["sha256"]
     assert run.data.tags["image_features.model"] == "untrained DINOv3ViTModel"
     tops = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
     assert {"checkpoints", "model", "report", "figures", "splits"} <= tops
@@ -395,7 +398,7 @@ def test_the_text_level_changes_features_and_switching_back_encodes_nothing(
     workspace.run("text_features", text_features={"level": "name_only"})
     name_only = workspace.load("text_features")
     assert set(name_only.digests) != set(full.digests)
-    known = workspace.data / "04_feature/known_text_features"
+    known = workspace.data / "04_feature/text_feature_cache"
     before = files_below(known)
     workspace.run("text_features")
     assert files_below(known) == before != {}
@@ -434,12 +437,12 @@ def test_a_users_own_split_is_checked(finished, tmp_path) -> None:
     for name, write in (("a.csv", clean.to_csv), ("a.parquet", clean.to_parquet)):
         write(tmp_path / name, index=False)
         finished.run("check_split", check_split={"path": str(tmp_path / name), "column": "part"})
-    check = finished.load("split_check")
+    check = finished.load("external_split_leakage")
     assert not check["verdict"].eq("LEAK").any()
     by_gene = {"path": str(tmp_path / "a.csv"), "column": "part", "group_by": "gene"}
     with pytest.raises(InputError, match=r"the split leaks .*gene"):
         finished.run("check_split", check_split=by_gene)
-    assert finished.load("split_check")["verdict"].eq("LEAK").any()
+    assert finished.load("external_split_leakage")["verdict"].eq("LEAK").any()
 
 
 def test_cross_validation_tests_everything_once_a_seed_beside_baselines(finished, tmp_path) -> None:
@@ -448,16 +451,16 @@ def test_cross_validation_tests_everything_once_a_seed_beside_baselines(finished
     workspace.run(
         "cross_validation", splitting={"folds": 3}, training={"seeds": "1+2", "epochs": 1}
     )
-    queries = workspace.load("cross_validation_queries")
+    queries = workspace.load("cross_validation_per_perturbation_retrieval")
     eligible = workspace.load("split_manifest").query("Metadata_subset != 'excluded'")
-    model = queries[queries["ranker"] == "model"]
+    model = queries[queries["method"] == "model"]
     counts = model.groupby("seed")["Metadata_prompt_digest"].nunique()
     assert counts.to_dict() == {1: 45, 2: 45}
     assert model.groupby(["seed", "fold"]).size().tolist() == [15] * 6
     assert len(eligible) == 45
-    summary = workspace.load("cross_validation_metrics").set_index(["scope", "metric", "ranker"])
+    summary = workspace.load("cross_validation_metrics").set_index(["scope", "metric", "method"])
     row = summary.loc[("within_modality", "mrr", "model")]
-    assert row["n_queries"] == 45
+    assert row["n_perturbations"] == 45
     assert row["n_seeds"] == 2
     assert row["ci_low"] < row["value"] < row["ci_high"]
     assert row["difference"] == 0
@@ -474,7 +477,9 @@ def test_cross_validation_tests_everything_once_a_seed_beside_baselines(finished
     shutil.rmtree(_newest_checkpoints(workspace))
     resumed = {"seeds": "1+2", "epochs": 1, "resume": True}
     workspace.run("cross_validation", splitting={"folds": 3}, training=resumed)
-    pd.testing.assert_frame_equal(workspace.load("cross_validation_queries"), queries)
+    pd.testing.assert_frame_equal(
+        workspace.load("cross_validation_per_perturbation_retrieval"), queries
+    )
 
 
 def _newest_checkpoints(workspace: Workspace) -> Path:

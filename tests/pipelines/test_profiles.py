@@ -4,8 +4,15 @@ import pandas as pd
 import pytest
 from project import Workspace
 
+from morphoclip.columns import (
+    CELL_TYPE,
+    N_SITES,
+    PLATE,
+    SUBSET,
+    TIMEPOINT,
+    WELL,
+)
 from morphoclip.errors import InputError
-from morphoclip.schemas import CELL_TYPE, N_SITES, PLATE, SUBSET, TIMEPOINT, WELL
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +82,11 @@ def test_published_profiles_are_scored_as_anybodys(finished, gallery, tmp_path) 
         score_profiles={"path": str(tmp_path / "mine.parquet"), "name": "CellProfiler"},
         evaluation={"null_size": 2000},
     )
-    tracks = finished.load("scored_benchmark").set_index(["task", "track", "stratum"])
+    tracks = finished.load("external_benchmark_metrics").set_index(["task", "track", "stratum"])
     late = tracks.loc[("replicability", "compound|U2OS|48|100|absent|Parental", "all")]
     assert late["n_groups"] == 306
     assert late["mean_average_precision"] > 4 * late["chance"]
-    matching = finished.load("scored_matching")
+    matching = finished.load("external_matching_metrics")
     assert "auroc" not in set(matching["metric"]), "published profiles are centred on controls"
     first = matching[(matching["task"] == "identification") & (matching["metric"] == "recall@1")]
     assert (first["value"] > 3 * first["chance"]).all()

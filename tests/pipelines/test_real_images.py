@@ -8,7 +8,13 @@ import pytest
 import torch
 from project import Workspace
 
-from morphoclip.schemas import CHANNEL, DETAIL, PLATE, REASON, WELL
+from morphoclip.columns import (
+    CHANNEL,
+    DETAIL,
+    PLATE,
+    REASON,
+    WELL,
+)
 
 BATCH = "2020_11_04_CPJUMP1"
 BY_CONFIG = "MITO=1+AGP=2+RNA=3+ER=5+DNA=4"

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from morphoclip.columns import CHANNEL, WELL
 from morphoclip.report.plate_maps import draw_plate_maps, plate_grid
-from morphoclip.schemas import CHANNEL, WELL
 
 
 def test_wells_lie_where_they_lie_on_the_plate_and_sites_are_averaged() -> None:

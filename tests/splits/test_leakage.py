@@ -3,15 +3,12 @@
 import pandas as pd
 import pytest
 
-from morphoclip.errors import InputError
-from morphoclip.perturbations.prompts import prompt_digest
-from morphoclip.schemas import (
+from morphoclip.columns import (
     BROAD_SAMPLE,
     CELL_TYPE,
     ENTITY,
     GENE,
     INCHIKEY,
-    LEAKAGE_REPORT,
     MODALITY,
     PLATE,
     PROMPT,
@@ -21,15 +18,17 @@ from morphoclip.schemas import (
     TIMEPOINT,
     WELL,
 )
+from morphoclip.errors import InputError
+from morphoclip.perturbations.prompts import prompt_digest
+from morphoclip.schemas.splits import LEAKAGE_REPORT
 from morphoclip.splits.config import SplitConfig
+from morphoclip.splits.external_split import CheckSplitConfig, manifest_of
 from morphoclip.splits.leakage import (
     LeakageError,
     check_no_leakage,
-    kept_apart,
-    kept_apart_by_group,
     leakage_report,
 )
-from morphoclip.splits.users_split import CheckSplitConfig, manifest_of
+from morphoclip.splits.strategies.base import KEPT_APART_BY_GROUP
 
 ROWS = [
     # plate, well, modality, ID, gene, entity, structure, listed targets, words, subset
@@ -56,7 +55,7 @@ def report_of(table: pd.DataFrame, group_by: str = "entity") -> pd.DataFrame:
         table.drop_duplicates([PLATE, WELL]).assign(**{CELL_TYPE: None, TIMEPOINT: None}),
         table.drop_duplicates([MODALITY, BROAD_SAMPLE]),
         prompts,
-        kept_apart_by_group(group_by),
+        KEPT_APART_BY_GROUP[group_by],
     )
     return LEAKAGE_REPORT.validate(report)
 
@@ -114,10 +113,10 @@ def test_target_words_are_told_and_allowed(what: str, table: pd.DataFrame, examp
 
 
 def test_what_a_strategy_allows_is_not_forbidden() -> None:
-    assert kept_apart(SplitConfig(strategy="plate_held_out")) == {"well", "plate"}
-    assert "entity" in kept_apart(SplitConfig())
-    assert "entity" not in kept_apart(SplitConfig(group_by="broad_sample"))
-    assert kept_apart(SplitConfig(strategy="cpjump1_official_gene_compound")) == {
+    assert SplitConfig(strategy="plate_held_out").kept_apart == {"well", "plate"}
+    assert "entity" in SplitConfig().kept_apart
+    assert "entity" not in SplitConfig(group_by="broad_sample").kept_apart
+    assert SplitConfig(strategy="cpjump1_official_gene_compound").kept_apart == {
         "well", "broad_sample", "gene"
     }  # fmt: skip
 

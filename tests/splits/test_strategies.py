@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from morphoclip.errors import InputError
-from morphoclip.schemas import (
+from morphoclip.columns import (
     ANTIBIOTICS,
     BROAD_SAMPLE,
     CELL_LINE,
@@ -23,18 +22,19 @@ from morphoclip.schemas import (
     PLATE,
     REASON,
     ROLE,
-    SPLIT_MANIFEST,
-    SPLIT_SUMMARY,
     SUBSET,
     TIMEPOINT,
     WELL,
 )
+from morphoclip.errors import InputError
+from morphoclip.schemas.splits import SPLIT_MANIFEST, SPLIT_SUMMARY
 from morphoclip.splits.config import SplitConfig
 from morphoclip.splits.manifest import (
     assign_subsets,
-    checked_sha256,
     manifest_sha256,
+    require_recorded,
     require_same_manifest,
+    split_record,
     summarise_split,
 )
 
@@ -73,7 +73,7 @@ def test_no_group_spans_subsets_and_the_order_of_rows_is_nothing(seed: int, grou
     config = SplitConfig(seed=seed, group_by=group_by)
     manifest = assign_subsets(WELLS, config)
     shuffled = assign_subsets(WELLS.sample(frac=1, random_state=seed), config)
-    assert manifest.attrs["sha256"] == shuffled.attrs["sha256"]
+    assert manifest_sha256(manifest) == manifest_sha256(shuffled)
     column = {"broad_sample": BROAD_SAMPLE, "entity": ENTITY, "gene": GENE}[group_by]
     kept = manifest[manifest[SUBSET] != "excluded"]
     assert kept.drop_duplicates([column, SUBSET])[column].is_unique
@@ -125,20 +125,30 @@ def test_roles_can_be_left_out_besides() -> None:
 
 def test_the_digest_is_of_plates_wells_and_subsets_only() -> None:
     manifest = assign_subsets(WELLS, SplitConfig())
-    assert (
-        manifest_sha256(manifest.sample(frac=1)[[PLATE, WELL, SUBSET]])
-        == (manifest.attrs["sha256"])
+    assert manifest_sha256(manifest.sample(frac=1)[[PLATE, WELL, SUBSET]]) == (
+        manifest_sha256(manifest)
     )
     with pytest.raises(InputError, match="was trained on split manifest abc"):
         require_same_manifest("abc", manifest)
 
 
-def test_a_manifest_that_was_changed_is_told() -> None:
+def test_a_manifest_that_was_changed_is_refused_and_a_rewritten_one_is_not() -> None:
     manifest = assign_subsets(WELLS, SplitConfig())
-    assert checked_sha256(manifest) == manifest.attrs["sha256"]
+    record = split_record(manifest, SplitConfig())
+    require_recorded(manifest, record)
+    rewritten = manifest.sample(frac=1)
+    rewritten.attrs = {}
+    require_recorded(rewritten, record)
     manifest.loc[0, SUBSET] = "excluded"
-    with pytest.raises(InputError, match="rows were changed since"):
-        checked_sha256(manifest)
+    with pytest.raises(InputError, match="rows were changed since, or the two are of different"):
+        require_recorded(manifest, record)
+
+
+def test_the_record_says_how_a_split_was_made() -> None:
+    config = SplitConfig(group_by="gene", seed=7)
+    record = split_record(assign_subsets(WELLS, config), config)
+    assert record["strategy"] == "pert_type"
+    assert (record["parameters"]["group_by"], record["parameters"]["seed"]) == ("gene", 7)
 
 
 def test_the_summary_counts_every_well_once() -> None:
@@ -262,7 +272,7 @@ def test_one_plate_of_each_condition_tests(replicates: int, expected: tuple[int,
         own = by_plate[by_plate.index.str.contains(condition)]
         assert (own == "test").sum() == 1
     others = [assign_subsets(wells, config.model_copy(update={"seed": n})) for n in range(4)]
-    assert len({manifest.attrs["sha256"] for manifest in others}) > 1
+    assert len({manifest_sha256(manifest) for manifest in others}) > 1
 
 
 def test_whole_conditions_can_be_held_out() -> None:
@@ -304,6 +314,6 @@ STRATEGIES = [
 @pytest.mark.parametrize("config", STRATEGIES, ids=lambda c: f"{c.strategy}-{c.plate_mode}")
 @given(order=st.integers(0, 2**16))
 def test_no_strategy_looks_at_the_order_of_rows(config: SplitConfig, order: int) -> None:
-    expected = assign_subsets(SLICES, config).attrs["sha256"]
+    expected = manifest_sha256(assign_subsets(SLICES, config))
     shuffled = SLICES.sample(frac=1, random_state=order)
-    assert assign_subsets(shuffled, config).attrs["sha256"] == expected
+    assert manifest_sha256(assign_subsets(shuffled, config)) == expected

@@ -15,11 +15,9 @@ from small_training import (
     wells,
 )
 
+from morphoclip.columns import ROLE
 from morphoclip.errors import InputError
-from morphoclip.schemas import (
-    ROLE,
-    TRAINING_HISTORY,
-)
+from morphoclip.schemas.evaluation import TRAINING_HISTORY
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
 from morphoclip.training.state import CheckpointStore
 from morphoclip.training.trainer import train

@@ -4,14 +4,13 @@ transformers is imported where a model is loaded: it takes seconds, which comman
 should not wait for.
 """
 
-import hashlib
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from morphoclip.backbone_identity import identity_of, model_name, weights_digest
 from morphoclip.config import Config
 from morphoclip.errors import InputError
 
@@ -94,38 +93,13 @@ def load_image_backbone(config: ImageBackboneConfig) -> ImageBackbone:
     if config.untrained is not None:
         model = _untrained(config.untrained)
         mean, sd = _IMAGENET_MEAN, _IMAGENET_SD
-        identity = {"model": model_name(config), "weights": weights_digest(model)}
+        identity = {"model": model_name(config.model_id), "weights": weights_digest(model)}
     else:
         assert config.model_id is not None
         model, mean, sd = _pretrained(config.model_id, config.revision)
         identity = identity_of(config.model_id, model)
     _fold_to_one_channel(model, mean, sd)
     return ImageBackbone(model, identity, dtype)
-
-
-def model_name(config: ImageBackboneConfig) -> str:
-    """What a fingerprint calls the model: the hub's id, or a folder's name without its path."""
-    if config.model_id is None:
-        return "untrained DINOv3ViTModel"
-    folder = Path(config.model_id)
-    return folder.name if folder.is_dir() else config.model_id
-
-
-def weights_digest(model: nn.Module) -> str:
-    """SHA-256 over names and values of all weights, 16 characters."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def identity_of(model_id: str, model: nn.Module) -> dict[str, str]:
-    """What tells this model from others: the hub's commit, or a folder's name and weights."""
-    commit = getattr(model.config, "_commit_hash", None)
-    if commit is not None and not Path(model_id).is_dir():
-        return {"model": model_id, "revision": str(commit)}
-    return {"model": Path(model_id).name, "weights": weights_digest(model)}
 
 
 def explain_unavailable(model_id: str, what: str, error: Exception) -> InputError:

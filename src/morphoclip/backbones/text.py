@@ -6,14 +6,15 @@ transformers is imported where a model is loaded, as in `morphoclip.backbones.im
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, assert_never
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from morphoclip.backbones.image import explain_unavailable, identity_of
+from morphoclip.backbone_identity import identity_of
+from morphoclip.backbones.image import explain_unavailable
 from morphoclip.config import Config
 
 _TOKENS_PER_BATCH = {"cpu": 1024, "gpu": 32_768}
@@ -146,10 +147,14 @@ class TextTransformer:
             return_tensors="pt",
         ).to(self._device)
         hidden: Tensor = self._model(**tokens).last_hidden_state
-        if self._config.pooling == "cls":
-            return hidden[:, 0].float().cpu()
-        mask = tokens["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-        return ((hidden * mask).sum(1) / mask.sum(1)).float().cpu()
+        match self._config.pooling:
+            case "cls":
+                return hidden[:, 0].float().cpu()
+            case "mean":
+                mask = tokens["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+                return ((hidden * mask).sum(1) / mask.sum(1)).float().cpu()
+            case _:
+                assert_never(self._config.pooling)
 
 
 def load_text_backbone(config: TextBackboneConfig, *, device: str) -> TextBackbone:
@@ -158,6 +163,10 @@ def load_text_backbone(config: TextBackboneConfig, *, device: str) -> TextBackbo
     Raises:
         InputError: The model is gated, missing or unreachable.
     """
-    if config.kind == "ngrams":
-        return HashedNgrams(config.dim)
-    return TextTransformer(config, device=device)
+    match config.kind:
+        case "ngrams":
+            return HashedNgrams(config.dim)
+        case "transformer":
+            return TextTransformer(config, device=device)
+        case _:
+            assert_never(config.kind)

@@ -2,7 +2,7 @@
 
 import os
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,6 @@ import pandas as pd
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 from kedro_datasets.partitions import PartitionedDataset
-
-from morphoclip.schemas import PLATE
 
 _PARTIAL = ".partial"
 
@@ -69,43 +67,51 @@ class _Loader:
         return self._partitions.file_at(self._path).load()
 
 
-class PlateTablesDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
-    """One table to its readers, one Parquet file a plate on disk.
+class PlateTablesDataset(AbstractDataset[Mapping[str, pd.DataFrame], pd.DataFrame | None]):
+    """Tables by plate, one Parquet file each; loads as one table.
 
-    Saving a table replaces the files of the plates in it and leaves the others: runs on different
-    plates do not undo each other. A plate without rows keeps an empty file.
+    Saving replaces the files of these plates and leaves the others: runs on different plates do
+    not undo each other. A plate without rows keeps an empty file. With ``optional``, a folder
+    without files loads None.
     """
 
     def __init__(
-        self, *, path: str, nrows: int = 5, metadata: dict[str, Any] | None = None
+        self,
+        *,
+        path: str,
+        optional: bool = False,
+        nrows: int = 5,
+        metadata: dict[str, Any] | None = None,
     ) -> None:
         self._path = Path(path)
+        self._optional = optional
         self._nrows = nrows
         self.metadata = metadata
 
-    def load(self) -> pd.DataFrame:
-        return pd.concat([pd.read_parquet(path) for path in self._files()], ignore_index=True)
+    def load(self) -> pd.DataFrame | None:
+        files = self._files()
+        if self._optional and not files:
+            return None
+        return pd.concat([pd.read_parquet(path) for path in files], ignore_index=True)
 
-    def save(self, data: pd.DataFrame) -> None:
+    def save(self, data: Mapping[str, pd.DataFrame]) -> None:
         self._path.mkdir(parents=True, exist_ok=True)
-        plates = data.attrs.get("plates", sorted(data[PLATE].unique()))
-        for plate in plates:
-            rows = data[data[PLATE] == plate].reset_index(drop=True)
-            rows.attrs = {}
+        for plate, rows in data.items():
             path = self._path / f"{urllib.parse.quote(plate, safe='')}.parquet"
             partial = path.with_suffix(f".{os.getpid()}{_PARTIAL}")
             rows.to_parquet(partial)
             partial.replace(path)
 
     def preview(self) -> TablePreview:
-        head: Any = self.load().head(self._nrows).to_dict(orient="split")
+        table = self.load()
+        head: Any = {} if table is None else table.head(self._nrows).to_dict(orient="split")
         return TablePreview(head)
 
     def _files(self) -> list[Path]:
         return sorted(self._path.glob("*.parquet"))
 
     def _exists(self) -> bool:
-        return bool(self._files())
+        return self._optional or bool(self._files())
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path)}

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from morphoclip.backbones.image import ImageBackbone, ImageBackboneConfig
 from morphoclip.config import Config, NumberedNames
-from morphoclip.errors import InputError
-from morphoclip.features.fingerprint import Fingerprint
+from morphoclip.fingerprint import Fingerprint
 from morphoclip.imaging.preprocess import PreparedSite, PreprocessConfig
 from morphoclip.imaging.tiff import UnusablePlane
 
@@ -51,20 +50,6 @@ class SiteBatch:
     def usable(self) -> list[PreparedSite]:
         """The sites that ``features`` belong to."""
         return [site for site in self.sites if site.pixels is not None]
-
-
-def resolve_device(device: str) -> str:
-    """``auto`` is cuda where there is one, else cpu.
-
-    Raises:
-        InputError: The device is none that this torch has.
-    """
-    if device != "auto":
-        known = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
-        if device not in known and not (device == "cuda" and torch.cuda.is_available()):
-            raise InputError(f"device {device} is not there; there are auto, {', '.join(known)}")
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def fingerprint_of(backbone: ImageBackbone, config: ImageFeaturesConfig) -> Fingerprint:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,8 @@ from pydantic import Field
 from morphoclip.config import Config, NumberedNames
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.plate_features import PlateFeatures
-from morphoclip.imaging.sites import well_name
+from morphoclip.loaders import Loaders
+from morphoclip.plates import well_name
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class ImportConfig(Config):
 
 
 def pack_imported(
-    sites: Mapping[str, Callable[[], Any]], channels: NumberedNames, config: ImportConfig
+    sites: Loaders[Any], channels: NumberedNames, config: ImportConfig
 ) -> Iterator[PlateFeatures]:
     """Pack ``<barcode>/r01c01f01`` tensors plate by plate, in order of wells.
 

@@ -7,9 +7,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from morphoclip.features.fingerprint import Fingerprint
-from morphoclip.imaging.sites import well_name, well_position
-from morphoclip.schemas import PLATE, SITE, WELL
+from morphoclip.columns import PLATE, SITE, WELL
+from morphoclip.fingerprint import Fingerprint
+from morphoclip.plates import well_name, well_position
 
 
 @dataclass(frozen=True)

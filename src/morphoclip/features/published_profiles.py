@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from morphoclip.columns import WELL
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.plate_features import PlateFeatures
-from morphoclip.imaging.sites import well_name, well_position
-from morphoclip.perturbations.missing import require_columns
-from morphoclip.schemas import WELL
+from morphoclip.plates import well_name, well_position
+from morphoclip.table_checks import require_columns
 
 logger = logging.getLogger(__name__)
 

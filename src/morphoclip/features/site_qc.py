@@ -7,20 +7,21 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from morphoclip.errors import InputError
-from morphoclip.features.stored_sites import Loaders, site_key
-from morphoclip.imaging.preprocess import PreparedSite
-from morphoclip.imaging.sites import site_name
-from morphoclip.schemas import (
+from morphoclip.columns import (
     CHANNEL,
     DETAIL,
     PLATE,
     REASON,
-    SET_ASIDE_SITES,
     SITE,
-    SITE_QC,
     WELL,
 )
+from morphoclip.errors import InputError
+from morphoclip.features.site_files import site_key
+from morphoclip.imaging.preprocess import PreparedSite
+from morphoclip.imaging.sites import site_name
+from morphoclip.loaders import Loaders
+from morphoclip.schemas.features import SITE_QC
+from morphoclip.schemas.ingestion import SET_ASIDE_SITES
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +38,15 @@ _QC_TYPES = {
 
 
 class QcTables(NamedTuple):
-    """Grey levels of all images, and every site that goes no further."""
+    """Grey levels of all images, and every site that goes no further, each by plate."""
 
-    site_qc: pd.DataFrame
-    set_aside: pd.DataFrame
+    site_qc: dict[str, pd.DataFrame]
+    set_aside: dict[str, pd.DataFrame]
+
+
+def by_plate(table: pd.DataFrame, plates: Iterable[str]) -> dict[str, pd.DataFrame]:
+    """The rows of each of the plates; a plate without rows keeps an empty table."""
+    return {plate: table[table[PLATE] == plate].reset_index(drop=True) for plate in plates}
 
 
 def qc_rows(sites: Iterable[PreparedSite]) -> pd.DataFrame:
@@ -66,7 +72,10 @@ def qc_parts(qc: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def summarise_qc(
-    parts: Loaders, site_index: pd.DataFrame, stored: Iterable[str], incomplete: pd.DataFrame
+    parts: Loaders[pd.DataFrame],
+    site_index: pd.DataFrame,
+    existing: Iterable[str],
+    incomplete: pd.DataFrame,
 ) -> QcTables:
     """Put the batches' rows together, and say of every site without features why it has none.
 
@@ -77,12 +86,14 @@ def summarise_qc(
         InputError: A site has neither features nor a reason.
     """
     plates = sorted(site_index[PLATE].unique())
-    present = set(stored)
+    present = set(existing)
     indexed = site_index[[*_SITE, CHANNEL]]
     keys = pd.Series(map(site_key, indexed[PLATE], indexed[WELL], indexed[SITE]), indexed.index)
     indexed = indexed.assign(present=keys.isin(present))
-    own = [load() for key, load in sorted(parts.items()) if key.split("/", 1)[0] in set(plates)]
-    read = pd.concat([pd.DataFrame(columns=list(SITE_QC.columns)).astype(_QC_TYPES), *own])
+    of_plates = [
+        load() for key, load in sorted(parts.items()) if key.split("/", 1)[0] in set(plates)
+    ]
+    read = pd.concat([pd.DataFrame(columns=list(SITE_QC.columns)).astype(_QC_TYPES), *of_plates])
     failed_sites = read.loc[read[REASON].notna(), _SITE].drop_duplicates().assign(failed=True)
     read = read.merge(failed_sites, on=_SITE, how="left").merge(indexed, on=[*_SITE, CHANNEL])
     failed_now = read["failed"].notna() & ~read["present"]
@@ -109,6 +120,6 @@ def summarise_qc(
         ", ".join(f"{reason} {n}" for reason, n in set_aside[REASON].value_counts().items())
         or "none",
     )
-    qc.attrs["plates"] = plates
-    set_aside.attrs["plates"] = sorted({*plates, *incomplete[PLATE]})
-    return QcTables(qc, set_aside)
+    return QcTables(
+        by_plate(qc, plates), by_plate(set_aside, sorted({*plates, *incomplete[PLATE]}))
+    )

@@ -13,7 +13,7 @@ from torch import Tensor
 from morphoclip.backbones.text import TextBackbone, TextBackboneConfig
 from morphoclip.config import Config, as_names
 from morphoclip.errors import InputError, example_of
-from morphoclip.features.fingerprint import Fingerprint
+from morphoclip.fingerprint import Fingerprint
 from morphoclip.perturbations.prompts import Context, TextLevel, prompt_digest
 
 
@@ -74,40 +74,40 @@ class TextFeatures:
 
 
 class Encoded(NamedTuple):
-    """Features of the prompts that were asked for, and of all that are known.
+    """Features of the prompts that were asked for, and of all that this backbone ever encoded.
 
-    ``n_encoded`` prompts had to be encoded; the others were known.
+    ``n_encoded`` prompts had to be encoded; the others were in the cache.
     """
 
     features: TextFeatures
-    known: TextFeatures
+    cache: TextFeatures
     n_encoded: int
 
 
 def encode_prompts(
-    prompts: Sequence[str], backbone: TextBackbone, known: TextFeatures | None = None
+    prompts: Sequence[str], backbone: TextBackbone, cache: TextFeatures | None = None
 ) -> Encoded:
-    """Encode each distinct prompt that ``known`` does not hold.
+    """Encode each distinct prompt that ``cache`` does not hold.
 
     Args:
-        prompts: Words, in any order and number.
+        prompts: Texts, in any order and number.
         backbone: What encodes them.
-        known: Features of earlier prompts by the same backbone.
+        cache: Features of earlier prompts by the same backbone.
     """
     distinct = {prompt_digest(prompt): prompt for prompt in sorted(set(prompts))}
-    stored = () if known is None else known.digests
-    absent = [digest for digest in distinct if digest not in set(stored)]
+    cached = () if cache is None else cache.digests
+    absent = [digest for digest in distinct if digest not in set(cached)]
     fingerprint = dict(backbone.identity)
     features = backbone.encode([distinct[digest] for digest in absent])
-    if known is not None:
-        features = torch.cat([known.features, features]) if absent else known.features
-    together = TextFeatures((*stored, *absent), features, fingerprint)
-    asked = TextFeatures(tuple(distinct), together.lookup(list(distinct)), fingerprint)
-    return Encoded(asked, together, len(absent))
+    if cache is not None:
+        features = torch.cat([cache.features, features]) if absent else cache.features
+    together = TextFeatures((*cached, *absent), features, fingerprint)
+    wanted = TextFeatures(tuple(distinct), together.lookup(list(distinct)), fingerprint)
+    return Encoded(wanted, together, len(absent))
 
 
-def store_key(backbone: TextBackbone) -> str:
+def cache_key(backbone: TextBackbone) -> str:
     """A file name for what this backbone encodes: everything that changes features is in it."""
-    said = "\n".join(f"{key}={value}" for key, value in sorted(backbone.identity.items()))
+    identity = "\n".join(f"{key}={value}" for key, value in sorted(backbone.identity.items()))
     name = re.sub(r"\W+", "-", backbone.identity["model"])
-    return f"{name}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+    return f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"

@@ -1,29 +1,31 @@
 """Whether stored features are all there, whole, and made as this run would make them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import torch
 
-from morphoclip.backbones.image import model_name
+from morphoclip.backbone_identity import model_name
+from morphoclip.columns import PLATE, SITE, WELL
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.extract import ImageFeaturesConfig, settings_of
-from morphoclip.features.stored_sites import site_key
-from morphoclip.schemas import FEATURE_CHECK, PLATE, SITE, WELL
+from morphoclip.features.plate_features import PlateFeatures
+from morphoclip.features.site_files import site_key
+from morphoclip.fingerprint import differences
+from morphoclip.loaders import Loaders
+from morphoclip.schemas.features import FEATURE_CHECK
 
-Loaders = Mapping[str, Callable[[], Any]]
 
-
-def check_plates(  # noqa: PLR0913 - what is on disk, piece by piece
+def check_plates(
     site_index: pd.DataFrame,
     set_aside: pd.DataFrame | None,
-    stored: Loaders,
-    records: Loaders,
-    packed: Loaders,
+    existing: Loaders[Any],
+    records: Loaders[dict[str, Any]],
+    packed: Loaders[PlateFeatures],
     config: ImageFeaturesConfig,
 ) -> pd.DataFrame:
-    """One row a plate; every stored site is read.
+    """One row a plate; every site file is read.
 
     ``expected`` sites are those of the index less those set aside with a reason. A fingerprint is
     stale when it was not made with the present parameters.
@@ -32,10 +34,10 @@ def check_plates(  # noqa: PLR0913 - what is on disk, piece by piece
     for plate, sites in site_index[[PLATE, WELL, SITE]].drop_duplicates().groupby(PLATE):
         keys = {site_key(*site) for site in sites.itertuples(index=False)}
         if set_aside is not None:
-            own = set_aside.loc[set_aside[PLATE] == plate, [PLATE, WELL, SITE]]
-            keys -= {site_key(*site) for site in own.itertuples(index=False)}
-        present = keys & set(stored)
-        damaged = [key for key in sorted(present) if not _is_whole(stored[key], config)]
+            left_out = set_aside.loc[set_aside[PLATE] == plate, [PLATE, WELL, SITE]]
+            keys -= {site_key(*site) for site in left_out.itertuples(index=False)}
+        present = keys & set(existing)
+        damaged = [key for key in sorted(present) if not _is_whole(existing[key], config)]
         missing = sorted(keys - present)
         stale = _stale_settings(records.get(plate), config)
         first = missing[:1] or damaged[:1] or stale[:1]
@@ -87,9 +89,6 @@ def _is_whole(load: Callable[[], Any], config: ImageFeaturesConfig) -> bool:
 def _stale_settings(load: Callable[[], Any] | None, config: ImageFeaturesConfig) -> list[str]:
     if load is None:
         return ["no fingerprint"]
-    fingerprint = load()["fingerprint"]
-    return [
-        f"{name}: {fingerprint.get(name, 'absent')}, not {value}"
-        for name, value in ({"model": model_name(config.backbone)} | settings_of(config)).items()
-        if fingerprint.get(name) != value
-    ]
+    expected = {"model": model_name(config.backbone.model_id)} | settings_of(config)
+    found = {name: text for name, text in load()["fingerprint"].items() if name in expected}
+    return differences(found, expected)

@@ -116,7 +116,7 @@ class PlateFolders(Mapping[str, PlateFolder]):
         return len(self._names)
 
 
-def place_without_path(place: str) -> str:
+def redact_path(place: str) -> str:
     """A place as others may see it: no path of somebody's disk, no key of somebody's bucket."""
     scheme, separator, rest = place.rpartition("://")
     if separator and scheme != "file":

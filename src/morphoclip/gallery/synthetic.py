@@ -5,18 +5,28 @@ Phenotypes follow the target gene: each gene's phenotype is mostly its family's,
 families are named as facts; compounds, guides and ORFs are invented.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field
 
-from morphoclip.config import Config, NumberedNames
-from morphoclip.imaging.sites import well_name
-from morphoclip.schemas import BROAD_SAMPLE, GENE, MODALITY, Modality
+from morphoclip.columns import (
+    BROAD_SAMPLE,
+    GENE,
+    MODALITY,
+    Modality,
+)
+from morphoclip.gallery.rendering import (
+    BACKGROUND,
+    NUCLEAR,
+    camera_image,
+    render_site,
+    uneven_light,
+)
+from morphoclip.gallery.synthetic_config import SyntheticConfig
+from morphoclip.plates import well_name
 
 FAMILIES = {
     "tubulin inhibitor": ("TUBA1A", "TUBA1B", "TUBA4A", "TUBB4B", "TUBB6"),
@@ -34,38 +44,10 @@ FAMILIES = {
 }
 
 _FAMILY_SHARE = 0.7
-_LOG_EFFECT = {"count": 0.35, "nucleus": 0.16, "cell": 0.15, "intensity": 0.30, "radial": 0.6}
-_CELLS, _NUCLEUS_RADIUS, _CELL_RADIUS = 14, 5.0, 11.0  # a 128-pixel field; pixels
-_SIGNAL, _BACKGROUND, _READ_NOISE = 2500.0, 400.0, 15.0  # counts
-_NUCLEAR = "DNA"
-
-
-class SyntheticConfig(Config):
-    """``params:demo_gallery``."""
-
-    seed: int = 0
-    channels: NumberedNames = Field(description="Channel names to numbers; DNA stains nuclei.")
-    families: int = Field(12, ge=2, le=12)
-    genes_per_family: int = Field(5, ge=1, le=5)
-    plates_per_modality: int = Field(2, ge=1, le=9)
-    negcon_wells: int = Field(16, ge=4)
-    sites_per_well: int = Field(2, ge=1, le=16)
-    image_size: int = Field(128, ge=16, description="Pixels a side.")
-    phenotype_length: float = Field(2.0, ge=0, description="Length of a gene's latent vector.")
-    modality_noise: float = Field(0.3, ge=0)
-    well_noise: float = Field(0.3, ge=0)
-    plate_gain_sd: float = Field(0.2, ge=0, description="Natural log.")
-    plate_offset_sd: float = Field(60.0, ge=0, description="Counts.")
-    illumination_tilt: float = Field(0.1, ge=0, le=1)
-
-    @property
-    def digest(self) -> str:
-        """Four characters that change with any setting."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:4]
 
 
 class GalleryTables(NamedTuple):
-    """The metadata of a gallery, as the files hold it, and what nobody is told."""
+    """The metadata of a gallery, as the files hold it, and the truth behind it."""
 
     barcode_platemap: pd.DataFrame
     platemaps: dict[str, pd.DataFrame]
@@ -156,7 +138,7 @@ def render_wells(
         rng = np.random.default_rng([config.seed, 2, plate_number])
         gains = np.exp(config.plate_gain_sd * rng.standard_normal(len(config.channels)))
         offsets = config.plate_offset_sd * rng.standard_normal(len(config.channels))
-        tilt = _tilt(config, rng)
+        tilt = uneven_light(config, rng)
         layout = _layout(config, plate.modality, tables)
         for well_number, (well, sample) in enumerate(
             zip(layout["well_position"], layout["broad_sample"], strict=True)
@@ -170,9 +152,9 @@ def render_wells(
             effects = dict(zip(latents, phenotype, strict=True))
             images: dict[str, NDArray[np.uint16]] = {}
             for field in range(1, config.sites_per_well + 1):
-                site = _render_site(config, effects, rng) * gains[:, None, None] * tilt
-                counts = site + (_BACKGROUND + offsets)[:, None, None]
-                images |= _files(config, well, field, _camera(counts, rng))
+                site = render_site(config, effects, rng) * gains[:, None, None] * tilt
+                counts = site + (BACKGROUND + offsets)[:, None, None]
+                images |= _files(config, well, field, camera_image(counts, rng))
             yield plate.folder, images
 
 
@@ -195,7 +177,7 @@ def _plates(config: SyntheticConfig) -> list[Plate]:
 
 def _latents(config: SyntheticConfig) -> list[str]:
     intensities = [f"intensity {channel}" for channel in config.channels]
-    radial = [f"radial {channel}" for channel in config.channels if channel != _NUCLEAR]
+    radial = [f"radial {channel}" for channel in config.channels if channel != NUCLEAR]
     return ["count", "nucleus", "cell", *intensities, *radial]
 
 
@@ -209,10 +191,6 @@ def _control_ids(modality: Modality) -> list[str]:
 
 def _is_empty(modality: Modality, sample: str) -> bool:
     return modality is not Modality.COMPOUND and sample == ""
-
-
-def _unit_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def _target_table(modality: Modality, genes: pd.DataFrame) -> pd.DataFrame:
@@ -261,56 +239,6 @@ def _layout(
     return pd.DataFrame({"well_position": wells, "broad_sample": placed})
 
 
-def _tilt(config: SyntheticConfig, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Uneven illumination: a plane of mean 1 across the field, ``(H, W)``."""
-    y, x = np.mgrid[-1 : 1 : config.image_size * 1j, -1 : 1 : config.image_size * 1j]
-    angle = rng.uniform(0, 2 * np.pi)
-    return np.asarray(1 + config.illumination_tilt * (np.cos(angle) * x + np.sin(angle) * y))
-
-
-def _render_site(
-    config: SyntheticConfig, effects: Mapping[str, float], rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Stained cells without background, ``(C, H, W)``, in counts."""
-    size, scale = config.image_size, config.image_size / 128
-    image = np.zeros((len(config.channels), size, size))
-    number = rng.poisson(_CELLS * np.exp(_LOG_EFFECT["count"] * effects["count"]))
-    nucleus = scale * _NUCLEUS_RADIUS * np.exp(_LOG_EFFECT["nucleus"] * effects["nucleus"])
-    cell = scale * _CELL_RADIUS * np.exp(_LOG_EFFECT["cell"] * effects["cell"])
-    for _ in range(number):
-        centre = rng.uniform(0, size, 2)
-        stretch, angle = rng.uniform(0.8, 1.25), rng.uniform(0, np.pi)
-        brightness = np.exp(0.1 * rng.standard_normal())
-        reach = int(np.ceil(1.3 * max(cell, nucleus))) + 1
-        top, left = np.maximum(centre.astype(int) - reach, 0)
-        bottom, right = np.minimum(centre.astype(int) + reach + 1, size)
-        y, x = np.mgrid[top:bottom, left:right]
-        dy, dx = y - centre[0], x - centre[1]
-        along = (np.cos(angle) * dx + np.sin(angle) * dy) * stretch
-        across = (np.cos(angle) * dy - np.sin(angle) * dx) / stretch
-        distance = np.hypot(along, across)
-        for number_of_channel, channel in enumerate(config.channels):
-            radius = nucleus if channel == _NUCLEAR else cell
-            relative = np.clip(distance / radius, 0, 1)
-            body = np.clip((radius - distance) + 0.5, 0, 1)
-            slope = _LOG_EFFECT["radial"] * effects.get(f"radial {channel}", 0.0)
-            level = brightness * _SIGNAL
-            level *= np.exp(_LOG_EFFECT["intensity"] * effects[f"intensity {channel}"])
-            image[number_of_channel, top:bottom, left:right] += (
-                level * body * np.exp(slope * (2 * relative - 1))
-            )
-    return image
-
-
-def _camera(counts: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.uint16]:
-    """Shot and read noise, then 16 bits."""
-    noise = rng.standard_normal(counts.shape) * np.sqrt(np.maximum(counts, 0) + _READ_NOISE**2)
-    noisy = counts + noise
-    if not np.isfinite(noisy).all():
-        raise ValueError("the renderer made pixels that are not finite")
-    return np.clip(np.rint(noisy), 1, 65535).astype(np.uint16)
-
-
 def _files(
     config: SyntheticConfig, well: str, field: int, site: NDArray[np.uint16]
 ) -> dict[str, NDArray[np.uint16]]:
@@ -319,3 +247,7 @@ def _files(
         f"r{row:02d}c{col:02d}f{field:02d}p01-ch{number}sk1fk1fl1.tiff": image
         for number, image in zip(config.channels.values(), site, strict=True)
     }
+
+
+def _unit_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))

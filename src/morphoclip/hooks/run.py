@@ -1,5 +1,6 @@
 """What a run needs before it starts, and where its report is when it ends."""
 
+import copy
 import difflib
 import logging
 from pathlib import Path
@@ -12,14 +13,15 @@ from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
 
 from morphoclip.errors import InputError
-from morphoclip.gallery.source import place_without_path
+from morphoclip.gallery.source import redact_path
+from morphoclip.renamed import PARAMETERS, renamed
 
 logger = logging.getLogger(__name__)
 
 
-_WAYS_ON = (
-    "The ways on: put it there (ingestion.source.root names the gallery), run the pipeline that "
-    "makes it, or see the demo first with `make demo`"
+_REMEDY = (
+    "To fix this, put it there (ingestion.source.root names the gallery), run the pipeline that "
+    "makes it, or try the demo first with `make demo`"
 )
 
 
@@ -38,9 +40,11 @@ class StopBeforeMissingInputs:
         """
         self._data = context.config_loader["globals"]["data"]
         source = context.config_loader["parameters"]["ingestion"]["source"]
-        self._root = place_without_path(source["root"])
-        given = (context.config_loader.runtime_params or {}).get("ingestion", {}).get("source", {})
-        expected = dict(context.config_loader["globals"]["source"]) | given
+        self._root = redact_path(source["root"])
+        runtime_source = (
+            (context.config_loader.runtime_params or {}).get("ingestion", {}).get("source", {})
+        )
+        expected = dict(context.config_loader["globals"]["source"]) | runtime_source
         apart = [key for key in expected if key in source and source[key] != expected[key]]
         if apart:
             raise InputError(
@@ -48,14 +52,19 @@ class StopBeforeMissingInputs:
                 f"{expected[apart[0]]} in the catalog: set source.{apart[0]} in globals.yml, which "
                 "both read, or on the command line"
             )
-        known = {name for pipeline in pipelines.values() for name in _parameter_groups(pipeline)}
-        unknown = sorted(set(context.config_loader.runtime_params or {}) - known)
+        given = set(context.config_loader.runtime_params or {})
+        written = copy.copy(context.config_loader)
+        written.runtime_params = {}
+        groups = set(written["parameters"]) if given else set()
+        unknown = sorted(given - groups)
         if unknown:
-            close = difflib.get_close_matches(unknown[0], known, n=1)
+            if unknown[0] in PARAMETERS:
+                raise InputError(renamed("parameter group", unknown[0], PARAMETERS))
+            close = difflib.get_close_matches(unknown[0], groups, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise InputError(
                 f"--params names {unknown[0]}, which no pipeline reads{hint} "
-                f"There are {', '.join(sorted(known))}"
+                f"There are {', '.join(sorted(groups))}"
             )
 
     @hook_impl(tryfirst=True)
@@ -70,7 +79,7 @@ class StopBeforeMissingInputs:
         environment = run_params["env"] or "base"
         logger.info("environment %s: data in %s, gallery %s", environment, self._data, self._root)
         if environment == "base" and "params:demo_gallery" in pipeline.inputs():
-            raise InputError("the demo's gallery is made in its own environment: add --env demo")
+            raise InputError("the demo's gallery belongs to its own environment: add --env demo")
         ignored = sorted(set(run_params["runtime_params"] or {}) - _parameter_groups(pipeline))
         if ignored:
             raise InputError(
@@ -82,7 +91,7 @@ class StopBeforeMissingInputs:
             raise InputError(
                 f"environment {environment} lacks what this pipeline reads: "
                 + "; ".join(_what_belongs_there(name, catalog) for name in missing)
-                + (f". {_WAYS_ON}" if any(_is_raw(name, catalog) for name in missing) else "")
+                + (f". {_REMEDY}" if any(_is_raw(name, catalog) for name in missing) else "")
             )
 
 
@@ -94,7 +103,7 @@ class NameTheReport:
         """Log the command: a terminal would break the path itself."""
         if "report" in pipeline.all_outputs():
             environment = f" --env {run_params['env']}" if run_params["env"] else ""
-            logger.info("the report is written: kedro where%s says its place", environment)
+            logger.info("report written; `kedro where%s` prints its path", environment)
 
 
 def _parameter_groups(pipeline: Pipeline) -> set[str]:
@@ -120,7 +129,7 @@ def _is_raw(name: str, catalog: DataCatalog) -> bool:
     """Whether a user has to put this there: it is kept, and no pipeline makes it."""
     dataset = catalog.get(name)
     notes = (getattr(dataset, "metadata", None) or {}).get("morphoclip", {})
-    return _place_of(dataset) is not None and not {"made_by", "named_by"} & set(notes)
+    return _location_of(dataset) is not None and not {"made_by", "named_by"} & set(notes)
 
 
 def _what_belongs_there(name: str, catalog: DataCatalog) -> str:
@@ -128,23 +137,24 @@ def _what_belongs_there(name: str, catalog: DataCatalog) -> str:
         return f"the parameters {name.removeprefix('params:')}"
     dataset = catalog.get(name)
     notes = (getattr(dataset, "metadata", None) or {}).get("morphoclip", {})
-    place = _place_of(dataset)
+    location = _location_of(dataset)
     if "named_by" in notes:
-        return f"the file {_relative(str(place))} that {notes['named_by']} names"
-    if place is None:
+        return f"the file {_relative(str(location))} that {notes['named_by']} names"
+    if location is None:
+        pipelines.set_requested(None)  # whichever pipeline makes it
         nodes = (node for pipeline in pipelines.values() for node in pipeline.nodes)
         makers = {node.name for node in nodes if name in node.outputs}
         return f"{name}, which is not kept: start at the node {' or '.join(sorted(makers))}"
-    where = _relative(place)
-    what = notes.get("what", "nothing is known about it")
+    where = _relative(location)
+    what = notes.get("what", "no description")
     made_by = f", made by kedro run --pipeline {notes['made_by']}" if "made_by" in notes else ""
     return f"{name} ({what}{made_by}) at {where}"
 
 
-def _place_of(dataset: object) -> str | None:
+def _location_of(dataset: object) -> str | None:
     """Where a dataset lies; None in memory."""
-    place = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
-    return str(place) if place else None
+    location = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
+    return str(location) if location else None
 
 
 def _relative(place: str) -> str:

@@ -15,7 +15,7 @@ from kedro.io import AbstractVersionedDataset, DataCatalog
 from kedro.pipeline import Pipeline
 from pydantic import BaseModel
 
-from morphoclip.gallery.source import place_without_path
+from morphoclip.gallery.source import redact_path
 from morphoclip.training.state import CheckpointStore
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class LogArtifacts:
     """Log what catalog entries with ``metadata: {mlflow: ...}`` hold, as it is saved.
 
     ``artifact_path`` logs the file there; ``metrics: true`` logs the rows of a tidy table;
-    ``attributes: prefix`` logs the table's attributes as tags. The best checkpoint goes in at the
+    ``tags: prefix`` logs a dictionary as tags. The best checkpoint goes in at the
     end, of a failed run too.
     """
 
@@ -110,9 +110,9 @@ class LogArtifacts:
             mlflow.log_artifact(str(path), options["artifact_path"])
         if options.get("metrics"):
             mlflow.log_metrics(dict(_tidy_metrics(data)))
-        if "attributes" in options:
-            prefix = options["attributes"]
-            mlflow.set_tags({f"{prefix}.{key}": str(value) for key, value in data.attrs.items()})
+        if "tags" in options:
+            prefix = options["tags"]
+            mlflow.set_tags({f"{prefix}.{key}": str(value) for key, value in data.items()})
         for key, fingerprint in _fingerprints(data):
             mlflow.set_tags({f"{key}.{name}": value for name, value in fingerprint.items()})
 
@@ -139,7 +139,7 @@ def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
         for key, item in value.items():
             yield from _flatten(f"{prefix}.{key}" if prefix else key, item)
     else:
-        yield prefix, place_without_path(value) if isinstance(value, str) else value
+        yield prefix, redact_path(value) if isinstance(value, str) else value
 
 
 def _tidy_metrics(table: pd.DataFrame) -> Iterator[tuple[str, float]]:

@@ -3,14 +3,14 @@
 import hashlib
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from morphoclip.columns import PLATE, SITE, WELL
 from morphoclip.imaging.kernels import Plane, count_levels, laplacian_variance
-from morphoclip.schemas import PLATE, SITE, WELL
 
 LOW_PERCENT, HIGH_PERCENT = 0.1, 99.9
 _BRIGHTEST_FRACTION = 0.000028
@@ -140,9 +140,24 @@ def grey_map(plane: Plane, normalisation: Normalisation, plate_range: GreyRange)
     - ``self_standardise``: mean 0 and standard deviation 1 at the model's first layer.
     - ``uint16``: divided by the type's largest value, as the reference does.
     """
-    if normalisation is Normalisation.SELF_STANDARDISE:
-        return _standardising_map(float(plane.mean()), float(plane.std()))
-    low, high = _grey_range(plane, normalisation, plate_range)
+    match normalisation:
+        case Normalisation.SELF_STANDARDISE:
+            return _standardising_map(float(plane.mean()), float(plane.std()))
+        case Normalisation.PLATE_PERCENTILE:
+            return _map_to_unit(*plate_range)
+        case Normalisation.IMAGE_PERCENTILE:
+            brightest = percentile_of(histogram(plane), 100 * (1 - _BRIGHTEST_FRACTION))
+            return _map_to_unit(0.0, brightest)
+        case Normalisation.MINMAX_SITE:
+            return _map_to_unit(float(plane.min()), float(plane.max()))
+        case Normalisation.UINT16:
+            return _map_to_unit(0.0, float(np.iinfo(plane.dtype).max))
+        case _:
+            assert_never(normalisation)
+
+
+def _map_to_unit(low: float, high: float) -> GreyMap:
+    """``low`` to 0 and ``high`` to 1; a constant image stays constant."""
     return GreyMap(low, 1 / (high - low) if high > low else 0.0, 0.0, 1.0)
 
 
@@ -151,18 +166,6 @@ def _standardising_map(mean: float, sd: float) -> GreyMap:
         return GreyMap(0.0, 0.0, _IMAGENET_GREY_MEAN, _IMAGENET_GREY_MEAN)
     gain = _IMAGENET_GREY_SD / sd
     return GreyMap(mean - _IMAGENET_GREY_MEAN / gain, gain, -np.inf, np.inf)
-
-
-def _grey_range(plane: Plane, normalisation: Normalisation, plate_range: GreyRange) -> GreyRange:
-    match normalisation:
-        case Normalisation.PLATE_PERCENTILE:
-            return plate_range
-        case Normalisation.IMAGE_PERCENTILE:
-            return GreyRange(0.0, percentile_of(histogram(plane), 100 * (1 - _BRIGHTEST_FRACTION)))
-        case Normalisation.MINMAX_SITE:
-            return GreyRange(float(plane.min()), float(plane.max()))
-        case _:
-            return GreyRange(0.0, float(np.iinfo(plane.dtype).max))
 
 
 def correct_illumination(plane: Plane, function: NDArray[np.floating]) -> Plane:

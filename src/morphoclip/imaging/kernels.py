@@ -72,7 +72,7 @@ def count_levels(plane: Any, n_levels: int) -> Any:
 
 @njit(cache=True, nogil=True)
 def laplacian_variance(plane: Any) -> float:
-    """Variance of the Laplacian over every other row: half the work, and the same answer."""
+    """Variance of the Laplacian over every other row: half the work, an estimate of it."""
     height, width = plane.shape
     total, squares, number = 0.0, 0.0, 0
     for y in range(1, height - 1, 2):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,12 +180,16 @@ def resize_plane(plane: Plane, grey: GreyMap, size: int, resize: Resize) -> NDAr
 @lru_cache(maxsize=16)
 def _taps(source: int, target: int, resize: Resize) -> Taps:
     """What one axis is made of; the weights of an output pixel sum to 1."""
-    if resize == "area":
-        edges = np.linspace(0, source, target + 1)
-        begin, end = edges[:-1, None], edges[1:, None]
-    else:
-        centre = np.clip((np.arange(target)[:, None] + 0.5) * source / target, 0.5, source - 0.5)
-        begin, end = centre - 0.5, centre + 0.5
+    match resize:
+        case "area":
+            edges = np.linspace(0, source, target + 1)
+            begin, end = edges[:-1, None], edges[1:, None]
+        case "bilinear":
+            middle = (np.arange(target)[:, None] + 0.5) * source / target
+            centre = np.clip(middle, 0.5, source - 0.5)
+            begin, end = centre - 0.5, centre + 0.5
+        case _:
+            assert_never(resize)
     pixel = np.arange(source)
     weights = np.clip(np.minimum(end, pixel + 1) - np.maximum(begin, pixel), 0, None)
     weights /= weights.sum(axis=1, keepdims=True)

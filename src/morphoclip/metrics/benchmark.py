@@ -7,27 +7,14 @@ common. A pure function of metadata, matrix and seed, so that any profiles go th
 """
 
 import logging
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 import pandas as pd
-from copairs.compute import get_null_dists
-from copairs.map import average_precision, mean_average_precision, multilabel
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control
 
-from morphoclip.metrics.chance import harmonic_numbers
-from morphoclip.metrics.embedding_quality import is_collapsed
-from morphoclip.metrics.matching import consensus_table, scored_controls, treated_wells
-from morphoclip.metrics.retrieval import Matrix
-from morphoclip.perturbations.tables import genes_of
-from morphoclip.schemas import (
-    BENCHMARK_METRICS,
+from morphoclip.columns import (
     BROAD_SAMPLE,
-    CELL_TYPE,
     CONDITION,
     MODALITY,
     PLATE,
@@ -36,22 +23,27 @@ from morphoclip.schemas import (
     Modality,
     Subset,
 )
+from morphoclip.metrics.average_precision import (
+    LEVEL,
+    Scored,
+    average_precisions,
+    score_groups,
+)
+from morphoclip.metrics.chance import NullConfig
+from morphoclip.metrics.conditions import compound_gene_pairs
+from morphoclip.metrics.embedding_quality import is_collapsed
+from morphoclip.metrics.matching import (
+    consensus_profiles_by_condition,
+    scored_controls,
+    treated_wells,
+)
+from morphoclip.metrics.retrieval import Matrix
+from morphoclip.perturbations.tables import genes_of
+from morphoclip.schemas.evaluation import BENCHMARK_METRICS
 
-LEVEL = 0.05
-"""False discovery rate below which a group counts as retrieved."""
 _COARSEST_NULL = 0.005
 _COLLAPSED = "collapsed: ties would count as matches"
 _LABEL, _IS_CONTROL = "Metadata_matching_target", "Metadata_is_control"
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class NullConfig:
-    """Draws and seed of every null distribution."""
-
-    size: int
-    seed: int
 
 
 def benchmark(
@@ -65,9 +57,7 @@ def benchmark(
         null: Draws and seed.
         profiles: What these profiles are called in the table.
     """
-    metadata = metadata.reset_index(drop=True).assign(
-        **{CONDITION: metadata[CONDITION].fillna(metadata[MODALITY]).to_numpy()}
-    )
+    metadata = metadata.reset_index(drop=True)
     logging.getLogger("copairs").setLevel(logging.ERROR)
     rows: list[dict[str, object]] = []
     replicable: dict[str, set[str]] = {}
@@ -84,14 +74,14 @@ def benchmark(
         position = _same_position(metadata.loc[members], matrix[members], null)
         if position is not None:
             rows += _strata_rows(position, "same_position_controls", track)
-    consensus = consensus_table(metadata, matrix)
-    for track, own in consensus.groupby(CONDITION):
-        active = own[own[BROAD_SAMPLE].isin(replicable.get(str(track), set()))]
-        matched = _matching(active, consensus.attrs["columns"], null)
+    consensus = consensus_profiles_by_condition(metadata, matrix)
+    active = _replicable_rows(consensus.table, replicable)
+    for track, treatments in active.groupby(CONDITION):
+        matched = _matching(treatments, consensus.matrix, null)
         if matched is not None:
             rows += _strata_rows(matched, "matching", str(track))
-    for track, pair in _gene_compound_pairs(consensus, replicable):
-        matched = _gene_compound(pair, consensus.attrs["columns"], null)
+    for track, pair in _gene_compound_tracks(active):
+        matched = _gene_compound(pair, consensus.matrix, null)
         if matched is not None:
             rows += _strata_rows(matched, "gene_compound", track)
     table = pd.DataFrame(rows, columns=[c for c in BENCHMARK_METRICS.columns if c != "profiles"])
@@ -101,28 +91,6 @@ def benchmark(
 def _flagged(task: str, track: str, flag: str) -> dict[str, object]:
     """A track that cannot be scored."""
     return {"task": task, "track": track, "stratum": "all", "n_groups": 0, "flag": flag}
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Average precisions of queries, and of the groups they make up.
-
-    ``groups`` holds ``mean_average_precision``, ``q`` (modern), ``q_legacy`` and the subset (None
-    where a group is of several); ``chance`` is the expected mean.
-    """
-
-    groups: pd.DataFrame
-    chance: pd.Series
-    coarsest: float
-
-
-def expected_average_precision(n_positive: int, n_total: int) -> float:
-    """AP of a random order: ``[H_N + (m - 1) / (N - 1) (N - H_N)] / N``."""
-    if n_total < 2:
-        return 1.0
-    harmonic = float(harmonic_numbers(n_total)[-1])
-    rest = (n_positive - 1) / (n_total - 1) * (n_total - harmonic)
-    return (harmonic + rest) / n_total
 
 
 def _replicability(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> Scored | None:
@@ -136,7 +104,7 @@ def _replicability(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> 
     if not (replicated & used).any():
         return None
     table = metadata[used].assign(**{_IS_CONTROL: control[used].astype(int)})
-    scores = _average_precisions(
+    scores = average_precisions(
         table[[PLATE, WELL, BROAD_SAMPLE, SUBSET, _IS_CONTROL]],
         matrix[used.to_numpy()],
         pos_sameby=[BROAD_SAMPLE],
@@ -144,7 +112,7 @@ def _replicability(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> 
         neg_sameby=[PLATE],
         neg_diffby=[_IS_CONTROL],
     )
-    return _scored(scores[scores[_IS_CONTROL] == 0], BROAD_SAMPLE, null)
+    return score_groups(scores[scores[_IS_CONTROL] == 0], BROAD_SAMPLE, null)
 
 
 def _same_position(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> Scored | None:
@@ -155,7 +123,7 @@ def _same_position(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> 
     if not metadata.loc[control, WELL].duplicated().any():
         return None
     table = metadata.loc[control, [PLATE, WELL]].assign(**{SUBSET: None})
-    scores = _average_precisions(
+    scores = average_precisions(
         table,
         matrix[control.to_numpy()],
         pos_sameby=[WELL],
@@ -163,45 +131,46 @@ def _same_position(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> 
         neg_sameby=[PLATE],
         neg_diffby=[WELL],
     )
-    return _scored(scores, WELL, null)
+    return score_groups(scores, WELL, null)
 
 
-def _matching(consensus: pd.DataFrame, columns: list[str], null: NullConfig) -> Scored | None:
-    """Replicable perturbations that share a target: compounds of one gene, guides of one gene."""
-    if consensus.empty:
-        return None
+def _matching(consensus: pd.DataFrame, matrix: Matrix, null: NullConfig) -> Scored | None:
+    """Replicable perturbations that share a target: compounds of one gene, guides of one gene.
+
+    The index of ``consensus`` names rows of ``matrix``; so it does in `_gene_compound`.
+    """
     is_compound = consensus[MODALITY].iloc[0] == Modality.COMPOUND
     table = consensus.assign(**{_LABEL: genes_of(consensus, listed=is_compound)})
     table = _with_partners(table[table[_LABEL].map(len) > 0])
-    if table.empty or is_collapsed(table[columns].to_numpy()):
+    if table.empty or is_collapsed(matrix[table.index]):
         return None
     keys = {"pos_sameby": [_LABEL], "pos_diffby": [], "neg_sameby": [], "neg_diffby": [_LABEL]}
-    scores = _average_precisions(
+    scores = average_precisions(
         table[[BROAD_SAMPLE, SUBSET, _LABEL]],
-        table[columns].to_numpy(),
+        matrix[table.index],
         **keys,
         distance="abs_cosine" if is_compound else "cosine",
         labels=_LABEL,
     )
-    return _scored(scores, _LABEL, null)
+    return score_groups(scores, _LABEL, null)
 
 
-def _gene_compound(pair: pd.DataFrame, columns: list[str], null: NullConfig) -> Scored | None:
+def _gene_compound(pair: pd.DataFrame, matrix: Matrix, null: NullConfig) -> Scored | None:
     """Replicable compounds with replicable perturbations of their target genes."""
     genetic = pair[MODALITY] != Modality.COMPOUND
     labels = genes_of(pair[~genetic], listed=True)
     genes = genes_of(pair[genetic], listed=False)
-    perturbed = {gene for own in genes for gene in own}
-    labels = labels.map(lambda own: [gene for gene in own if gene in perturbed])
+    perturbed = {gene for names in genes for gene in names}
+    labels = labels.map(lambda names: [gene for gene in names if gene in perturbed])
     table = pair.assign(**{_LABEL: pd.concat([labels, genes])})
-    known = {gene for own in labels for gene in own}
-    table = table[table[_LABEL].map(lambda own: bool(known & set(own)))]
+    targeted = {gene for names in labels for gene in names}
+    table = table[table[_LABEL].map(lambda names: bool(targeted & set(names)))]
     table = _with_negatives(table, across=MODALITY)
-    if table.empty or is_collapsed(table[columns].to_numpy()):
+    if table.empty or is_collapsed(matrix[table.index]):
         return None
-    scores = _average_precisions(
+    scores = average_precisions(
         table[[BROAD_SAMPLE, MODALITY, SUBSET, _LABEL]],
-        table[columns].to_numpy(),
+        matrix[table.index],
         pos_sameby=[_LABEL],
         pos_diffby=[MODALITY],
         neg_sameby=[],
@@ -209,73 +178,7 @@ def _gene_compound(pair: pd.DataFrame, columns: list[str], null: NullConfig) -> 
         distance="abs_cosine",
         labels=_LABEL,
     )
-    return _scored(scores, _LABEL, null)
-
-
-def _average_precisions(
-    table: pd.DataFrame,
-    matrix: Matrix,
-    *,
-    distance: str = "cosine",
-    labels: str | None = None,
-    **keys: list[str],
-) -> pd.DataFrame:
-    arguments = {**keys, "distance": distance, "progress_bar": False}
-    meta = table.reset_index(drop=True)
-    features = np.ascontiguousarray(matrix, dtype=np.float32)
-    if labels is None:
-        scores = average_precision(meta, features, **arguments)
-    else:
-        scores = multilabel.average_precision(meta, features, multilabel_col=labels, **arguments)
-    return scores.dropna(subset=["average_precision"])
-
-
-def _scored(scores: pd.DataFrame, group: str, null: NullConfig) -> Scored | None:
-    if scores.empty:
-        return None
-    with tempfile.TemporaryDirectory() as cache:
-        groups = mean_average_precision(
-            scores, [group], null.size, LEVEL, null.seed, progress_bar=False, cache_dir=cache
-        )
-        legacy = _legacy_q(scores, group, null, cache)
-    groups = groups.set_index(group)
-    sizes = list(zip(scores["n_pos_pairs"], scores["n_total_pairs"], strict=True))
-    expected = {size: expected_average_precision(*map(int, size)) for size in set(sizes)}
-    chance = scores.assign(chance=[expected[s] for s in sizes]).groupby(group)["chance"].mean()
-    subsets = scores.groupby(group)[SUBSET].agg(lambda s: s.iloc[0] if len(set(s)) == 1 else None)
-    table = pd.DataFrame(
-        {
-            "mean_average_precision": groups["mean_average_precision"],
-            "q": groups["corrected_p_value"],
-            "q_legacy": legacy,
-            SUBSET: subsets,
-        }
-    ).rename_axis(group)
-    coarsest = max(1 / comb(int(n), int(m)) for m, n in set(sizes))
-    return Scored(table.reset_index(), chance.reindex(table.index).reset_index(drop=True), coarsest)
-
-
-def _legacy_q(scores: pd.DataFrame, group: str, null: NullConfig, cache: str) -> pd.Series:
-    """The paper's rule (copairs 880f22a): a p-value a well, the mean of -log10 p a group, then BH.
-
-    Strictly larger draws count, as there; the null is seeded, which it was not there.
-    """
-    sizes = scores[["n_pos_pairs", "n_total_pairs"]].astype(int)
-    configurations, which = np.unique(sizes.to_numpy(), axis=0, return_inverse=True)
-    nulls = np.sort(
-        get_null_dists(configurations, null.size, null.seed, cache_dir=cache, progress_bar=False)
-    )
-    values = scores["average_precision"].to_numpy(dtype=np.float32)
-    larger = np.array(
-        [
-            null.size - np.searchsorted(nulls[row], value, "right")
-            for row, value in zip(which.ravel(), values, strict=True)
-        ]
-    )
-    p_values = (larger + 1) / (null.size + 1)
-    mean_log = scores.assign(log_p=-np.log10(p_values)).groupby(group)["log_p"].mean()
-    adjusted = false_discovery_control(np.clip(10.0**-mean_log, 0, 1))
-    return pd.Series(adjusted, index=mean_log.index)
+    return score_groups(scores, _LABEL, null)
 
 
 def _strata_rows(scored: Scored, task: str, track: str) -> list[dict[str, object]]:
@@ -310,24 +213,21 @@ def _tracks(metadata: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.int64]]]:
         yield str(name), np.flatnonzero(condition == name)
 
 
-def _gene_compound_pairs(
-    consensus: pd.DataFrame, replicable: dict[str, set[str]]
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Every compound condition with every genetic condition of the same cells."""
-    active = pd.concat(
-        [
-            own[own[BROAD_SAMPLE].isin(replicable.get(str(name), set()))]
-            for name, own in consensus.groupby(CONDITION)
-        ]
-    )
-    for _, cell in active.groupby(active[CELL_TYPE].fillna("")):
-        compounds = cell[cell[MODALITY] == Modality.COMPOUND]
-        genetic = cell[cell[MODALITY] != Modality.COMPOUND]
-        for one, left in compounds.groupby(CONDITION):
-            for other, right in genetic.groupby(CONDITION):
-                pair = pd.concat([left, right], ignore_index=True)
-                pair[MODALITY] = np.where(pair[MODALITY] == Modality.COMPOUND, "compound", "gene")
-                yield f"{one} and {other}", pair
+def _replicable_rows(table: pd.DataFrame, replicable: dict[str, set[str]]) -> pd.DataFrame:
+    """Treatments that replicate in their condition."""
+    keep = [
+        sample in replicable.get(condition, set())
+        for condition, sample in zip(table[CONDITION], table[BROAD_SAMPLE], strict=True)
+    ]
+    return table[keep]
+
+
+def _gene_compound_tracks(active: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    for pair in compound_gene_pairs(active):
+        both = pd.concat([pair.compounds, pair.genetic])
+        is_compound = both[MODALITY] == Modality.COMPOUND
+        both[MODALITY] = np.where(is_compound, "compound", "gene")
+        yield f"{pair.compound_condition} and {pair.genetic_condition}", both
 
 
 def _with_partners(table: pd.DataFrame) -> pd.DataFrame:
@@ -335,7 +235,7 @@ def _with_partners(table: pd.DataFrame) -> pd.DataFrame:
     while True:
         counts = table[_LABEL].explode().value_counts()
         shared = set(counts.index[counts > 1])
-        labels = table[_LABEL].map(lambda own, shared=shared: [x for x in own if x in shared])
+        labels = table[_LABEL].map(lambda names, shared=shared: [x for x in names if x in shared])
         kept = _with_negatives(table.assign(**{_LABEL: labels})[labels.map(len) > 0])
         if len(kept) == len(table):
             return kept
@@ -348,11 +248,11 @@ def _with_negatives(table: pd.DataFrame, across: str | None = None) -> pd.DataFr
     copairs gives a row without negatives those of its neighbour.
     """
     while len(table):
-        labels = [set(own) for own in table[_LABEL]]
+        labels = [set(names) for names in table[_LABEL]]
         sides = table[across].to_numpy() if across else np.arange(len(table))
         has_one = [
-            any(not own & other and sides[i] != sides[j] for j, other in enumerate(labels))
-            for i, own in enumerate(labels)
+            any(not one & other and sides[i] != sides[j] for j, other in enumerate(labels))
+            for i, one in enumerate(labels)
         ]
         if all(has_one):
             return table

@@ -1,5 +1,6 @@
 """What a random order scores, in closed form; also the expectation over tied candidates."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -7,6 +8,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 CUTOFFS = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class NullConfig:
+    """Draws and seed of every null distribution."""
+
+    size: int
+    seed: int
 
 
 def chance_metrics(n_candidates: int, n_true: int) -> dict[str, float]:

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from sklearn.metrics import silhouette_samples
 from sklearn.preprocessing import normalize
 
+from morphoclip.columns import CONDITION, PLATE
 from morphoclip.metrics.matching import scored_controls, treated_wells
 from morphoclip.metrics.retrieval import Matrix
-from morphoclip.schemas import CONDITION, EMBEDDING_QUALITY, MODALITY, PLATE
+from morphoclip.schemas.evaluation import EMBEDDING_QUALITY
 
 COLLAPSED_COSINE = 0.999
 """Mean cosine between profiles above which nothing tells them apart."""
@@ -24,7 +25,7 @@ def embedding_quality(
     """Numbers about the joint space, tidy.
 
     Args:
-        metadata: Of the wells; ``Metadata_condition`` may be missing, then modalities stand for it.
+        metadata: Of the wells.
         image: Profiles, ``(B, E)``.
         prompt_of_well: Row of ``text`` that is true of each well, ``(B,)``.
         text: Embedded prompts, ``(P, E)``.
@@ -111,7 +112,7 @@ def plate_silhouette(metadata: pd.DataFrame, unit: Matrix) -> float:
 def _plates_by_condition(
     metadata: pd.DataFrame,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    condition = metadata[CONDITION].fillna(metadata[MODALITY]).to_numpy(dtype=str)
+    condition = metadata[CONDITION].to_numpy(dtype=str)
     for name in np.unique(condition):
         rows = np.flatnonzero(condition == name)
         plates, names = pd.factorize(metadata[PLATE].to_numpy()[rows])

@@ -7,6 +7,7 @@ any profiles go through them. Negative controls that a normalisation was fitted 
 
 import logging
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,25 +15,27 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.preprocessing import normalize
 
-from morphoclip.errors import example_of
-from morphoclip.metrics.chance import chance_metrics
-from morphoclip.metrics.retrieval import DECIMALS, Block, Matrix, query_metrics
-from morphoclip.schemas import (
+from morphoclip.columns import (
     BROAD_SAMPLE,
     CELL_TYPE,
     CONDITION,
     GENE,
-    MATCHING_METRICS,
     MODALITY,
     PLATE,
     REFERENCE,
     ROLE,
     SUBSET,
     TARGET_LIST,
-    Modality,
     Role,
     Subset,
 )
+from morphoclip.errors import example_of
+from morphoclip.metrics.chance import chance_metrics
+from morphoclip.metrics.conditions import compound_gene_pairs, single_subset
+from morphoclip.metrics.ranking import DECIMALS
+from morphoclip.metrics.retrieval import Block, Matrix, query_metrics
+from morphoclip.perturbations.tables import genes_of
+from morphoclip.schemas.evaluation import MATCHING_METRICS
 
 FAR = -1.645
 """Below this a well is further from its plate's controls than 95 % of them (one-sided, normal)."""
@@ -182,25 +185,23 @@ def gene_matching(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
     Compounds none of whose targets is a candidate are left out and not counted in ``n``.
     """
     rows = []
-    consensus = consensus_table(metadata, matrix)
-    features = consensus.attrs["columns"]
-    for _, cell in consensus.groupby(consensus[CELL_TYPE].fillna("")):
-        compounds = cell[cell[MODALITY] == Modality.COMPOUND]
-        genetic = cell[cell[MODALITY] != Modality.COMPOUND]
-        for query_condition, queries in compounds.groupby(CONDITION):
-            for candidate_condition, candidates in genetic.groupby(CONDITION):
-                relevant = _shares_gene(queries, candidates)
-                known = relevant.any(axis=1)
-                if not known.any():
-                    continue
-                cosine = normalize(queries[features]) @ normalize(candidates[features]).T
-                for kind, similarity in (("cosine", cosine), ("abs_cosine", np.abs(cosine))):
-                    block = Block(np.round(similarity[known], DECIMALS), relevant[known])
-                    rows += _matched(
-                        block,
-                        queries.loc[known, SUBSET],
-                        f"{query_condition} to {candidate_condition}, {kind}",
-                    )
+    consensus = consensus_profiles_by_condition(metadata, matrix)
+    for pair in compound_gene_pairs(consensus.table):
+        relevant = _shares_gene(pair.compounds, pair.genetic)
+        has_target = relevant.any(axis=1)
+        if not has_target.any():
+            continue
+        cosine = (
+            normalize(consensus.matrix[pair.compounds.index])
+            @ normalize(consensus.matrix[pair.genetic.index]).T
+        )
+        for kind, similarity in (("cosine", cosine), ("abs_cosine", np.abs(cosine))):
+            block = Block(np.round(similarity[has_target], DECIMALS), relevant[has_target])
+            rows += _matched(
+                block,
+                pair.compounds.loc[has_target, SUBSET],
+                f"{pair.compound_condition} to {pair.genetic_condition}, {kind}",
+            )
     return pd.DataFrame(rows, columns=list(MATCHING_METRICS.columns))
 
 
@@ -227,31 +228,34 @@ def _matched(block: Block, subsets: pd.Series, track: str) -> list[dict[str, obj
     return rows
 
 
-def consensus_table(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
-    """One row a treatment and condition, the median over wells; ``attrs["columns"]`` names E."""
-    columns = [f"e{n}" for n in range(matrix.shape[1])]
-    table = metadata.reset_index(drop=True).assign(
-        **{CONDITION: metadata[CONDITION].fillna(metadata[MODALITY]).to_numpy()}
-    )
-    treated = treated_wells(table)
+class Consensus(NamedTuple):
+    """One row per treatment and condition: its metadata, and its profile in ``matrix`` ``(T, E)``.
+
+    The index of ``table`` counts the rows of ``matrix``.
+    """
+
+    table: pd.DataFrame
+    matrix: Matrix
+
+
+def consensus_profiles_by_condition(metadata: pd.DataFrame, matrix: Matrix) -> Consensus:
+    """The median over wells of each treatment in each condition."""
+    wells = metadata.reset_index(drop=True)
+    is_treated = treated_wells(wells)
+    wells = wells[is_treated]
     keys = [CONDITION, MODALITY, BROAD_SAMPLE]
-    wide = pd.concat([table[keys], pd.DataFrame(matrix, columns=columns)], axis=1)[treated]
-    facts = table[treated].groupby(keys)[[CELL_TYPE, GENE, TARGET_LIST]].first()
-    facts[SUBSET] = table[treated].groupby(keys)[SUBSET].agg(only_one)
-    consensus = facts.join(wide.groupby(keys)[columns].median()).reset_index()
-    consensus.attrs["columns"] = columns
-    return consensus
-
-
-def only_one(subsets: pd.Series) -> str | None:
-    """The subset that all wells are in; perturbations of several belong to no stratum."""
-    return subsets.iloc[0] if len(set(subsets)) == 1 else None
+    table = wells.groupby(keys)[[CELL_TYPE, GENE, TARGET_LIST]].first()
+    table[SUBSET] = wells.groupby(keys)[SUBSET].agg(single_subset)
+    features = pd.DataFrame(matrix[is_treated.to_numpy()], index=wells.index)
+    medians = features.groupby([wells[key] for key in keys]).median()
+    return Consensus(table.reset_index(), medians.to_numpy())
 
 
 def _shares_gene(queries: pd.DataFrame, candidates: pd.DataFrame) -> NDArray[np.bool_]:
-    listed = queries[TARGET_LIST].fillna(queries[GENE]).fillna("").str.split("|")
-    genes = candidates[GENE].fillna("no gene").to_numpy()
-    return np.array([np.isin(genes, own) for own in listed]).reshape(len(queries), len(genes))
+    genes = candidates[GENE].to_numpy()
+    listed = genes_of(queries, listed=True)
+    shares = [np.isin(genes, list(targets)) for targets in listed]
+    return np.array(shares).reshape(len(queries), len(genes))
 
 
 def _strata(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -266,7 +270,7 @@ def _strata(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def _conditions(
     metadata: pd.DataFrame, rows: NDArray[np.int64]
 ) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    condition = metadata[CONDITION].fillna(metadata[MODALITY]).to_numpy()[rows]
+    condition = metadata[CONDITION].to_numpy()[rows]
     for name in np.unique(condition.astype(str)):
         yield str(name), rows[condition == name]
 

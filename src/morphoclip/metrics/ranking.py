@@ -9,6 +9,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+DECIMALS = 6
+"""Similarities that agree so far are ties."""
+
 
 class Ranking(NamedTuple):
     """What is known of each of Q queries.
@@ -35,6 +38,19 @@ def rank_candidates(
     """
     contiguous = np.ascontiguousarray(similarity), np.ascontiguousarray(relevant)
     return Ranking(*_ranked(*contiguous, places))
+
+
+def expected_rank(
+    similarity: NDArray[np.floating], of_true: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Rank of one candidate of each row, from 1; ties count as the mean over their orders.
+
+    Args:
+        similarity: Of queries to candidates, ``(Q, N)``.
+        of_true: Similarity of each query to the candidate that is ranked, ``(Q,)``.
+    """
+    rows, true = np.round(similarity, DECIMALS), np.round(of_true, DECIMALS)[:, None]
+    return np.asarray((rows > true).sum(axis=1) + ((rows == true).sum(axis=1) + 1) / 2)
 
 
 @njit(cache=True, nogil=True)

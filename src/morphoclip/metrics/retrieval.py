@@ -13,14 +13,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from morphoclip.columns import Modality
+from morphoclip.metrics.bootstrap import Bootstrap, interval_95, resampling_counts
 from morphoclip.metrics.chance import (
     CUTOFFS,
     expected_metrics,
     first_rank_metrics,
     harmonic_numbers,
 )
-from morphoclip.metrics.ranking import rank_candidates
-from morphoclip.schemas import RETRIEVAL_METRICS, Modality
+from morphoclip.metrics.ranking import DECIMALS, rank_candidates
+from morphoclip.schemas.evaluation import RETRIEVAL_METRICS
 
 METRICS = (
     *(f"recall@{k}" for k in CUTOFFS),
@@ -28,9 +30,6 @@ METRICS = (
     *(f"map@{k}" for k in CUTOFFS),
     "median_rank",
 )
-DECIMALS = 6
-"""Similarities that agree so far are ties."""
-
 Matrix = NDArray[np.floating]
 
 
@@ -54,19 +53,12 @@ class Scope(NamedTuple):
     own_modality: NDArray[np.int64]
 
 
-class Interval(NamedTuple):
-    """Draws and seed of bootstrap intervals."""
-
-    draws: int = 1000
-    seed: int = 0
-
-
 def retrieval_table(
     image: Matrix,
     prompt_of_well: NDArray[np.int64],
     text: Matrix,
     modality: NDArray[np.str_],
-    interval: Interval = Interval(),  # noqa: B008 - immutable
+    bootstrap: Bootstrap = Bootstrap(),  # noqa: B008 - immutable
 ) -> pd.DataFrame:
     """All retrieval metrics of one subset.
 
@@ -79,7 +71,7 @@ def retrieval_table(
         prompt_of_well: Row of ``text`` that is true of each well, ``(B,)``.
         text: Unit vectors of the subset's distinct texts, ``(P, E)``.
         modality: Modality of each text, ``(P,)``.
-        interval: Draws and seed of the intervals.
+        bootstrap: Draws and seed of the intervals.
 
     Returns:
         The columns of ``retrieval_metrics`` but ``subset``.
@@ -107,7 +99,7 @@ def retrieval_table(
             for scope in _scopes(*tables):
                 rows += [
                     {"scope": scope.name, "level": level, "direction": direction, **row}
-                    for row in _measure(scope, len(text), interval)
+                    for row in _measure(scope, len(text), bootstrap)
                 ]
     columns = [c for c in RETRIEVAL_METRICS.columns if c != "subset"]
     return pd.DataFrame(rows)[columns]
@@ -224,7 +216,7 @@ def _scopes(
     yield from parts.values()
 
 
-def _measure(scope: Scope, n_groups: int, interval: Interval) -> Iterator[dict[str, object]]:
+def _measure(scope: Scope, n_groups: int, bootstrap: Bootstrap) -> Iterator[dict[str, object]]:
     """One row a metric: value, interval, chance, what recognising the modality reaches."""
     measured = pd.concat([query_metrics(block) for block in scope.blocks], ignore_index=True)
     n_true = np.concatenate([block.relevant.sum(axis=1) for block in scope.blocks])
@@ -236,7 +228,7 @@ def _measure(scope: Scope, n_groups: int, interval: Interval) -> Iterator[dict[s
         "modality_oracle": list(zip(scope.own_modality.tolist(), n_true.tolist(), strict=True)),
     }
     expected = {name: expected_metrics(sizes) for name, sizes in baselines.items()}
-    weights = _draws(n_groups, scope.group, interval)
+    weights = _draws(n_groups, scope.group, bootstrap)
     for metric in METRICS:
         values = measured["rank" if metric == "median_rank" else metric].to_numpy()
         resampled = (
@@ -244,25 +236,23 @@ def _measure(scope: Scope, n_groups: int, interval: Interval) -> Iterator[dict[s
             if metric == "median_rank"
             else _weighted_means(values, scope.group, weights)
         )
-        low, high = np.quantile(resampled, [0.025, 0.975])
+        low, high = interval_95(resampled)
         yield {
             "metric": metric,
             "value": float(np.median(values) if metric == "median_rank" else values.mean()),
             **{name: numbers[metric] for name, numbers in expected.items()},
-            "ci_low": float(low),
-            "ci_high": float(high),
+            "ci_low": low,
+            "ci_high": high,
             "n_queries": len(values),
             "n_candidates": int(n_candidates.max()),
         }
 
 
-def _draws(n_groups: int, group: NDArray[np.int64], interval: Interval) -> NDArray[np.float64]:
+def _draws(n_groups: int, group: NDArray[np.int64], bootstrap: Bootstrap) -> NDArray[np.float64]:
     """How often each perturbation is in each draw, ``(draws, n_groups)``."""
     present = np.unique(group)
-    rng = np.random.default_rng(interval.seed)
-    drawn = rng.multinomial(len(present), np.full(len(present), 1 / len(present)), interval.draws)
-    weights = np.zeros((interval.draws, n_groups))
-    weights[:, present] = drawn
+    weights = np.zeros((bootstrap.draws, n_groups))
+    weights[:, present] = resampling_counts(len(present), bootstrap)
     return weights
 
 

@@ -2,18 +2,17 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, assert_never
 
-import pandas as pd
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from morphoclip.backbones.image import weights_digest
+from morphoclip.backbone_identity import weights_digest
 from morphoclip.config import Config
 from morphoclip.errors import InputError
-from morphoclip.features.fingerprint import Fingerprint, differences
+from morphoclip.fingerprint import Fingerprint, differences
 from morphoclip.models.pooling import ChannelMean, CrossChannelFormer, SitePooling
 from morphoclip.plate_effects import TokenNormalisation
 from morphoclip.wells.assemble import Wells
@@ -62,6 +61,24 @@ def projection_head(input_dim: int, config: ModelConfig) -> nn.Sequential:
     )
 
 
+def _channel_aggregation(config: ModelConfig, shape: ModelShape) -> nn.Module:
+    match config.channel_aggregation:
+        case "ccf":
+            return CrossChannelFormer(
+                n_channels=shape.n_channels,
+                dim=shape.feature_dim,
+                layers=config.ccf_layers,
+                heads=config.ccf_heads,
+                ff_dim=config.ccf_ff_dim,
+                aggregate=config.ccf_aggregate,
+                input_norm=config.ccf_input_norm,
+            )
+        case "mean_pool":
+            return ChannelMean(input_norm=config.ccf_input_norm)
+        case _:
+            assert_never(config.channel_aggregation)
+
+
 class MorphoCLIP(nn.Module):
     """Wells and prompts to unit vectors of one space."""
 
@@ -75,19 +92,7 @@ class MorphoCLIP(nn.Module):
                 f"{shape.feature_dim}; these do: "
                 + ", ".join(str(n) for n in range(1, 17) if shape.feature_dim % n == 0)
             )
-        self.channels = (
-            CrossChannelFormer(
-                n_channels=shape.n_channels,
-                dim=shape.feature_dim,
-                layers=config.ccf_layers,
-                heads=config.ccf_heads,
-                ff_dim=config.ccf_ff_dim,
-                aggregate=config.ccf_aggregate,
-                input_norm=config.ccf_input_norm,
-            )
-            if config.channel_aggregation == "ccf"
-            else ChannelMean(input_norm=config.ccf_input_norm)
-        )
+        self.channels = _channel_aggregation(config, shape)
         self.sites = SitePooling(config.site_pooling, shape.feature_dim)
         self.image_head = projection_head(shape.feature_dim, config)
         self.text_head = projection_head(shape.text_dim, config)
@@ -103,10 +108,6 @@ class MorphoCLIP(nn.Module):
         """``(P, D_text)`` -> ``(P, E)`` unit vectors of prompts."""
         prompts_in_space = self.text_head(features.to(self.logit_scale.dtype))
         return normalize(prompts_in_space.to(self.logit_scale.dtype), dim=-1)
-
-
-MODEL_DIGEST = "model_digest"
-"""The attribute of a table of profiles that says which model made them."""
 
 
 @dataclass(frozen=True)
@@ -138,20 +139,8 @@ class TrainedModel:
 
     @property
     def digest(self) -> str:
-        """Of the weights: what profiles are marked with."""
+        """Digest of the weights, which every profile carries (``Metadata_model``)."""
         return weights_digest(self.build())
-
-    def require_own_profiles(self, profiles: pd.DataFrame) -> None:
-        """Refuse profiles that another model made.
-
-        Raises:
-            InputError: They say another digest than this model's.
-        """
-        if profiles.attrs.get(MODEL_DIGEST) != self.digest:
-            raise InputError(
-                "the newest profiles were made by another model than the newest; make them again: "
-                "kedro run --pipeline evaluation"
-            )
 
     def build(self) -> MorphoCLIP:
         """The module with its weights, in evaluation mode."""

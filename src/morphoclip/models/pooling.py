@@ -1,6 +1,6 @@
 """Channels to sites, sites to wells."""
 
-from typing import Literal
+from typing import Literal, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ class CrossChannelFormer(nn.Module):
     norms. ``(S, C, D)`` -> ``(S, D)``.
     """
 
-    def __init__(  # noqa: PLR0913 - the spec's own list of knobs
+    def __init__(
         self,
         *,
         n_channels: int,
@@ -64,7 +64,7 @@ class CrossChannelFormer(nn.Module):
 def cls_row_of_layer(layer: nn.TransformerEncoderLayer, query: Tensor, tokens: Tensor) -> Tensor:
     """What a pre-norm layer makes of its first row, ``(S, D)``; the other rows are not computed.
 
-    Exact (performance notes, section F): only the first row asks, so keys collapse into one vector
+    Exact: only the first row asks, so keys collapse into one vector
     a head, ``u = W_k^T q`` (their bias adds alike to all scores, and a softmax does not see it),
     and values are taken of the weighted sum instead of summed.
 
@@ -133,13 +133,17 @@ class SitePooling(nn.Module):
             counts, output_size=len(sites)
         )
         empty = sites.new_zeros(len(counts), sites.shape[1])
-        if self.kind == "max":
-            index = well.unsqueeze(1).expand_as(sites)
-            return empty.scatter_reduce(0, index, sites, "amax", include_self=False)
-        if self.kind == "mean":
-            return empty.index_add(0, well, sites) / counts.unsqueeze(1).to(sites.dtype)
-        weights = self._attention(sites, well, len(counts))
-        return empty.index_add(0, well, sites * weights.unsqueeze(1))
+        match self.kind:
+            case "max":
+                index = well.unsqueeze(1).expand_as(sites)
+                return empty.scatter_reduce(0, index, sites, "amax", include_self=False)
+            case "mean":
+                return empty.index_add(0, well, sites) / counts.unsqueeze(1).to(sites.dtype)
+            case "attention":
+                weights = self._attention(sites, well, len(counts))
+                return empty.index_add(0, well, sites * weights.unsqueeze(1))
+            case _:
+                assert_never(self.kind)
 
     def _attention(self, sites: Tensor, well: Tensor, n_wells: int) -> Tensor:
         """Softmax weights ``(S,)`` over the sites of each well."""

@@ -7,8 +7,16 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from morphoclip.columns import (
+    ENTITY,
+    GENE,
+    MODALITY,
+    PLATE,
+    ROLE,
+    Modality,
+    Role,
+)
 from morphoclip.errors import InputError
-from morphoclip.schemas import ENTITY, GENE, MODALITY, PLATE, ROLE, Modality, Role
 
 PERTURBATIONS = {
     Modality.COMPOUND: {

@@ -13,8 +13,9 @@ from pydantic import Field
 
 from morphoclip.config import Config
 from morphoclip.errors import InputError
-from morphoclip.perturbations.missing import refuse_repeats, require_columns, with_missing
-from morphoclip.schemas import GENE_ANNOTATIONS
+from morphoclip.perturbations.missing_values import with_missing
+from morphoclip.schemas.ingestion import GENE_ANNOTATIONS
+from morphoclip.table_checks import refuse_repeats, require_columns
 
 _COLUMNS = list(GENE_ANNOTATIONS.columns)
 

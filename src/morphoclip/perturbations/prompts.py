@@ -14,9 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import Field, field_validator
 
-from morphoclip.config import Config
-from morphoclip.errors import InputError, example_of
-from morphoclip.schemas import (
+from morphoclip.columns import (
     BROAD_SAMPLE,
     CELL_TYPE,
     FUNCTION,
@@ -25,7 +23,6 @@ from morphoclip.schemas import (
     PERT_INAME,
     PROMPT,
     PROMPT_DIGEST,
-    PROMPTS,
     PROTEIN_NAME,
     ROLE,
     SMILES,
@@ -34,6 +31,9 @@ from morphoclip.schemas import (
     Modality,
     Role,
 )
+from morphoclip.config import Config
+from morphoclip.errors import InputError, example_of
+from morphoclip.schemas.features import PROMPTS
 
 Context = Literal["cell_type", "timepoint"]
 
@@ -186,8 +186,6 @@ def prompt_table(
 ) -> pd.DataFrame:
     """One prompt a perturbation and context; perturbations that share words share a digest.
 
-    ``attrs`` hold the level and how many treatments have nothing said about their function.
-
     Raises:
         InputError: A context is missing for some plate, or a prompt would hold an ID.
     """
@@ -199,15 +197,20 @@ def prompt_table(
         **{PROMPT: prompts, PROMPT_DIGEST: [prompt_digest(prompt) for prompt in prompts]}
     )
     _refuse_identifiers(table, wells)
-    table = table[list(PROMPTS.columns)]
-    treated = perturbations[perturbations[ROLE] != Role.NEGCON]
-    table.attrs = {
+    return table[list(PROMPTS.columns)]
+
+
+def prompt_summary(
+    perturbations: pd.DataFrame, level: TextLevel, context: tuple[Context, ...]
+) -> dict[str, Any]:
+    """Level and context of the prompts, and how many treatments have no known function."""
+    treatments = perturbations[perturbations[ROLE] != Role.NEGCON]
+    return {
         "level": str(level),
         "context": list(context),
-        "n_treatments": len(treated),
-        "n_without_function": int(treated[FUNCTION].isna().sum()),
+        "n_treatments": len(treatments),
+        "n_without_function": int(treatments[FUNCTION].isna().sum()),
     }
-    return table
 
 
 def _contexts(wells: pd.DataFrame, context: tuple[Context, ...]) -> pd.DataFrame:
@@ -239,6 +242,11 @@ def _refuse_identifiers(table: pd.DataFrame, wells: pd.DataFrame) -> None:
                 f"the prompt {prompt!r} holds {held[0]}, which names a plate or a sample and not "
                 "what was done: give the perturbation a name in its table"
             )
+
+
+def text_by_digest(prompts: pd.DataFrame) -> pd.Series:
+    """Digest of each distinct prompt -> its text."""
+    return prompts.drop_duplicates(PROMPT_DIGEST).set_index(PROMPT_DIGEST)[PROMPT]
 
 
 def digests_of(wells: pd.DataFrame, prompts: pd.DataFrame) -> pd.Series:

@@ -1,7 +1,7 @@
 """Readers of the JUMP-Target tables, dialects and all, into one table of perturbations.
 
 Roles come from these tables, never from a platemap: platemaps have no control type. All columns
-are read as text; `morphoclip.perturbations.missing` says which words mean "missing".
+are read as text; `morphoclip.perturbations.missing_values` says which words mean "missing".
 """
 
 import logging
@@ -9,10 +9,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from morphoclip.errors import InputError, example_of
-from morphoclip.perturbations.gene_annotations import read_gene_annotations
-from morphoclip.perturbations.missing import refuse_repeats, require_columns, with_missing
-from morphoclip.schemas import (
+from morphoclip.columns import (
     BROAD_SAMPLE,
     ENTITY,
     FUNCTION,
@@ -22,7 +19,6 @@ from morphoclip.schemas import (
     MODALITY,
     PERT_INAME,
     PERTURBATION_TYPE,
-    PERTURBATIONS,
     PROTEIN_NAME,
     ROLE,
     SMILES,
@@ -31,6 +27,11 @@ from morphoclip.schemas import (
     PerturbationType,
     Role,
 )
+from morphoclip.errors import InputError, example_of
+from morphoclip.perturbations.gene_annotations import read_gene_annotations
+from morphoclip.perturbations.missing_values import with_missing
+from morphoclip.schemas.ingestion import PERTURBATIONS
+from morphoclip.table_checks import refuse_repeats, require_columns
 
 logger = logging.getLogger(__name__)
 

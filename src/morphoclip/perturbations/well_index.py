@@ -6,11 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from morphoclip.errors import InputError, example_of
-from morphoclip.imaging.sites import well_name, well_position
-from morphoclip.perturbations.missing import refuse_repeats, require_columns, with_missing
-from morphoclip.perturbations.tables import DMSO
-from morphoclip.schemas import (
+from morphoclip.columns import (
     ANTIBIOTICS,
     BROAD_SAMPLE,
     CELL_LINE,
@@ -27,10 +23,15 @@ from morphoclip.schemas import (
     TARGET_LIST,
     TIMEPOINT,
     WELL,
-    WELL_INDEX,
     Modality,
     Role,
 )
+from morphoclip.errors import InputError, example_of
+from morphoclip.perturbations.missing_values import with_missing
+from morphoclip.perturbations.tables import DMSO
+from morphoclip.plates import well_name, well_position
+from morphoclip.schemas.ingestion import WELL_INDEX
+from morphoclip.table_checks import refuse_repeats, require_columns
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def modality_of_barcode(barcode_platemap: pd.DataFrame) -> dict[str, Modality]:
     return {barcode: modality_of_platemap(name) for barcode, name in platemaps.items()}
 
 
-def build_well_index(  # noqa: PLR0913 - one argument a table
+def build_well_index(
     plates: Sequence[str],
     barcode_platemap: pd.DataFrame,
     platemaps: Mapping[str, pd.DataFrame],
@@ -224,7 +225,7 @@ def _with_conditions(wells: pd.DataFrame, experiments: pd.DataFrame | None) -> p
     columns = list(_EXPERIMENT_COLUMNS.values())
     if experiments is None:
         logger.info("no experiment metadata: cell type, timepoint and density are missing")
-        return wells.assign(**dict.fromkeys([*columns, CONDITION], None))
+        return wells.assign(**dict.fromkeys(columns), **{CONDITION: wells[MODALITY]})
     absent = sorted(set(wells[PLATE]) - set(experiments.index))
     if absent:
         raise InputError(

@@ -1,15 +1,15 @@
 """Figures of a run: curves, and retrieval beside chance."""
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from morphoclip.columns import PLATE, ROLE
+from morphoclip.evaluation.baseline_comparison import headline_comparison
+from morphoclip.evaluation.per_perturbation import MODEL_METHOD
 from morphoclip.perturbations.well_index import readable_condition
-from morphoclip.schemas import PLATE, ROLE
 
 _MEASURED, _CHANCE = "#3b5b92", "#c9ced6"
 _SCOPE_NAMES = {
@@ -60,32 +60,30 @@ def draw_retrieval(metrics: pd.DataFrame) -> Figure:
     return figure
 
 
+def _note(text: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    figure = Figure(figsize=(8, 1), layout="constrained")
+    axes = figure.subplots()
+    axes.axis("off")
+    axes.text(0.5, 0.5, text, ha="center", va="center", color="#5d6b7a")
+    return figure
+
+
 def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-class FigureSet(NamedTuple):
-    """What the report shows and the catalog keeps."""
-
-    training: Figure
-    retrieval: Figure
-    rankers: Figure
-    benchmark: Figure
-    projection: Figure
-
-
-def draw_rankers(summary: pd.DataFrame) -> Figure:
+def draw_baseline_comparison(comparison: pd.DataFrame) -> Figure:
     """MRR within modality of the model and of each baseline, with 95 % intervals, over chance."""
-    rows = summary[(summary["scope"] == "within_modality") & (summary["metric"] == "mrr")]
-    rows = rows.sort_values("value", ignore_index=True)
+    rows = headline_comparison(comparison).iloc[::-1].reset_index(drop=True)
     figure = Figure(figsize=(8, 0.36 * len(rows) + 0.9), layout="constrained")
     axes = figure.subplots()
     for place, row in rows.iterrows():
-        colour = _MEASURED if row["ranker"] == "model" else "#8b95a3"
+        colour = _MEASURED if row["method"] == MODEL_METHOD else "#8b95a3"
         axes.plot([row["ci_low"], row["ci_high"]], [place, place], color=colour, linewidth=1.6)
         axes.plot([row["value"]], [place], "o", color=colour)
     axes.axvline(rows["chance"].iloc[0], color="#999999", linewidth=0.8, linestyle=":")
-    axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows["ranker"]])
+    axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows["method"]])
     axes.set(xlabel="held-out MRR, own modality (dotted: chance)", xlim=(0, None))
     _plain(axes)
     return figure
@@ -94,15 +92,17 @@ def draw_rankers(summary: pd.DataFrame) -> Figure:
 def draw_benchmark(metrics: pd.DataFrame) -> Figure:
     """Mean average precision by task and track, of the model and without it, over chance."""
     keys = ["task", "track"]
-    rows = honest_strata(metrics).dropna(subset=["mean_average_precision"])
-    tracks = rows[keys].drop_duplicates().apply(tuple, axis=1).tolist()
+    rows = rows_of_test_or_controls(metrics).dropna(subset=["mean_average_precision"])
+    tracks = [tuple(row) for row in rows[keys].drop_duplicates().to_numpy()]
+    if not tracks:
+        return _note("no group of test perturbations could be scored")
     figure = Figure(figsize=(8, 0.42 * len(tracks) + 1.0), layout="constrained")
     axes = figure.subplots()
     for name, colour in (("untrained features", "#8b95a3"), ("trained model", _MEASURED)):
         own = rows[rows["profiles"] == name]
-        places = [tracks.index(key) for key in own[keys].apply(tuple, axis=1)]
+        places = [tracks.index(tuple(key)) for key in own[keys].to_numpy()]
         axes.plot(own["mean_average_precision"], places, "o", color=colour, label=name)
-    places = [tracks.index(key) for key in rows[keys].apply(tuple, axis=1)]
+    places = [tracks.index(tuple(key)) for key in rows[keys].to_numpy()]
     axes.plot(rows["chance"], places, "|", color="#999999", markersize=13, label="chance")
     labels = [f"{task.replace('_', ' ')}\n{readable_condition(track)}" for task, track in tracks]
     axes.set_yticks(range(len(tracks)), labels, fontsize=7)
@@ -113,7 +113,7 @@ def draw_benchmark(metrics: pd.DataFrame) -> Figure:
     return figure
 
 
-def honest_strata(metrics: pd.DataFrame) -> pd.DataFrame:
+def rows_of_test_or_controls(metrics: pd.DataFrame) -> pd.DataFrame:
     """Rows about test perturbations; of controls, which are in no subset, all."""
     of_controls = metrics["task"] == "same_position_controls"
     return metrics[(metrics["stratum"] == "test") | of_controls]

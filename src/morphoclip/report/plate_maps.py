@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from morphoclip.imaging.sites import well_position
-from morphoclip.schemas import CHANNEL, WELL
+from morphoclip.columns import CHANNEL, WELL
+from morphoclip.plates import well_position
 
 _MEASURES = {"mean": "mean grey level (counts)", "focus": "focus"}
 

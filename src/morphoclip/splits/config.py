@@ -1,51 +1,21 @@
 """``params:splitting``: which strategy divides the wells, and its knobs."""
 
-from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from morphoclip.columns import Role
 from morphoclip.config import Config, Names
-from morphoclip.schemas import Role
+from morphoclip.splits.strategies import STRATEGIES, SplitStrategy
+from morphoclip.splits.strategies.base import KEPT_APART_BY_GROUP
 
 GroupBy = Literal["broad_sample", "entity", "gene", "well_position"]
-
-
-class Strategy(StrEnum):
-    """What a split holds out; each value names a function of `morphoclip.splits.strategies`."""
-
-    PERT_TYPE = "pert_type"
-    REPRESENTATION = "cpjump1_official_representation"
-    GENE_COMPOUND = "cpjump1_official_gene_compound"
-    CELLCLIP = "cellclip_cpjump_style"
-    PLATE_HELD_OUT = "plate_held_out"
-
-
-GROUPED = {
-    Strategy.PERT_TYPE: {"broad_sample", "entity", "gene"},
-    Strategy.CELLCLIP: {"broad_sample", "entity", "well_position"},
-}
-"""Strategies that divide groups, and by what; the others divide plates, conditions or genes."""
-
-_IGNORED = {
-    Strategy.PERT_TYPE: ("val_from", "plate_mode", "standard_plates"),
-    Strategy.REPRESENTATION: (
-        "group_by", "assignment", "val_fraction", "test_fraction", "seed", "val_from", "plate_mode"
-    ),
-    Strategy.GENE_COMPOUND: (
-        "group_by", "assignment", "val_fraction", "test_fraction", "seed", "val_from", "plate_mode"
-    ),
-    Strategy.CELLCLIP: ("assignment", "test_fraction", "plate_mode"),
-    Strategy.PLATE_HELD_OUT: (
-        "group_by", "assignment", "val_fraction", "test_fraction", "val_from"
-    ),
-}  # fmt: skip
 
 
 class SplitConfig(Config):
     """``params:splitting``."""
 
-    strategy: Strategy = Strategy.PERT_TYPE
+    strategy: str = "pert_type"
     group_by: GroupBy = "entity"
     assignment: Literal["quota", "hash"] = "quota"
     val_fraction: float = Field(0.1, gt=0, lt=0.5)
@@ -66,14 +36,32 @@ class SplitConfig(Config):
     fold: int | None = Field(None, ge=0)
 
     @property
+    def chosen(self) -> SplitStrategy:
+        """The strategy that `strategy` names."""
+        return STRATEGIES[self.strategy]
+
+    @property
+    def kept_apart(self) -> frozenset[str]:
+        """What no two subsets may share."""
+        fixed = self.chosen.kept_apart
+        return KEPT_APART_BY_GROUP[self.group_by] if fixed is None else fixed
+
+    @property
     def ignored_settings(self) -> list[str]:
         """Keys that somebody set and that change nothing under this strategy."""
         fields = type(self).model_fields
         return [
             f"splitting.{key}"
-            for key in _IGNORED[self.strategy]
+            for key in self.chosen.ignored
             if getattr(self, key) != fields[key].default
         ]
+
+    @field_validator("strategy")
+    @classmethod
+    def _strategy_exists(cls, strategy: str) -> str:
+        if strategy not in STRATEGIES:
+            raise ValueError(f"there is no strategy {strategy}; there are {', '.join(STRATEGIES)}")
+        return strategy
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> Self:
@@ -83,9 +71,9 @@ class SplitConfig(Config):
 
     @model_validator(mode="after")
     def _the_strategy_has_such_groups(self) -> Self:
-        known = GROUPED.get(self.strategy)
-        if known is not None and self.group_by not in known:
-            raise ValueError(f"{self.strategy} groups by {', '.join(sorted(known))}")
+        groups = self.chosen.groups
+        if groups and self.group_by not in groups:
+            raise ValueError(f"{self.strategy} groups by {', '.join(sorted(groups))}")
         return self
 
     @model_validator(mode="after")
@@ -96,7 +84,7 @@ class SplitConfig(Config):
             return self
         if self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"fold counts from 0 to {self.folds - 1}")
-        if self.assignment == "hash" or self.strategy is not Strategy.PERT_TYPE:
+        if self.assignment == "hash" or not self.chosen.has_folds:
             raise ValueError("folds need strategy pert_type and assignment quota")
         return self
 

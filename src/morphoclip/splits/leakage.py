@@ -6,14 +6,11 @@ from itertools import combinations
 
 import pandas as pd
 
-from morphoclip.errors import InputError, example_of
-from morphoclip.perturbations.prompts import digests_of
-from morphoclip.schemas import (
+from morphoclip.columns import (
     BROAD_SAMPLE,
     ENTITY,
     GENE,
     INCHIKEY,
-    LEAKAGE_REPORT,
     MODALITY,
     PLATE,
     PROMPT,
@@ -24,20 +21,9 @@ from morphoclip.schemas import (
     Modality,
     Subset,
 )
-from morphoclip.splits.config import SplitConfig, Strategy
-
-_KEPT_APART_BY_GROUP = {
-    "well_position": {"well"},
-    "broad_sample": {"well", "broad_sample"},
-    "entity": {"well", "broad_sample", "entity", "structure", "prompt"},
-    "gene": {"well", "broad_sample", "entity", "structure", "gene", "prompt"},
-}
-_KEPT_APART_BY_STRATEGY = {
-    Strategy.REPRESENTATION: {"well", "plate"},
-    Strategy.GENE_COMPOUND: {"well", "broad_sample", "gene"},
-    Strategy.PLATE_HELD_OUT: {"well", "plate"},
-}
-"""What no two subsets may share; strategies that divide groups go by `splitting.group_by`."""
+from morphoclip.errors import InputError, example_of
+from morphoclip.perturbations.prompts import digests_of, text_by_digest
+from morphoclip.schemas.splits import LEAKAGE_REPORT
 
 _REMEDY = {
     "prompt": "two perturbations share their words: give them one name or one gene in the tables, "
@@ -53,17 +39,6 @@ _REMEDY = {
 
 class LeakageError(InputError):
     """Two subsets share what the split keeps apart."""
-
-
-def kept_apart(config: SplitConfig) -> set[str]:
-    """What no two subsets may share under a strategy."""
-    by_strategy = _KEPT_APART_BY_STRATEGY.get(config.strategy)
-    return by_strategy if by_strategy is not None else _KEPT_APART_BY_GROUP[config.group_by]
-
-
-def kept_apart_by_group(group_by: str) -> set[str]:
-    """What a split by these groups keeps apart, whoever made it."""
-    return _KEPT_APART_BY_GROUP[group_by]
 
 
 def leakage_report(
@@ -145,12 +120,11 @@ def _with_words(
 ) -> pd.DataFrame:
     """The manifest with structure, listed targets and prompt of each well."""
     digests = wells[[PLATE, WELL]].assign(**{PROMPT_DIGEST: digests_of(wells, prompts)})
-    said = prompts.drop_duplicates(PROMPT_DIGEST).set_index(PROMPT_DIGEST)[PROMPT]
     facts = perturbations[[MODALITY, BROAD_SAMPLE, INCHIKEY, TARGET_LIST]]
     columns = [PLATE, WELL, MODALITY, BROAD_SAMPLE, ENTITY, GENE, SUBSET]
     known = manifest[columns].merge(digests, on=[PLATE, WELL], how="left")
     known = known.merge(facts, on=[MODALITY, BROAD_SAMPLE], how="left")
-    known[PROMPT] = known[PROMPT_DIGEST].map(said)
+    known[PROMPT] = known[PROMPT_DIGEST].map(text_by_digest(prompts))
     return known
 
 

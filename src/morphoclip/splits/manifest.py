@@ -2,11 +2,12 @@
 
 import hashlib
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
-from morphoclip.errors import InputError
-from morphoclip.schemas import (
+from morphoclip.columns import (
     ANTIBIOTICS,
     BROAD_SAMPLE,
     CELL_LINE,
@@ -19,24 +20,21 @@ from morphoclip.schemas import (
     PLATE,
     REASON,
     ROLE,
-    SPLIT_MANIFEST,
-    SPLIT_SUMMARY,
     SUBSET,
     WELL,
     Modality,
     Role,
     Subset,
 )
-from morphoclip.splits.config import SplitConfig, Strategy
-from morphoclip.splits.strategies import STRATEGIES
+from morphoclip.errors import InputError
+from morphoclip.schemas.splits import SPLIT_MANIFEST, SPLIT_SUMMARY
+from morphoclip.splits.config import SplitConfig
 
 logger = logging.getLogger(__name__)
 
 
 def assign_subsets(well_index: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
     """The manifest: every well's subset, and for excluded wells the reason.
-
-    Strategy, parameters and the manifest's SHA-256 are in its ``attrs``.
 
     Raises:
         InputError: The wells cannot be divided so: too few groups, plates or conditions.
@@ -53,18 +51,21 @@ def assign_subsets(well_index: pd.DataFrame, config: SplitConfig) -> pd.DataFram
     manifest[SUBSET] = str(Subset.EXCLUDED)
     manifest[REASON] = reasons
     manifest[FOLD] = pd.Series(pd.NA, index=wells.index, dtype="Int64")
-    assigned = STRATEGIES[config.strategy](eligible, config, wells)
+    assigned = config.chosen.assign(eligible, config, wells)
     for column in (SUBSET, REASON, FOLD):
         manifest.loc[eligible.index, column] = assigned[column]
     if config.ignored_settings:
         logger.info("strategy %s ignores %s", config.strategy, ", ".join(config.ignored_settings))
-    manifest = manifest[list(SPLIT_MANIFEST.columns)]
-    manifest.attrs = {
-        "strategy": str(config.strategy),
+    return manifest[list(SPLIT_MANIFEST.columns)]
+
+
+def split_record(manifest: pd.DataFrame, config: SplitConfig) -> dict[str, Any]:
+    """How a manifest was made, and the SHA-256 of its rows."""
+    return {
+        "strategy": config.strategy,
         "parameters": config.model_dump(mode="json"),
         "sha256": manifest_sha256(manifest),
     }
-    return manifest
 
 
 def manifest_sha256(manifest: pd.DataFrame) -> str:
@@ -74,19 +75,19 @@ def manifest_sha256(manifest: pd.DataFrame) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def checked_sha256(manifest: pd.DataFrame) -> str:
-    """The manifest's SHA-256, which has to be the one that it was written with.
+def require_recorded(manifest: pd.DataFrame, record: Mapping[str, Any]) -> None:
+    """Refuse a manifest whose rows are not those that its record was written for.
 
     Raises:
-        InputError: Rows were changed since.
+        InputError: The SHA-256 differ.
     """
-    found, written = manifest_sha256(manifest), manifest.attrs.get("sha256")
-    if written is not None and found != written:
+    found = manifest_sha256(manifest)
+    if found != record["sha256"]:
         raise InputError(
-            f"the split manifest was written with sha256 {written[:16]} and has {found[:16]}: its "
-            "rows were changed since; run kedro run --pipeline splitting again"
+            f"split_record was written for a manifest with sha256 {record['sha256'][:16]}, and "
+            f"split_manifest has {found[:16]}: its rows were changed since, or the two are of "
+            "different versions; run kedro run --pipeline splitting again"
         )
-    return found
 
 
 def require_same_manifest(trained_on: str, manifest: pd.DataFrame) -> None:
@@ -95,12 +96,13 @@ def require_same_manifest(trained_on: str, manifest: pd.DataFrame) -> None:
     Raises:
         InputError: The SHA-256 differ.
     """
-    given = checked_sha256(manifest)
+    given = manifest_sha256(manifest)
     if given != trained_on:
         raise InputError(
             f"the model was trained on split manifest {trained_on[:16]} and this is {given[:16]}: "
             "its test wells may have been trained on; run kedro run --pipeline training on this "
-            "split, or load the other with --load-versions=split_manifest:<version>"
+            "split, or load the other with "
+            "--load-versions=split_manifest:<version>,split_record:<version>"
         )
 
 
@@ -127,10 +129,10 @@ def _exclusions(wells: pd.DataFrame, config: SplitConfig) -> pd.Series:
     if config.exclude_controls:
         left_out.add(str(Role.NEGCON))
     reasons = wells[ROLE].where(wells[ROLE].isin(left_out)).radd("role ")
-    if config.standard_plates and config.strategy is not Strategy.PERT_TYPE:
+    if config.standard_plates and "standard_plates" not in config.chosen.ignored:
         reasons = reasons.fillna(_not_standard(wells))
     reasons = reasons.mask(reasons.isna() & (wells[N_SITES] == 0), "no complete site")
-    if config.group_by == "gene" and config.strategy is Strategy.PERT_TYPE:
+    if config.group_by == "gene" and config.chosen.groups:
         reasons = reasons.mask(reasons.isna() & wells[GENE].isna(), "no gene to group by")
     return reasons
 
@@ -138,8 +140,8 @@ def _exclusions(wells: pd.DataFrame, config: SplitConfig) -> pd.Series:
 def _not_standard(wells: pd.DataFrame) -> pd.Series:
     """What sets a plate apart from CPJUMP1's 40 standard plates, or NA.
 
-    Source: the datasets' own split (science notes 1.3): density 100, no antibiotics, compounds in
-    cells without Cas9. Without experiment metadata nothing is known to differ.
+    As CPJUMP1's own split files leave them out (Chandrasekaran et al. 2024): density 100, no
+    antibiotics, compounds in cells without Cas9. Without experiment metadata nothing is known to differ.
     """
     is_compound = wells[MODALITY] == Modality.COMPOUND
     reasons = pd.Series(None, index=wells.index, dtype="object")

@@ -6,11 +6,17 @@ both official splits follow. It is not needed; where a user has it, it is the ju
 
 import pandas as pd
 
+from morphoclip.columns import (
+    PLATE,
+    SUBSET,
+    WELL,
+    Subset,
+)
 from morphoclip.errors import InputError
-from morphoclip.imaging.sites import well_name, well_position
-from morphoclip.perturbations.missing import require_columns, with_missing
-from morphoclip.schemas import PLATE, SUBSET, WELL, Subset
-from morphoclip.splits.config import Strategy
+from morphoclip.perturbations.missing_values import with_missing
+from morphoclip.plates import well_name, well_position
+from morphoclip.splits.strategies import SplitStrategy
+from morphoclip.table_checks import require_columns
 
 _FILE = "the official table (ingestion.source.official_splits)"
 _TYPE, _CODE = "Metadata_experiment_type", "Metadata_timepoint_code"
@@ -19,7 +25,7 @@ _TARGET, _ACROSS = "Metadata_target_radix", "Metadata_target_is_across"
 
 
 def require_official(
-    manifest: pd.DataFrame, official: pd.DataFrame | None, strategy: Strategy
+    manifest: pd.DataFrame, official: pd.DataFrame | None, strategy: SplitStrategy
 ) -> int:
     """Compare a manifest with the official table; the number of wells that were compared.
 
@@ -29,14 +35,14 @@ def require_official(
     Raises:
         InputError: A well has another subset there; the message names some.
     """
-    if official is None or strategy not in {Strategy.REPRESENTATION, Strategy.GENE_COMPOUND}:
+    if official is None or strategy.official is None:
         return 0
     columns = {PLATE, WELL, _TYPE, _CODE, _CONDITION, _TARGET, _ACROSS}
     require_columns(official, columns, _FILE)
     table = with_missing(official.apply(lambda column: column.str.strip('"')))
     table[WELL] = [well_name(*well_position(well)) for well in table[WELL]]
     table = table[table[_CONDITION] == "Standard"]
-    expected = _BY_STRATEGY[strategy](table)
+    expected = strategy.official(table)
     both = manifest.merge(table.assign(official=expected)[[PLATE, WELL, "official"]])
     both = both[both["official"].notna() & (both[SUBSET] != Subset.EXCLUDED)]
     differing = both[both[SUBSET] != both["official"]]
@@ -50,24 +56,3 @@ def require_official(
             "metadata are CPJUMP1's"
         )
     return len(both)
-
-
-def _representation(table: pd.DataFrame) -> pd.Series:
-    by_code = table[_CODE].map({"low": str(Subset.VALIDATION), "high": str(Subset.TEST)})
-    return by_code.where(table[_TYPE] == "Compound", str(Subset.TRAIN))
-
-
-def _gene_compound(table: pd.DataFrame) -> pd.Series:
-    """Genes by first appearance in the file: floor(0.6 n) train, ceil(0.2 n) validate."""
-    across = table[table[_ACROSS].str.upper() == "TRUE"]
-    genes = list(across[_TARGET].dropna().drop_duplicates())
-    n_train, n_validation = 6 * len(genes) // 10, -(-2 * len(genes) // 10)
-    subsets = [Subset.TRAIN] * n_train + [Subset.VALIDATION] * n_validation
-    subsets += [Subset.TEST] * (len(genes) - len(subsets))
-    return table[_TARGET].map({g: str(s) for g, s in zip(genes, subsets, strict=True)})
-
-
-_BY_STRATEGY = {
-    Strategy.REPRESENTATION: _representation,
-    Strategy.GENE_COMPOUND: _gene_compound,
-}

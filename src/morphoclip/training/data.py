@@ -1,21 +1,21 @@
 """What a training run reads: wells of two subsets, their labels, where they lie."""
 
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from morphoclip.losses import GeneSource, prompt_affinity
-from morphoclip.perturbations.tables import genes_of
-from morphoclip.plate_effects import reference_wells
-from morphoclip.schemas import (
+from morphoclip.columns import (
     CONDITION,
-    MODALITY,
     PLATE,
     Subset,
 )
+from morphoclip.losses import TargetGenes, prompt_affinity
+from morphoclip.perturbations.tables import genes_of
+from morphoclip.plate_effects import reference_wells
 from morphoclip.training.config import TrainingConfig
 from morphoclip.wells.assemble import Wells
 
@@ -69,7 +69,7 @@ def training_data(
         ).to(device),
         plates=torch.from_numpy(codes.astype(np.int64)).to(device),
         plate_names=tuple(names),
-        conditions=_codes(plates[CONDITION].fillna(plates[MODALITY])).to(device),
+        conditions=_codes(plates[CONDITION]).to(device),
     )
 
 
@@ -84,14 +84,22 @@ def _codes(values: pd.Series) -> Tensor:
 
 def belongs_on_device(wells: Wells, config: TrainingConfig, device: str) -> bool:
     """Whether `training.placement` puts the features on the device."""
-    if config.placement != "auto" or not device.startswith("cuda"):
-        return config.placement == "device"
-    free, _ = torch.cuda.mem_get_info()
-    return wells.sites.tokens.nbytes < free / 2
+    match config.placement:
+        case "device":
+            return True
+        case "ram":
+            return False
+        case "auto":
+            if not device.startswith("cuda"):
+                return False
+            free, _ = torch.cuda.mem_get_info()
+            return wells.sites.tokens.nbytes < free / 2
+        case _:
+            assert_never(config.placement)
 
 
-def genes_of_prompts(wells: Wells, source: GeneSource) -> list[frozenset[str]]:
+def genes_of_prompts(wells: Wells, source: TargetGenes) -> list[frozenset[str]]:
     """Genes that each prompt's wells are of: the target, or all that a compound lists."""
-    table = wells.table.assign(prompt=wells.prompts.numpy()).drop_duplicates("prompt")
+    table = wells.table.assign(prompt=wells.prompt_of_well.numpy()).drop_duplicates("prompt")
     genes = genes_of(table.sort_values("prompt"), listed=source == "target_list")
     return [frozenset(names) for names in genes]

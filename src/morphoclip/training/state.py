@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from morphoclip.errors import InputError
+from morphoclip.fingerprint import differences
 from morphoclip.models.morphoclip import MorphoCLIP
 from morphoclip.training.distributed import ALONE, World
 
@@ -134,12 +135,8 @@ class CheckpointStore:
         if not runs or self.opened or (self.root / digest / "run.json").exists():
             return
         newest = json.loads(runs[-1].read_text())
-        mine, theirs = dict(_flat(what)), dict(_flat(newest))
-        differing = [
-            f"{key}: {mine.get(key)}, not {theirs.get(key)}"
-            for key in sorted(mine.keys() | theirs.keys())
-            if mine.get(key) != theirs.get(key)
-        ]
+        mine, theirs = ({key: str(item) for key, item in _flat(run)} for run in (what, newest))
+        differing = differences(mine, theirs)
         raise InputError(
             "there is no checkpoint of this very run to resume; the newest one differs in "
             f"{'; '.join(differing[:5])}. Go back to its settings, or train without "

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from typing import assert_never
 
 from torch import Tensor
 
+from morphoclip.columns import PLATE, WELL
 from morphoclip.errors import InputError, example_of
-from morphoclip.schemas import PLATE, WELL
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData
 from morphoclip.training.state import TrainingState
@@ -45,8 +46,14 @@ def refuse_infinite_validation(record: Mapping[str, float]) -> None:
 
 def value_to_minimise(record: Mapping[str, float], config: TrainingConfig) -> float:
     """What early stopping watches, lower being better."""
-    value = record[config.early_stopping.metric]
-    return value if config.early_stopping.metric == "validation_loss" else -value
+    metric = config.early_stopping.metric
+    match metric:
+        case "validation_loss":
+            return record[metric]
+        case "validation_mrr_within_modality":
+            return -record[metric]
+        case _:
+            assert_never(metric)
 
 
 def is_patience_over(state: TrainingState, config: TrainingConfig) -> bool:

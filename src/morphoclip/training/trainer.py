@@ -3,20 +3,16 @@
 import hashlib
 import json
 import logging
-import math
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
-from torch import Tensor
 from torch.amp import GradScaler
-from torch.nn.utils import clip_grad_norm_
 
-from morphoclip.features.extract import resolve_device
-from morphoclip.metrics.retrieval import mrr_within_modality
-from morphoclip.models.embedding import embed
+from morphoclip.device import resolve_device
 from morphoclip.models.morphoclip import (
     ModelConfig,
     ModelShape,
@@ -24,27 +20,26 @@ from morphoclip.models.morphoclip import (
     TrainedModel,
     count_parameters,
 )
-from morphoclip.plate_effects import condition_offsets
-from morphoclip.schemas import TRAINING_HISTORY
-from morphoclip.splits.manifest import checked_sha256
+from morphoclip.schemas.evaluation import TRAINING_HISTORY
+from morphoclip.splits.manifest import manifest_sha256
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData, training_data
 from morphoclip.training.distributed import ALONE, World, launch
+from morphoclip.training.epoch import epoch_rows, named_offsets, train_one_epoch, validate
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
 from morphoclip.training.state import CheckpointStore, RunCheckpoints, TrainingState
-from morphoclip.training.step import batch_loss, precision_of
+from morphoclip.training.step import precision_of
 from morphoclip.training.stopping import (
     is_patience_over,
-    refuse_infinite_step,
     refuse_infinite_validation,
     value_to_minimise,
 )
 from morphoclip.wells.assemble import Wells
-from morphoclip.wells.sampler import epoch_batches, epoch_seed
+from morphoclip.wells.sampler import epoch_seed
 
 logger = logging.getLogger(__name__)
 
-EpochLog = Callable[[int, Mapping[str, float]], None]
+LogEpoch = Callable[[int, Mapping[str, float]], None]
 
 
 class TrainingResult(NamedTuple):
@@ -54,13 +49,24 @@ class TrainingResult(NamedTuple):
     history: pd.DataFrame
 
 
-def train(  # noqa: PLR0913 - what it reads, its two configurations, where it tells
+@dataclass(frozen=True)
+class TrainingJob:
+    """What a training is about, apart from wells and processes; pickles."""
+
+    manifest: pd.DataFrame
+    model: ModelConfig
+    training: TrainingConfig
+    run: RunCheckpoints
+    log_epoch: LogEpoch
+
+
+def train(
     wells: Wells,
     manifest: pd.DataFrame,
     model_config: ModelConfig,
     config: TrainingConfig,
     checkpoints: CheckpointStore,
-    log_epoch: EpochLog,
+    log_epoch: LogEpoch,
 ) -> TrainingResult:
     """Train on the manifest's train wells, stop by its validation wells, return the best weights.
 
@@ -71,29 +77,21 @@ def train(  # noqa: PLR0913 - what it reads, its two configurations, where it te
     """
     device = resolve_device(config.device)
     run = _open_run(checkpoints, wells, manifest, model_config, config)
-    args = (manifest, model_config, config, run, log_epoch)
+    job = TrainingJob(manifest, model_config, config, run, log_epoch)
     if config.devices == 1:
-        return train_rank(ALONE, device, wells, *args)
+        return train_rank(ALONE, device, wells, job)
     result: TrainingResult = launch(
-        train_rank, config.devices, device=device, wells=wells, args=args
+        train_rank, config.devices, device=device, wells=wells, args=(job,)
     )
     return result
 
 
-def train_rank(  # noqa: PLR0913 - who it is, what it reads, its two configurations, where it tells
-    world: World,
-    device: str,
-    wells: Wells,
-    manifest: pd.DataFrame,
-    model_config: ModelConfig,
-    config: TrainingConfig,
-    run: RunCheckpoints,
-    log_epoch: EpochLog,
-) -> TrainingResult:
+def train_rank(world: World, device: str, wells: Wells, job: TrainingJob) -> TrainingResult:
     """The training of one process among those of `world`."""
+    config, run = job.training, job.run
     _set_threads(config, world)
-    data = training_data(wells, manifest, config, device)
-    state = initial_state(data, model_config, config, device)
+    data = training_data(wells, job.manifest, config, device)
+    state = initial_state(data, job.model, config, device)
     if not world.is_first:  # alike weights, other dropout
         torch.manual_seed(epoch_seed(config.seed, 2**20 + world.rank))
     last = run.load_last() if config.resume else None
@@ -113,7 +111,7 @@ def train_rank(  # noqa: PLR0913 - who it is, what it reads, its two configurati
     while state.epoch < config.epochs and not is_patience_over(state, config):
         record = {"epoch": float(state.epoch + 1)}
         record |= train_one_epoch(state, data, config, device, world)
-        record |= _validate(state, data, config, device, world)
+        record |= validate(state, data, config, device, world)
         refuse_infinite_validation(record)
         state.epoch += 1
         state.history.append(record)
@@ -126,7 +124,7 @@ def train_rank(  # noqa: PLR0913 - who it is, what it reads, its two configurati
             if is_best:
                 run.save_best(payload)
             run.save_last(payload)
-            log_epoch(state.epoch, {k: v for k, v in record.items() if k != "epoch"})
+            job.log_epoch(state.epoch, {k: v for k, v in record.items() if k != "epoch"})
 
     world.wait()
     best = run.load_best()
@@ -135,13 +133,13 @@ def train_rank(  # noqa: PLR0913 - who it is, what it reads, its two configurati
     history_rows = state.history
     state.restore(best, world)
     trained = TrainedModel(
-        config=model_config,
+        config=job.model,
         shape=ModelShape.of(wells),
         state=best["model"],
-        plate_offsets=_named_offsets(state, data),
+        plate_offsets=named_offsets(state, data),
         image_fingerprint=wells.image_fingerprint,
         text_fingerprint=wells.text_fingerprint,
-        manifest_sha256=checked_sha256(manifest),
+        manifest_sha256=manifest_sha256(job.manifest),
         wells_sha256=wells.sha256,
         epoch=best["epoch"],
     )
@@ -181,7 +179,7 @@ def _open_run(
         "training": config.model_dump(
             mode="json", exclude={"resume", "device", "placement", "cpu_threads", "seeds"}
         ),
-        "manifest_sha256": checked_sha256(manifest),
+        "manifest_sha256": manifest_sha256(manifest),
         "wells_sha256": wells.sha256,
         "image_fingerprint": wells.image_fingerprint,
         "text_fingerprint": wells.text_fingerprint,
@@ -194,108 +192,6 @@ def _open_run(
         run.clear()
     run.describe(what)
     return run
-
-
-def train_one_epoch(
-    state: TrainingState,
-    data: TrainingData,
-    config: TrainingConfig,
-    device: str,
-    world: World = ALONE,
-) -> dict[str, float]:
-    """One pass over the train wells; what it measured.
-
-    Raises:
-        InputError: A batch's loss is not finite; with its wells.
-    """
-    if config.cwa == "condition_offset":
-        state.plate_offsets = _measure_offsets(state.model, data, config, device, world)
-    state.model.train()
-    losses, norms = [], []
-    batches = epoch_rows(data, config, epoch=state.epoch)
-    for rows in batches:
-        state.optimizer.zero_grad(set_to_none=True)
-        loss, _ = batch_loss(state, data, rows, config, device, world)
-        state.scaler.scale(loss).backward()
-        world.average_gradients(state.model)
-        state.scaler.unscale_(state.optimizer)
-        norms.append(clip_grad_norm_(state.model.parameters(), config.grad_clip_norm))
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
-        state.scheduler.step()
-        with torch.no_grad():
-            state.model.logit_scale.clamp_(0, config.max_logit_scale)
-        losses.append(loss.detach())
-    step_losses = torch.stack(losses).cpu()  # the epoch's one wait for the device
-    refuse_infinite_step(step_losses, batches, data, state.epoch + 1)
-    return {
-        "train_loss": float(step_losses.mean()),
-        "learning_rate": float(state.scheduler.get_last_lr()[0]),
-        "temperature": math.exp(-float(state.model.logit_scale.detach())),
-        "gradient_norm": float(torch.stack(norms).mean()),
-    }
-
-
-@torch.no_grad()
-def _measure_offsets(
-    model: MorphoCLIP, data: TrainingData, config: TrainingConfig, device: str, world: World
-) -> Tensor:
-    """Plate offsets ``(Q, E)`` from the reference wells, held for an epoch."""
-    own = data.wells.select(world.own(data.reference))
-    embedded = embed(model, own, batch_size=config.batch_size, device=device)
-    image = world.gather(torch.from_numpy(embedded.image).to(device), len(data.reference))
-    return condition_offsets(image, data.plates[data.reference.to(device)], data.conditions)
-
-
-@torch.no_grad()
-def _validate(
-    state: TrainingState, data: TrainingData, config: TrainingConfig, device: str, world: World
-) -> dict[str, float]:
-    state.model.eval()
-    loss = floor = 0.0
-    for rows in data.validation.split(config.batch_size):
-        own_loss, own_floor = batch_loss(state, data, rows, config, device, world)
-        share = len(rows) / len(data.validation)
-        loss += share * own_loss.item()
-        floor += share * own_floor.item()
-    wells = data.wells.select(data.validation)
-    own = embed(
-        state.model,
-        data.wells.select(world.own(data.validation)),
-        offsets=_named_offsets(state, data),
-        batch_size=config.batch_size,
-        device=device,
-    )
-    image = world.gather(torch.from_numpy(own.image).to(device), len(data.validation))
-    text = state.model.encode_text(wells.text.to(device))
-    return {
-        "validation_loss": loss,
-        "validation_loss_above_floor": loss - floor,
-        "validation_mrr_within_modality": mrr_within_modality(
-            image.cpu().numpy(),
-            wells.prompts.numpy(),
-            text.cpu().numpy(),
-            wells.modality_of_prompts,
-        ),
-    }
-
-
-def epoch_rows(data: TrainingData, config: TrainingConfig, *, epoch: int) -> list[Tensor]:
-    """Rows of the wells of each batch of an epoch, by seed and epoch alone."""
-    return epoch_batches(
-        data.train,
-        data.wells.prompts,
-        data.plates.cpu(),
-        sampler=config.sampler,
-        batch_size=config.batch_size,
-        seed=epoch_seed(config.seed, epoch),
-    )
-
-
-def _named_offsets(state: TrainingState, data: TrainingData) -> dict[str, Tensor]:
-    """Offsets that are not 0, by barcode."""
-    rows = zip(data.plate_names, state.plate_offsets.cpu(), strict=True)
-    return {plate: offset.clone() for plate, offset in rows if offset.any()}
 
 
 def _set_threads(config: TrainingConfig, world: World) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -12,13 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from morphoclip.errors import InputError, example_of
-from morphoclip.features.fingerprint import Fingerprint, require_same
-from morphoclip.features.plate_features import PlateFeatures
-from morphoclip.features.text_features import TextFeatures
-from morphoclip.perturbations.prompts import digests_of
-from morphoclip.plate_effects import TokenNormalisation, normalise_tokens, reference_wells
-from morphoclip.schemas import (
+from morphoclip.columns import (
     MODALITY,
     N_SITES,
     PLATE,
@@ -28,6 +21,13 @@ from morphoclip.schemas import (
     WELL,
     Subset,
 )
+from morphoclip.errors import InputError, example_of
+from morphoclip.features.plate_features import PlateFeatures
+from morphoclip.features.text_features import TextFeatures
+from morphoclip.fingerprint import Fingerprint, require_same
+from morphoclip.loaders import Loaders
+from morphoclip.perturbations.prompts import digests_of
+from morphoclip.plate_effects import TokenNormalisation, normalise_tokens, reference_wells
 from morphoclip.wells.batch import WellBatch
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Wells:
     Attributes:
         table: The well index of these wells, with ``Metadata_prompt_digest``.
         sites: Their sites, packed; tokens float16.
-        prompts: Row of ``text`` that describes each well, ``(B,)`` int64.
+        prompt_of_well: Row of ``text`` that describes each well, ``(B,)`` int64.
         text: Features of the distinct prompts, ``(P, D_text)``.
         digests: Digests of those prompts, P of them.
         image_fingerprint: What the tokens were made with.
@@ -49,7 +49,7 @@ class Wells:
 
     table: pd.DataFrame
     sites: WellBatch
-    prompts: Tensor
+    prompt_of_well: Tensor
     text: Tensor
     digests: tuple[str, ...]
     image_fingerprint: Fingerprint
@@ -89,25 +89,25 @@ class Wells:
 
     def select(self, rows: Tensor) -> Self:
         """These wells, with the prompts that describe them and no others."""
-        own, prompts = self.prompts[rows].unique(return_inverse=True)
+        used, prompt_of_well = self.prompt_of_well[rows].unique(return_inverse=True)
         return replace(
             self,
             table=self.table.iloc[rows.numpy()].reset_index(drop=True),
             sites=self.sites.select(rows.to(self.sites.offsets.device)),
-            prompts=prompts,
-            text=self.text[own],
-            digests=tuple(self.digests[row] for row in own.tolist()),
+            prompt_of_well=prompt_of_well,
+            text=self.text[used],
+            digests=tuple(self.digests[row] for row in used.tolist()),
         )
 
     @property
     def modality_of_prompts(self) -> NDArray[np.str_]:
         """Modality of the wells of each prompt, ``(P,)``."""
-        table = self.table.assign(prompt=self.prompts.numpy())
+        table = self.table.assign(prompt=self.prompt_of_well.numpy())
         return table.groupby("prompt")[MODALITY].first().sort_index().to_numpy(dtype=str)
 
 
 def assemble_wells(
-    plate_features: Mapping[str, Callable[[], PlateFeatures]],
+    plate_features: Loaders[PlateFeatures],
     well_index: pd.DataFrame,
     prompts: pd.DataFrame,
     text_features: TextFeatures,
@@ -160,7 +160,7 @@ def assemble_wells(
     return Wells(
         table=table[described].reset_index(drop=True),
         sites=sites.select(rows),
-        prompts=torch.from_numpy(codes.astype(np.int64)),
+        prompt_of_well=torch.from_numpy(codes.astype(np.int64)),
         text=text_features.lookup(list(digests)),
         digests=tuple(digests),
         image_fingerprint=fingerprint,

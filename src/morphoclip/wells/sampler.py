@@ -4,7 +4,7 @@ The order depends on seed and epoch alone, so a resumed run repeats it. A last b
 left out: it has nothing to be told from.
 """
 
-from typing import Literal
+from typing import Literal, assert_never
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 Sampler = Literal["random", "perturbation_aware"]
 
 
-def epoch_batches(  # noqa: PLR0913 - the wells, their labels, how to draw
+def epoch_batches(
     rows: Tensor,
     perturbations: Tensor,
     plates: Tensor,
@@ -37,12 +37,15 @@ def epoch_batches(  # noqa: PLR0913 - the wells, their labels, how to draw
     """
     generator = torch.Generator().manual_seed(seed)
     shuffled = rows[torch.randperm(len(rows), generator=generator)]
-    if sampler == "perturbation_aware":
-        groups = _pairs(shuffled, perturbations, plates)
-        order = torch.randperm(len(groups), generator=generator).tolist()
-        batches = _fill([groups[place] for place in order], batch_size)
-    else:
-        batches = list(shuffled.split(batch_size))
+    match sampler:
+        case "perturbation_aware":
+            groups = _pairs(shuffled, perturbations, plates)
+            order = torch.randperm(len(groups), generator=generator).tolist()
+            batches = _fill([groups[position] for position in order], batch_size)
+        case "random":
+            batches = list(shuffled.split(batch_size))
+        case _:
+            assert_never(sampler)
     return [batch for batch in batches if len(batch) > 1]
 
 

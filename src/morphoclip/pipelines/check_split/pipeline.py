@@ -1,29 +1,29 @@
-"""Check pipeline: does a split of the user's own leak?"""
+"""Check pipeline: does a split made elsewhere leak?"""
 
 from kedro.pipeline import Node, Pipeline
 
-from morphoclip.pipelines.check_split.nodes import refuse_leaks, report_on_split
+from morphoclip.pipelines.check_split.nodes import refuse_leaks, report_leakage
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Build ``split_to_check`` -> ``split_check``, and fail where it leaks."""
+    """Build ``external_split`` -> ``external_split_leakage``, and fail where it leaks."""
     return Pipeline(
         [
             Node(
-                func=report_on_split,
+                func=report_leakage,
                 inputs={
-                    "split_to_check": "split_to_check",
+                    "external_split": "external_split",
                     "well_index": "well_index",
                     "perturbations": "perturbations",
                     "prompts": "prompts",
                     "config": "params:check_split",
                 },
-                outputs="split_check",
-                name="report_on_split",
+                outputs="external_split_leakage",
+                name="report_leakage",
             ),
             Node(
                 func=refuse_leaks,
-                inputs={"split_check": "split_check"},
+                inputs={"external_split_leakage": "external_split_leakage"},
                 outputs=None,
                 name="refuse_leaks",
             ),

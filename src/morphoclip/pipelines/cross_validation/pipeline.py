@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from morphoclip.pipelines.cross_validation.nodes import summarise_folds, train_every_fold
+from morphoclip.pipelines.cross_validation.nodes import compare_over_folds, train_every_fold
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -23,17 +23,17 @@ def create_pipeline(**_: object) -> Pipeline:
                     "checkpoints": "checkpoints",
                     "epoch_log": "epoch_log",
                 },
-                outputs="cross_validation_queries",
+                outputs="cross_validation_per_perturbation_retrieval",
                 name="train_every_fold",
             ),
             Node(
-                func=summarise_folds,
+                func=compare_over_folds,
                 inputs={
-                    "queries": "cross_validation_queries",
+                    "per_perturbation": "cross_validation_per_perturbation_retrieval",
                     "config": "params:evaluation",
                 },
                 outputs="cross_validation_metrics",
-                name="summarise_folds",
+                name="compare_over_folds",
             ),
         ]
     )

@@ -8,12 +8,8 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from morphoclip.gallery.source import IngestionConfig
-from morphoclip.gallery.synthetic import (
-    GalleryTables,
-    SyntheticConfig,
-    gallery_tables,
-    render_wells,
-)
+from morphoclip.gallery.synthetic import GalleryTables, gallery_tables, render_wells
+from morphoclip.gallery.synthetic_config import SyntheticConfig
 from morphoclip.progress import SILENT
 
 

@@ -1,125 +1,147 @@
 """Evaluation pipeline: a model and held-out wells to numbers, figures and a report."""
 
+from collections.abc import Callable
+
 from kedro.pipeline import Node, Pipeline
 
 from morphoclip.pipelines.evaluation.nodes import (
-    answer_questions,
     compare_with_baselines,
     embed_wells,
+    find_treatments,
     score_embedding,
-    score_profiles,
+    score_matching,
     score_retrieval,
+    section_node,
     write_report,
+)
+from morphoclip.report.section import Section
+from morphoclip.report.sections.baselines import baselines_section
+from morphoclip.report.sections.data import data_section
+from morphoclip.report.sections.embedding import embedding_section
+from morphoclip.report.sections.headline import headline_section
+from morphoclip.report.sections.images import images_section
+from morphoclip.report.sections.matching import matching_section
+from morphoclip.report.sections.overview import overview_section
+from morphoclip.report.sections.replicability import replicability_section
+from morphoclip.report.sections.results import results_section
+from morphoclip.report.sections.retrieval import retrieval_section
+from morphoclip.report.sections.split import split_section
+from morphoclip.report.sections.texts import texts_section
+from morphoclip.report.sections.training import training_section
+
+# in the order of the page: the section, the tables that it reads, the figures that it draws
+SECTIONS: tuple[tuple[Callable[..., Section], list[str], list[str]], ...] = (
+    (overview_section, ["params:ingestion", "well_index", "model"], []),
+    (
+        headline_section,
+        ["retrieval_metrics", "permutation_test", "baseline_comparison"],
+        ["retrieval_figure"],
+    ),
+    (results_section, ["retrieved_texts", "target_genes", "nearest_treatments"], []),
+    (data_section, ["well_index", "set_aside_sites"], []),
+    (texts_section, ["prompts", "prompt_summary"], []),
+    (images_section, ["site_qc", "plate_intensities", "well_index"], []),
+    (split_section, ["split_record", "split_summary", "leakage_report"], []),
+    (training_section, ["model", "training_history"], ["training_curves"]),
+    (retrieval_section, ["retrieval_metrics", "permutation_test"], []),
+    (baselines_section, ["baseline_comparison"], ["baseline_comparison_figure"]),
+    (
+        replicability_section,
+        ["benchmark_metrics", "prompt_summary", "split_record"],
+        ["benchmark_figure"],
+    ),
+    (matching_section, ["matching_metrics"], []),
+    (embedding_section, ["embedding_quality", "well_profiles"], ["projection_figure"]),
 )
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Build ``model`` and ``plate_features`` -> ``profiles``, ``retrieval_metrics``, ``report``."""
-    return Pipeline(
-        [
+    """Build ``model`` and ``plate_features`` -> ``well_profiles``, metrics and ``report``."""
+    return Pipeline([*_scores(), *_report()])
+
+
+def _scores() -> list[Node]:
+    embedded = {"well_profiles": "well_profiles", "prompt_embeddings": "prompt_embeddings"}
+    config = {"config": "params:evaluation"}
+    return [
+        Node(
+            func=embed_wells,
+            inputs={
+                "model": "model",
+                "plate_features": "plate_features",
+                "text_features": "text_features",
+                "prompts": "prompts",
+                "well_index": "well_index",
+                "perturbations": "perturbations",
+                "split_manifest": "split_manifest",
+                "split_record": "split_record",
+                **config,
+            },
+            outputs=[
+                "well_profiles",
+                "prompt_embeddings",
+                "untrained_profiles",
+                "baseline_per_perturbation_retrieval",
+            ],
+            name="embed_wells",
+        ),
+        Node(
+            func=score_retrieval,
+            inputs=embedded | config,
+            outputs=["retrieval_metrics", "permutation_test"],
+            name="score_retrieval",
+        ),
+        Node(
+            func=compare_with_baselines,
+            inputs=embedded
+            | {"baseline_retrieval": "baseline_per_perturbation_retrieval"}
+            | config,
+            outputs="baseline_comparison",
+            name="compare_with_baselines",
+        ),
+        Node(
+            func=score_matching,
+            inputs={
+                "well_profiles": "well_profiles",
+                "untrained_profiles": "untrained_profiles",
+                **config,
+            },
+            outputs=["matching_metrics", "benchmark_metrics"],
+            name="score_matching",
+        ),
+        Node(
+            func=score_embedding,
+            inputs=embedded,
+            outputs="embedding_quality",
+            name="score_embedding",
+        ),
+        Node(
+            func=find_treatments,
+            inputs=embedded | {"prompts": "prompts", "perturbations": "perturbations"} | config,
+            outputs=["retrieved_texts", "nearest_treatments", "target_genes"],
+            name="find_treatments",
+        ),
+    ]
+
+
+def _report() -> list[Node]:
+    names = [section.__name__ for section, _, _ in SECTIONS]
+    return [
+        *(
             Node(
-                func=embed_wells,
-                inputs={
-                    "model": "model",
-                    "plate_features": "plate_features",
-                    "text_features": "text_features",
-                    "prompts": "prompts",
-                    "well_index": "well_index",
-                    "perturbations": "perturbations",
-                    "split_manifest": "split_manifest",
-                    "config": "params:evaluation",
-                },
-                outputs=[
-                    "profiles",
-                    "prompt_embeddings",
-                    "untrained_profiles",
-                    "baseline_queries",
-                ],
-                name="embed_wells",
-            ),
-            Node(
-                func=score_retrieval,
-                inputs={
-                    "profiles": "profiles",
-                    "prompt_embeddings": "prompt_embeddings",
-                    "config": "params:evaluation",
-                },
-                outputs=["retrieval_metrics", "permutation_test"],
-                name="score_retrieval",
-            ),
-            Node(
-                func=compare_with_baselines,
-                inputs={
-                    "profiles": "profiles",
-                    "prompt_embeddings": "prompt_embeddings",
-                    "baseline_queries": "baseline_queries",
-                    "config": "params:evaluation",
-                },
-                outputs="query_summary",
-                name="compare_with_baselines",
-            ),
-            Node(
-                func=score_profiles,
-                inputs={
-                    "profiles": "profiles",
-                    "untrained_profiles": "untrained_profiles",
-                    "config": "params:evaluation",
-                },
-                outputs=["matching_metrics", "benchmark_metrics"],
-                name="score_profiles",
-            ),
-            Node(
-                func=score_embedding,
-                inputs={"profiles": "profiles", "prompt_embeddings": "prompt_embeddings"},
-                outputs="embedding_quality",
-                name="score_embedding",
-            ),
-            Node(
-                func=answer_questions,
-                inputs={
-                    "profiles": "profiles",
-                    "prompt_embeddings": "prompt_embeddings",
-                    "prompts": "prompts",
-                    "perturbations": "perturbations",
-                    "config": "params:evaluation",
-                },
-                outputs=["retrieved_texts", "look_alikes", "target_genes"],
-                name="answer_questions",
-            ),
-            Node(
-                func=write_report,
-                inputs={
-                    "ingestion": "params:ingestion",
-                    "prompts": "prompts",
-                    "model": "model",
-                    "well_index": "well_index",
-                    "set_aside_sites": "set_aside_sites",
-                    "site_qc": "site_qc",
-                    "plate_intensities": "plate_intensities",
-                    "split_manifest": "split_manifest",
-                    "split_summary": "split_summary",
-                    "leakage_report": "leakage_report",
-                    "training_history": "training_history",
-                    "retrieval_metrics": "retrieval_metrics",
-                    "permutation_test": "permutation_test",
-                    "query_summary": "query_summary",
-                    "matching_metrics": "matching_metrics",
-                    "benchmark_metrics": "benchmark_metrics",
-                    "retrieved_texts": "retrieved_texts",
-                    "look_alikes": "look_alikes",
-                    "target_genes": "target_genes",
-                    "quality": "embedding_quality",
-                    "profiles": "profiles",
-                },
-                outputs=[
-                    "report",
-                    "training_curves",
-                    "retrieval_figure",
-                    "rankers_figure",
-                    "benchmark_figure",
-                    "projection_figure",
-                ],
-                name="write_report",
-            ),
-        ]
-    )
+                func=section_node(section),
+                inputs=list(tables),
+                outputs={"section": section.__name__} | {name: name for name in figures},
+                name=f"write_{section.__name__}",
+                namespace="report",
+            )
+            for section, tables, figures in SECTIONS
+        ),
+        Node(
+            func=write_report,
+            inputs=names,
+            outputs="report",
+            name="write_report",
+            namespace="report",
+        ),
+    ]

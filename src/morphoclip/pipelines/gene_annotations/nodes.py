@@ -4,12 +4,12 @@ import logging
 
 import pandas as pd
 
+from morphoclip.columns import GENE, MODALITY, Modality
 from morphoclip.errors import example_of
 from morphoclip.perturbations.gene_annotations import (
     GeneAnnotationsConfig,
     build_gene_annotations,
 )
-from morphoclip.schemas import GENE, MODALITY, Modality
 
 logger = logging.getLogger(__name__)
 

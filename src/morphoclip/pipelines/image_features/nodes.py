@@ -1,7 +1,7 @@
 """Image nodes: site features as they are computed, plate features when a plate is complete."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -9,45 +9,45 @@ import torch
 from rich.progress import track
 
 from morphoclip.backbones.image import load_image_backbone
-from morphoclip.features.extract import (
-    ImageFeaturesConfig,
-    extract_features,
-    fingerprint_of,
-    resolve_device,
+from morphoclip.columns import (
+    CHANNEL,
+    PLATE,
+    SITE,
+    WELL,
 )
+from morphoclip.device import resolve_device
+from morphoclip.features.extract import ImageFeaturesConfig, extract_features, fingerprint_of
 from morphoclip.features.plate_features import PlateFeatures
-from morphoclip.features.site_qc import QcTables, qc_parts, qc_rows, summarise_qc
-from morphoclip.features.stored_sites import (
-    illumination_of_plates,
-    images_of_sites,
+from morphoclip.features.site_files import (
     pack_plate,
     plate_record,
     refuse_mixing,
-    require_channels,
     site_key,
     sites_of_plates,
     without_features,
 )
+from morphoclip.features.site_qc import QcTables, by_plate, qc_parts, qc_rows, summarise_qc
 from morphoclip.gallery.source import IngestionConfig, PlateFolders
 from morphoclip.imaging.grey_levels import GreyRange, sample_sites
 from morphoclip.imaging.preprocess import measure_plate, prepare_sites
+from morphoclip.imaging.site_images import illumination_of_plates, images_of_sites, require_channels
+from morphoclip.loaders import Loaders
 from morphoclip.progress import SILENT
-from morphoclip.schemas import CHANNEL, PLATE, PLATE_INTENSITIES, SITE, WELL
+from morphoclip.schemas.features import PLATE_INTENSITIES
 
 logger = logging.getLogger(__name__)
 
-Loaders = Mapping[str, Callable[[], Any]]
 Chunk = dict[str, dict[str, Any]]
 
 
-def measure_grey_levels(  # noqa: PLR0913 - one argument a catalog entry
+def measure_grey_levels(
     site_index: pd.DataFrame,
     plate_images: PlateFolders,
-    illumination_functions: Loaders,
-    stored_records: Loaders,
+    illumination_functions: Loaders[Any],
+    existing_records: Loaders[Any],
     ingestion: IngestionConfig,
     config: ImageFeaturesConfig,
-) -> pd.DataFrame:
+) -> dict[str, pd.DataFrame]:
     """Grey levels of each plate's channels over a sample of its sites.
 
     A plate that has features keeps the levels they were made with: measured again over sites that
@@ -55,10 +55,10 @@ def measure_grey_levels(  # noqa: PLR0913 - one argument a catalog entry
     """
     indexed = sites_of_plates(site_index, ingestion.plates)
     require_channels(indexed, config.channels)
-    known = [plate for plate in indexed[PLATE].unique() if plate in stored_records]
-    rows = [row for plate in known for row in stored_records[plate]()["plate_intensities"]]
-    unknown = indexed[~indexed[PLATE].isin(known)]
-    sampled = unknown.merge(sample_sites(unknown), on=[PLATE, WELL, SITE])
+    measured = [plate for plate in indexed[PLATE].unique() if plate in existing_records]
+    rows = [row for plate in measured for row in existing_records[plate]()["plate_intensities"]]
+    not_measured = indexed[~indexed[PLATE].isin(measured)]
+    sampled = not_measured.merge(sample_sites(not_measured), on=[PLATE, WELL, SITE])
     for plate, sites in track(
         sampled.groupby(PLATE), "measuring grey levels", disable=SILENT, transient=True
     ):
@@ -69,16 +69,17 @@ def measure_grey_levels(  # noqa: PLR0913 - one argument a catalog entry
         )
         levels = measure_plate(images, config.channels, workers=config.preprocess.n_workers)
         rows += [{PLATE: plate, CHANNEL: channel, **numbers} for channel, numbers in levels.items()]
-    return pd.DataFrame(rows)[list(PLATE_INTENSITIES.columns)]
+    table = pd.DataFrame(rows)[list(PLATE_INTENSITIES.columns)]
+    return by_plate(table, sorted(indexed[PLATE].unique()))
 
 
-def extract_site_features(  # noqa: PLR0913 - one argument a catalog entry
+def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     site_index: pd.DataFrame,
     plate_images: PlateFolders,
     plate_intensities: pd.DataFrame,
-    illumination_functions: Loaders,
-    stored_features: Loaders,
-    stored_records: Loaders,
+    illumination_functions: Loaders[Any],
+    existing_features: Loaders[Any],
+    existing_records: Loaders[Any],
     ingestion: IngestionConfig,
     config: ImageFeaturesConfig,
 ) -> Iterator[Chunk]:
@@ -93,11 +94,11 @@ def extract_site_features(  # noqa: PLR0913 - one argument a catalog entry
     backbone.check_size(config.preprocess.size)
     fingerprint = fingerprint_of(backbone, config)
     plates = sorted(indexed[PLATE].unique())
-    refuse_mixing(stored_records, plates, fingerprint)
+    refuse_mixing(existing_records, plates, fingerprint)
     records = {
         plate: plate_record(fingerprint, plate_intensities[plate_intensities[PLATE] == plate])
         for plate in plates
-        if plate not in stored_records
+        if plate not in existing_records
     }
     yield {"records": records, "site_qc": {}, "features": {}, "tensors": {}}
 
@@ -106,7 +107,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument a catalog entry
         lambda folder: plate_images[folder].read,
         _illumination(illumination_functions, plates, config),
     )
-    missing = without_features(images, stored_features)
+    missing = without_features(images, existing_features)
     device = resolve_device(config.device)
     logger.info("%d of %d sites to extract on %s", len(missing), len(images), device)
     ranges: dict[str, dict[str, GreyRange]] = {
@@ -135,7 +136,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument a catalog entry
         }
 
 
-def _illumination(functions: Loaders, plates: list[str], config: ImageFeaturesConfig) -> Any:
+def _illumination(functions: Loaders[Any], plates: list[str], config: ImageFeaturesConfig) -> Any:
     wanted = config.preprocess.illumination == "npy"
     return illumination_of_plates(functions, plates, config.channels, wanted=wanted)
 
@@ -143,8 +144,8 @@ def _illumination(functions: Loaders, plates: list[str], config: ImageFeaturesCo
 def collect_qc(
     site_index: pd.DataFrame,
     incomplete_sites: pd.DataFrame,
-    site_qc_parts: Loaders,
-    site_features: Loaders,
+    site_qc_parts: Loaders[Any],
+    site_features: Loaders[Any],
     ingestion: IngestionConfig,
 ) -> QcTables:
     """One table of grey levels, and one of every site that goes no further."""
@@ -155,15 +156,15 @@ def collect_qc(
     return summarise_qc(site_qc_parts, indexed, site_features, incomplete)
 
 
-def pack_plates(  # noqa: PLR0913 - one argument a catalog entry
+def pack_plates(
     site_index: pd.DataFrame,
-    site_features: Loaders,
-    stored_records: Loaders,
-    stored_plates: Loaders,
+    site_features: Loaders[Any],
+    existing_records: Loaders[Any],
+    existing_plates: Loaders[Any],
     set_aside_sites: pd.DataFrame,
     ingestion: IngestionConfig,
 ) -> Iterator[dict[str, PlateFeatures]]:
-    """One packed file a plate, of plates whose packed file is missing or out of date.
+    """One packed file per plate, of plates whose packed file is missing or out of date.
 
     Takes ``set_aside_sites`` because a plate is complete when each of its sites has features or
     a reason.
@@ -173,8 +174,8 @@ def pack_plates(  # noqa: PLR0913 - one argument a catalog entry
     n_packed = 0
     yield {}
     for plate in plates:
-        packed = pack_plate(plate, indexed, site_features, stored_records[plate]()["fingerprint"])
-        if plate not in stored_plates or not stored_plates[plate]().equals(packed):
+        packed = pack_plate(plate, indexed, site_features, existing_records[plate]()["fingerprint"])
+        if plate not in existing_plates or not existing_plates[plate]().equals(packed):
             yield {plate: packed}
             n_packed += 1
     logger.info(

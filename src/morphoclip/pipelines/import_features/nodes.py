@@ -1,15 +1,16 @@
 """Import nodes: per-site files of the reference implementation to packed plates."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from morphoclip.features.extract import ImageFeaturesConfig
 from morphoclip.features.imported import ImportConfig, pack_imported
 from morphoclip.features.plate_features import PlateFeatures
+from morphoclip.loaders import Loaders
 
 
 def import_sites(
-    imported_sites: Mapping[str, Callable[[], Any]],
+    imported_sites: Loaders[Any],
     config: ImportConfig,
     image_features: ImageFeaturesConfig,
 ) -> Iterator[dict[str, PlateFeatures]]:

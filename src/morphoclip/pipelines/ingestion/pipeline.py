@@ -2,7 +2,8 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from morphoclip.pipelines.ingestion.nodes import index_sites, index_wells, read_perturbations
+from morphoclip.gallery.metadata import index_wells, read_perturbations
+from morphoclip.pipelines.ingestion.nodes import index_sites
 
 
 def create_pipeline(**_: object) -> Pipeline:

@@ -1,8 +1,9 @@
-"""Profiles pipeline: published CellProfiler profiles instead of images."""
+"""Profiles pipeline: published profiles to plate features, in the place of images."""
 
 from kedro.pipeline import Node, Pipeline
 
-from morphoclip.pipelines.profiles.nodes import index_profile_wells, read_profiles
+from morphoclip.gallery.metadata import index_wells, read_perturbations
+from morphoclip.pipelines.profiles.nodes import read_profiles, set_aside_wells
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -20,25 +21,33 @@ def create_pipeline(**_: object) -> Pipeline:
                 name="read_profiles",
             ),
             Node(
-                func=index_profile_wells,
+                func=read_perturbations,
                 inputs={
-                    "profiled_wells": "profiled_wells",
                     "jump_target_tables": "jump_target_tables",
                     "annotations": "compound_annotations",
                     "gene_annotations": "gene_annotations",
+                },
+                outputs="perturbations",
+                name="read_profile_perturbations",
+            ),
+            Node(
+                func=index_wells,
+                inputs={
+                    "site_index": "profiled_wells",
                     "barcode_platemap": "barcode_platemap",
                     "platemaps": "platemaps",
+                    "perturbations": "perturbations",
                     "experiment_metadata": "experiment_metadata",
                     "ingestion": "params:ingestion",
                 },
-                outputs=[
-                    "perturbations",
-                    "well_index",
-                    "set_aside_sites",
-                    "site_qc",
-                    "plate_intensities",
-                ],
+                outputs="well_index",
                 name="index_profile_wells",
+            ),
+            Node(
+                func=set_aside_wells,
+                inputs={"well_index": "well_index"},
+                outputs="set_aside_sites",
+                name="set_aside_wells",
             ),
         ]
     )

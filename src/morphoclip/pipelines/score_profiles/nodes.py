@@ -1,34 +1,33 @@
-"""Scoring nodes: a user's profiles in, the evaluation's tables out."""
+"""Scoring node: profiles made elsewhere in, the evaluation's tables out."""
 
 import logging
 
 import pandas as pd
 
-from morphoclip.metrics.benchmark import NullConfig, benchmark
+from morphoclip.evaluation.config import EvaluationConfig
+from morphoclip.evaluation.external_profiles import ScoreProfilesConfig, read_external_profiles
+from morphoclip.metrics.benchmark import benchmark
 from morphoclip.metrics.matching import match_profiles
-from morphoclip.metrics.scores import EvaluationConfig
-from morphoclip.metrics.users_profiles import ScoreProfilesConfig, read_users_profiles
 from morphoclip.perturbations.well_index import readable_condition
 
 logger = logging.getLogger(__name__)
 
 
-def score_users_profiles(
-    profiles_to_score: pd.DataFrame | None,
+def score_external_profiles(
+    external_profiles: pd.DataFrame | None,
     well_index: pd.DataFrame,
     config: ScoreProfilesConfig,
     evaluation: EvaluationConfig,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The CPJUMP1 benchmark and the matching metrics of anybody's profiles."""
-    own = read_users_profiles(profiles_to_score, well_index)
-    null = NullConfig(evaluation.null_size, evaluation.seed)
-    tracks = benchmark(own.metadata, own.matrix, null, profiles=config.name)
+    """The CPJUMP1 benchmark and the matching metrics of external profiles."""
+    profiles = read_external_profiles(external_profiles, well_index)
+    tracks = benchmark(profiles.metadata, profiles.matrix, evaluation.null, profiles=config.name)
     logger.info("%s, mean average precision (chance)\n%s", config.name, _as_text(tracks))
-    return tracks, match_profiles(own.metadata, own.matrix)
+    return tracks, match_profiles(profiles.metadata, profiles.matrix)
 
 
 def _as_text(tracks: pd.DataFrame) -> str:
-    """Two lines a track, within 80 columns."""
+    """Two lines per track, within 80 columns."""
     lines = []
     for row in tracks[tracks["stratum"] == "all"].to_dict("records"):
         lines.append(f"  {row['task'].replace('_', ' ')}, {readable_condition(row['track'])}")

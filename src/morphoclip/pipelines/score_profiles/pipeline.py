@@ -1,24 +1,24 @@
-"""Scoring pipeline: how do profiles of the user's own replicate and match?"""
+"""Scoring pipeline: how do profiles made elsewhere replicate and match?"""
 
 from kedro.pipeline import Node, Pipeline
 
-from morphoclip.pipelines.score_profiles.nodes import score_users_profiles
+from morphoclip.pipelines.score_profiles.nodes import score_external_profiles
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Build ``profiles_to_score`` -> ``scored_benchmark`` and ``scored_matching``."""
+    """Build ``external_profiles`` -> ``external_benchmark_metrics`` and ``external_matching_metrics``."""
     return Pipeline(
         [
             Node(
-                func=score_users_profiles,
+                func=score_external_profiles,
                 inputs={
-                    "profiles_to_score": "profiles_to_score",
+                    "external_profiles": "external_profiles",
                     "well_index": "well_index",
                     "config": "params:score_profiles",
                     "evaluation": "params:evaluation",
                 },
-                outputs=["scored_benchmark", "scored_matching"],
-                name="score_users_profiles",
+                outputs=["external_benchmark_metrics", "external_matching_metrics"],
+                name="score_external_profiles",
             ),
         ]
     )

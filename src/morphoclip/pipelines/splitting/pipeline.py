@@ -18,7 +18,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "official_splits": "official_splits",
                     "config": "params:splitting",
                 },
-                outputs=["split_manifest", "leakage_report", "split_summary"],
+                outputs=["split_manifest", "split_record", "leakage_report", "split_summary"],
                 name="split_wells",
             ),
         ]

@@ -1,20 +1,21 @@
 """Text nodes: perturbations to prompts, prompts to features."""
 
 import logging
-from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 
 from morphoclip.backbones.text import load_text_backbone
-from morphoclip.features.extract import resolve_device
+from morphoclip.columns import PROMPT
+from morphoclip.device import resolve_device
 from morphoclip.features.text_features import (
     TextFeatures,
     TextFeaturesConfig,
+    cache_key,
     encode_prompts,
-    store_key,
 )
-from morphoclip.perturbations.prompts import PromptTemplates, prompt_table
-from morphoclip.schemas import PROMPT
+from morphoclip.loaders import Loaders
+from morphoclip.perturbations.prompts import PromptTemplates, prompt_summary, prompt_table
 
 logger = logging.getLogger(__name__)
 
@@ -24,30 +25,31 @@ def write_prompts(
     well_index: pd.DataFrame,
     config: TextFeaturesConfig,
     templates: PromptTemplates,
-) -> pd.DataFrame:
-    """Words for every perturbation, at the level and in the context that the parameters name."""
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A prompt for every perturbation, at the level and in the context of the parameters."""
     prompts = prompt_table(perturbations, well_index, config.level, templates, config.context)
+    summary = prompt_summary(perturbations, config.level, config.context)
     logger.info(
         "%d perturbations, %d distinct prompts at level %s; %d of %d treatments have no function",
         len(perturbations),
         prompts[PROMPT].nunique(),
         config.level,
-        prompts.attrs["n_without_function"],
-        prompts.attrs["n_treatments"],
+        summary["n_without_function"],
+        summary["n_treatments"],
     )
-    return prompts
+    return prompts, summary
 
 
 def encode_texts(
     prompts: pd.DataFrame,
-    known_features: Mapping[str, Callable[[], TextFeatures]],
+    existing_cache: Loaders[TextFeatures],
     config: TextFeaturesConfig,
 ) -> tuple[TextFeatures, dict[str, TextFeatures]]:
     """Features of every distinct prompt; what was encoded before is not encoded again."""
     backbone = load_text_backbone(config.backbone, device=resolve_device(config.device))
-    key = store_key(backbone)
-    known = known_features[key]() if key in known_features else None
-    encoded = encode_prompts(list(prompts[PROMPT]), backbone, known)
+    key = cache_key(backbone)
+    cached = existing_cache[key]() if key in existing_cache else None
+    encoded = encode_prompts(list(prompts[PROMPT]), backbone, cached)
     logger.info(
         "%d prompts of %d numbers each: %d encoded anew; %d cut at %d tokens",
         *encoded.features.features.shape,
@@ -55,4 +57,4 @@ def encode_texts(
         backbone.n_cut(sorted(set(prompts[PROMPT]))),
         config.backbone.max_length,
     )
-    return encoded.features, {key: encoded.known} if encoded.n_encoded else {}
+    return encoded.features, {key: encoded.cache} if encoded.n_encoded else {}

@@ -17,17 +17,17 @@ def create_pipeline(**_: object) -> Pipeline:
                     "config": "params:text_features",
                     "templates": "params:prompt_templates",
                 },
-                outputs="prompts",
+                outputs=["prompts", "prompt_summary"],
                 name="write_prompts",
             ),
             Node(
                 func=encode_texts,
                 inputs={
                     "prompts": "prompts",
-                    "known_features": "known_text_features_on_disk",
+                    "existing_cache": "existing_text_feature_cache",
                     "config": "params:text_features",
                 },
-                outputs=["text_features", "known_text_features"],
+                outputs=["text_features", "text_feature_cache"],
                 name="encode_texts",
             ),
         ]

@@ -1,36 +1,45 @@
 """Training node: features, prompts and a split in, the best model out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from morphoclip.errors import InputError
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
+from morphoclip.loaders import Loaders
 from morphoclip.models.morphoclip import ModelConfig
+from morphoclip.splits.manifest import require_recorded
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.state import CheckpointStore
-from morphoclip.training.trainer import EpochLog, TrainingResult, train
+from morphoclip.training.trainer import LogEpoch, TrainingResult, train
 from morphoclip.wells.assemble import assemble_wells
 
 
-def train_model(  # noqa: PLR0913 - one argument a catalog entry
-    plate_features: Mapping[str, Callable[[], PlateFeatures]],
+def train_model(  # noqa: PLR0913 - one argument per catalog entry
+    plate_features: Loaders[PlateFeatures],
     text_features: TextFeatures,
     prompts: pd.DataFrame,
     well_index: pd.DataFrame,
     split_manifest: pd.DataFrame,
+    split_record: Mapping[str, Any],
     model: ModelConfig,
     training: TrainingConfig,
     checkpoints: CheckpointStore,
-    epoch_log: EpochLog,
+    epoch_log: LogEpoch,
 ) -> TrainingResult:
-    """Train both towers; checkpoints and epochs go out through the store and the log."""
+    """Train both towers; checkpoints and epochs go out through the store and the log.
+
+    Raises:
+        InputError: The manifest is not the one that was recorded, or as `train` does.
+    """
     if training.seeds:
         raise InputError(
             "training.seeds trains several models, which is cross_validation's job: run "
             "kedro run --pipeline cross_validation, or give one training.seed"
         )
+    require_recorded(split_manifest, split_record)
     wells = assemble_wells(
         plate_features, well_index, prompts, text_features, model.token_normalisation
     )

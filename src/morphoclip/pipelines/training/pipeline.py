@@ -17,6 +17,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "prompts": "prompts",
                     "well_index": "well_index",
                     "split_manifest": "split_manifest",
+                    "split_record": "split_record",
                     "model": "params:model",
                     "training": "params:training",
                     "checkpoints": "checkpoints",

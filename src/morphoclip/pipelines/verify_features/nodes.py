@@ -1,27 +1,25 @@
 """Verification nodes: what is stored, plate by plate; and whether that is all."""
 
 import logging
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from morphoclip.features.extract import ImageFeaturesConfig
-from morphoclip.features.stored_sites import sites_of_plates
+from morphoclip.features.site_files import sites_of_plates
 from morphoclip.features.verify import check_plates, require_complete
 from morphoclip.gallery.source import IngestionConfig
+from morphoclip.loaders import Loaders
 
 logger = logging.getLogger(__name__)
 
-Loaders = Mapping[str, Callable[[], Any]]
 
-
-def check_features(  # noqa: PLR0913 - one argument a catalog entry
+def check_features(
     site_index: pd.DataFrame,
     set_aside_sites: pd.DataFrame,
-    stored_features: Loaders,
-    stored_records: Loaders,
-    stored_plates: Loaders,
+    existing_features: Loaders[Any],
+    existing_records: Loaders[Any],
+    existing_plates: Loaders[Any],
     ingestion: IngestionConfig,
     config: ImageFeaturesConfig,
 ) -> pd.DataFrame:
@@ -29,9 +27,9 @@ def check_features(  # noqa: PLR0913 - one argument a catalog entry
     check = check_plates(
         sites_of_plates(site_index, ingestion.plates),
         set_aside_sites,
-        stored_features,
-        stored_records,
-        stored_plates,
+        existing_features,
+        existing_records,
+        existing_plates,
         config,
     )
     logger.info("\n%s", check.drop(columns="example").to_string(index=False))

@@ -14,9 +14,9 @@ def create_pipeline(**_: object) -> Pipeline:
                 inputs={
                     "site_index": "site_index",
                     "set_aside_sites": "set_aside_sites",
-                    "stored_features": "site_features_on_disk",
-                    "stored_records": "plate_records_on_disk",
-                    "stored_plates": "plate_features_on_disk",
+                    "existing_features": "existing_site_features",
+                    "existing_records": "existing_plate_records",
+                    "existing_plates": "existing_plate_features",
                     "ingestion": "params:ingestion",
                     "config": "params:image_features",
                 },

@@ -1,0 +1,32 @@
+"""What a backbone is called by, down to its weights."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import nn
+
+
+def model_name(model_id: str | None) -> str:
+    """What a fingerprint calls the model: the hub's id, or a folder's name without its path."""
+    if model_id is None:
+        return "untrained DINOv3ViTModel"
+    folder = Path(model_id)
+    return folder.name if folder.is_dir() else model_id
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 over names and values of all weights, 16 characters."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def identity_of(model_id: str, model: nn.Module) -> dict[str, str]:
+    """What tells this model from others: the hub's commit, or a folder's name and weights."""
+    commit = getattr(model.config, "_commit_hash", None)
+    if commit is not None and not Path(model_id).is_dir():
+        return {"model": model_id, "revision": str(commit)}
+    return {"model": Path(model_id).name, "weights": weights_digest(model)}

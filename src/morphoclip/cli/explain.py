@@ -1,0 +1,93 @@
+"""One sentence for a user's mistake, whatever raised it."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator
+
+from kedro.config import MissingConfigException
+from kedro.framework.project import pipelines
+from kedro.io import DatasetError
+from kedro.validation.exceptions import DataValidationError, ParameterValidationError
+
+from morphoclip.config import Config
+from morphoclip.errors import InputError
+from morphoclip.renamed import PARAMETERS, PIPELINES, renamed
+
+# a mistake as pydantic prints it: the field's path, unless the whole model is meant, then the rest
+_PYDANTIC_MISTAKE = re.compile(
+    r"^(?:(?P<field>[\w.]+)\n)?  (?P<message>[^\n]*) "
+    r"\[type=(?P<type>\w+), input_value=(?P<value>.*?), input_type=\w+\]",
+    flags=re.MULTILINE,
+)
+
+
+def explain(error: BaseException) -> str | None:
+    """One sentence for a user's mistake; None for what is a fault of the program."""
+    causes = list(_chain(error))
+    for cause in causes:
+        if isinstance(cause, InputError | DataValidationError):
+            return str(cause)
+        if isinstance(cause, ParameterValidationError):
+            return _explain_parameters(cause)
+    if isinstance(error, MissingConfigException) and "does not exist" in str(error):
+        return f"there is no environment {str(error).rpartition('/')[2]}: conf holds no such folder"
+    if isinstance(error, DatasetError):
+        return _explain_dataset(error, causes[-1])
+    if isinstance(error, ValueError) and "Failed to find the pipeline" in str(error):
+        wanted = str(error).split("'")[1]
+        if wanted in PIPELINES:
+            return renamed("pipeline", wanted, PIPELINES)
+        close = difflib.get_close_matches(wanted, pipelines, n=1)
+        hint = f", did you mean {close[0]}?" if close else ""
+        return f"there is no pipeline {wanted}{hint} There are {', '.join(sorted(pipelines))}"
+    return None
+
+
+def _explain_dataset(error: DatasetError, root: BaseException) -> str:
+    """Which file, why not, and what to do; Kedro's own words name the dataset's settings."""
+    place = re.search(r"(?:file)?path=(?:PurePosixPath\()?'([^']+)'", str(error))
+    if place is None:
+        return str(error).splitlines()[0]
+    verb = "written" if str(error).startswith("Failed while saving") else "read"
+    cause = (str(root).strip() or type(root).__name__).splitlines()[0].split(". ")[0]
+    return (
+        f"{os.path.relpath(place[1]) if '://' not in place[1] else place[1]} cannot be {verb} "
+        f"({cause}). Where it was damaged, delete it and run the pipeline that makes it again, or "
+        "fetch it again"
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came from."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _explain_parameters(error: ParameterValidationError) -> str:
+    """``training.epochs: Input should be ...`` for each mistake, without pydantic's links."""
+    mistakes = []
+    for part in re.split(r"^- Parameter ", str(error), flags=re.MULTILINE)[1:]:
+        group = part.split("'")[1]
+        found = list(_PYDANTIC_MISTAKE.finditer(part))
+        mistakes += [_mistake(group, match) for match in found] or [f"{group}: {part.strip()}"]
+    return f"{len(mistakes)} wrong parameter(s): " + "; ".join(mistakes)
+
+
+def _mistake(group: str, match: re.Match[str]) -> str:
+    name = f"{group}.{match['field']}" if match["field"] else group
+    if match["type"] != "extra_forbidden":
+        return f"{name}: {match['message'].removeprefix('Value error, ')} (given {match['value']})"
+    if name in PARAMETERS:
+        return renamed("parameter", name, PARAMETERS)
+    fields = sorted({key for model in _config_models() for key in model.model_fields})
+    close = difflib.get_close_matches(name.rsplit(".", 1)[-1], fields, n=1, cutoff=0.75)
+    return f"{name}: there is no such parameter" + (f", did you mean {close[0]}?" if close else "")
+
+
+def _config_models(root: type[Config] = Config) -> Iterator[type[Config]]:
+    for model in root.__subclasses__():
+        yield model
+        yield from _config_models(model)

@@ -1,0 +1,64 @@
+"""``--params key:value``, as the spec writes it, and texts with commas in them."""
+
+import itertools
+import re
+from typing import Any
+
+import click
+from kedro.framework.cli.utils import _split_params
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+# a dotted parameter name, then the first colon that comes before any equals sign
+_COLON_ITEM = re.compile(r"^(\s*[\w.\-]+\s*):(.*)$", flags=re.DOTALL)
+
+# a dotted parameter name and its value
+_ITEM = re.compile(r"^\s*(?P<key>[\w.\-]+)\s*[:=](?P<value>.*)$", flags=re.DOTALL)
+
+_FREE_TEXT = ("find_similar.text", "find_similar.treatment")
+"""Parameters that are text: commas, colons and brackets in them mean themselves."""
+
+
+def read_params(context: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Rewrite ``a.b:1`` to ``a.b=1`` and let Kedro parse the result."""
+    if not isinstance(value, str):
+        return _split_params(context, param, value)
+    texts, items = _apart_from_text(value.split(","))
+    for before, item in itertools.pairwise(items):
+        if not re.search("[:=]", item):
+            raise click.BadParameter(
+                f"{item} stands alone after a comma; join the values of a list with a plus: "
+                f"{before}+{item}"
+            )
+    rewritten = ",".join(_COLON_ITEM.sub(r"\1=\2", item, count=1) for item in items)
+    try:
+        parsed: dict[str, Any] = _split_params(context, param, rewritten)
+    except (YAMLError, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0]
+        raise click.BadParameter(f"{rewritten} cannot be read as YAML ({reason})") from error
+    for key, text in texts.items():
+        group, _, field = key.partition(".")
+        parsed.setdefault(group, {})[field] = text.strip().replace("${", "\\${")
+    return parsed
+
+
+def _apart_from_text(items: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Parameters that are free text, as they stand, and the other items.
+
+    What follows a comma and sets no dotted parameter belongs to the text before it.
+    """
+    texts: dict[str, str] = {}
+    others: list[str] = []
+    last = ""
+    for item in items:
+        match = _ITEM.match(item)
+        key = match["key"] if match else ""
+        if match and key in _FREE_TEXT:
+            texts[key] = match["value"]
+            last = key
+        elif last and "." not in key:
+            texts[last] += f",{item}"
+        elif item.strip():
+            others.append(item.strip())
+            last = ""
+    return texts, others

@@ -1,0 +1,72 @@
+"""``kedro run`` with ``--params key:value``, which ends a user's mistake in a sentence.
+
+Everything else about the command is Kedro's own, so that options added upstream keep working.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.project import pipelines
+
+from morphoclip.cli.explain import explain
+from morphoclip.cli.params import read_params
+from morphoclip.errors import InputError
+from morphoclip.renamed import DATASETS, NODES, renamed
+
+kedro_command: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]
+
+_NODE_OPTIONS = ("node_names", "from_nodes", "to_nodes")
+_DATASET_OPTIONS = ("from_inputs", "to_outputs", "load_versions")
+
+
+def _run(**options: Any) -> Any:
+    """Kedro's command; ``--pipeline x`` is ``--pipelines x`` without the deprecation notice."""
+    if options.get("pipeline") and not options.get("pipelines"):
+        options["pipelines"], options["pipeline"] = [options["pipeline"]], None
+    try:
+        return kedro_command(**_with_namespaces(options))
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        raise click.ClickException(sentence) from error
+
+
+def _with_namespaces(options: dict[str, Any]) -> dict[str, Any]:
+    """Options in which ``train_model`` stands for ``training.train_model``.
+
+    Raises:
+        InputError: A node or a catalog entry is called by a name that it had before.
+    """
+    for option in _DATASET_OPTIONS:
+        for name in options.get(option) or ():
+            if name in DATASETS:
+                raise InputError(renamed("catalog entry", name, DATASETS))
+    wanted = {option: list(options.get(option) or ()) for option in _NODE_OPTIONS}
+    for name in (name for names in wanted.values() for name in names):
+        if name in NODES:
+            raise InputError(renamed("node", name, NODES))
+    if not any(wanted.values()):
+        return options
+    names = options.get("pipelines") or ["__default__"]
+    nodes = [node.name for name in names if name in pipelines for node in pipelines[name].nodes]
+    qualified = {name.rsplit(".", 1)[-1]: name for name in nodes}
+    return options | {
+        option: [qualified.get(name, name) for name in given] for option, given in wanted.items()
+    }
+
+
+def _with_colon_params(command: click.Command) -> click.Command:
+    command = copy.copy(command)
+    command.callback = _run
+    command.params = [copy.copy(param) for param in command.params]
+    for param in command.params:
+        if param.name == "params":
+            param.callback = read_params
+    return command
+
+
+run = _with_colon_params(kedro_run)

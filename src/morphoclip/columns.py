@@ -1,0 +1,80 @@
+"""Names of columns, and the values that some of them may take.
+
+``Metadata_*`` columns are spelled as pycytominer and copairs spell them. Missing is NA, never "".
+"""
+
+from enum import StrEnum
+
+PLATE = "Metadata_Plate"
+WELL = "Metadata_Well"
+SITE = "Metadata_Site"
+CHANNEL = "Metadata_Channel"
+FOLDER = "Metadata_Folder"
+FILE = "Metadata_File"
+BROAD_SAMPLE = "Metadata_broad_sample"
+MODALITY = "Metadata_modality"
+ROLE = "Metadata_role"
+PERTURBATION_TYPE = "Metadata_perturbation_type"
+PERT_INAME = "Metadata_pert_iname"
+GENE = "Metadata_gene"
+TARGET_LIST = "Metadata_target_list"
+MOA_LIST = "Metadata_moa_list"
+PROTEIN_NAME = "Metadata_protein_name"
+FUNCTION = "Metadata_function"
+SMILES = "Metadata_smiles"
+INCHIKEY = "Metadata_InChIKey"
+ENTITY = "Metadata_entity"
+CELL_TYPE = "Metadata_cell_type"
+TIMEPOINT = "Metadata_timepoint"
+DENSITY = "Metadata_density"
+ANTIBIOTICS = "Metadata_antibiotics"
+CELL_LINE = "Metadata_cell_line"
+CONDITION = "Metadata_condition"
+N_SITES = "Metadata_n_sites"
+REFERENCE = "Metadata_reference"
+PROMPT = "Metadata_prompt"
+PROMPT_DIGEST = "Metadata_prompt_digest"
+SUBSET = "Metadata_subset"
+FOLD = "Metadata_fold"
+REASON = "Metadata_reason"
+DETAIL = "Metadata_detail"
+MODEL = "Metadata_model"
+EMBEDDING_PREFIX = "embedding_"
+
+
+class Modality(StrEnum):
+    """What a plate's treatments are made of; every plate holds one."""
+
+    COMPOUND = "compound"
+    CRISPR = "crispr"
+    ORF = "orf"
+
+
+class Role(StrEnum):
+    """What a well is for, from the JUMP-Target tables (``empty``: from the platemap)."""
+
+    TRT = "trt"
+    NEGCON = "negcon"
+    POSCON_CP = "poscon_cp"
+    POSCON_ORF = "poscon_orf"
+    POSCON_DIVERSE = "poscon_diverse"
+    EMPTY = "empty"
+
+
+class PerturbationType(StrEnum):
+    """The spec's five; empty wells have none."""
+
+    COMPOUND = "COMPOUND"
+    CRISPR = "CRISPR"
+    ORF = "ORF"
+    NEGCON = "NEGCON"
+    POSCON = "POSCON"
+
+
+class Subset(StrEnum):
+    """Where a well goes."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+    EXCLUDED = "excluded"

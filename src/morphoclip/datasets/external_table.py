@@ -1,0 +1,55 @@
+"""A user's own table, by the path that a parameter names."""
+
+from pathlib import PurePosixPath
+from typing import Any
+
+import fsspec
+import pandas as pd
+from kedro.io import AbstractDataset, DatasetError
+
+from morphoclip.errors import InputError
+
+
+class ExternalTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
+    """CSV, TSV (compressed or not) or Parquet; ``Metadata_*`` columns are text.
+
+    With ``filepath: null`` nobody named one, and it loads None. Read-only.
+    """
+
+    def __init__(self, *, filepath: str | None, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = filepath
+        self.metadata = metadata
+
+    def load(self) -> pd.DataFrame | None:
+        if self._filepath is None:
+            return None
+        suffixes = PurePosixPath(self._filepath).suffixes
+        try:
+            if ".parquet" in suffixes:
+                table = pd.read_parquet(self._filepath)
+                named = [column for column in table if str(column).startswith("Metadata_")]
+                return table.astype(dict.fromkeys(named, "str"))
+            columns = self._read_text(suffixes, nrows=0).columns
+            named = [column for column in columns if column.startswith("Metadata_")]
+            return self._read_text(suffixes, dtype=dict.fromkeys(named, "str"))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{PurePosixPath(self._filepath).name} cannot be read as a table "
+                f"({str(error).splitlines()[0]}); give a .csv, .tsv or .parquet file"
+            ) from error
+
+    def _read_text(self, suffixes: list[str], **options: Any) -> pd.DataFrame:
+        with fsspec.open(self._filepath, "rt", compression="infer", encoding="utf-8") as file:
+            return pd.read_csv(file, sep="," if ".csv" in suffixes else "\t", **options)
+
+    def save(self, data: pd.DataFrame) -> None:  # noqa: ARG002 - the signature is Kedro's
+        raise DatasetError("a user's own table is read, never written")
+
+    def _exists(self) -> bool:
+        if self._filepath is None:
+            return True
+        filesystem, path = fsspec.core.url_to_fs(self._filepath)
+        return bool(filesystem.exists(path))
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath}

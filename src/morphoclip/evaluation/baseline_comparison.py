@@ -1,0 +1,88 @@
+"""The trained model and the baselines on the same perturbations, with paired differences."""
+
+import pandas as pd
+
+from morphoclip.columns import MODALITY, PROMPT_DIGEST
+from morphoclip.evaluation.per_perturbation import METRICS, MODEL_METHOD
+from morphoclip.metrics.bootstrap import Bootstrap, interval_95, resampling_counts
+from morphoclip.schemas.evaluation import BASELINE_COMPARISON
+
+
+def compare_methods(per_perturbation: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
+    """Means over perturbations with 95 % bootstrap intervals, and differences to the model.
+
+    A perturbation's value is its mean over seeds; ``sd_over_seeds`` is that of the seeds' means.
+    ``difference`` is method minus model, over the same draws of perturbations.
+    """
+    rows = []
+    for scope in ("within_modality", *sorted(per_perturbation[MODALITY].unique())):
+        chosen = per_perturbation
+        if scope != "within_modality":
+            chosen = per_perturbation[per_perturbation[MODALITY] == scope]
+        for metric in METRICS:
+            rows += _summaries(chosen, metric, bootstrap, scope)
+    return pd.DataFrame(rows)[list(BASELINE_COMPARISON.columns)]
+
+
+def _summaries(
+    per_perturbation: pd.DataFrame, metric: str, bootstrap: Bootstrap, scope: str
+) -> list[dict[str, object]]:
+    values = per_perturbation.pivot_table(metric, PROMPT_DIGEST, "method", aggfunc="mean")
+    chance = per_perturbation.groupby(PROMPT_DIGEST)[f"{metric}_chance"].mean().mean()
+    weights = resampling_counts(len(values), bootstrap) / len(values)
+    resampled = pd.DataFrame(weights @ values.to_numpy(), columns=values.columns)
+    of_seeds = per_perturbation.groupby(["method", "seed"])[metric].mean()
+    of_model = values.get(MODEL_METHOD, pd.Series(dtype=float)).mean()
+    summaries = []
+    for method in values.columns:
+        low, high = interval_95(resampled[method].to_numpy())
+        difference = resampled[method] - resampled.get(MODEL_METHOD, float("nan"))
+        summaries.append(
+            {
+                "scope": scope,
+                "metric": metric,
+                "method": method,
+                "value": values[method].mean(),
+                "ci_low": low,
+                "ci_high": high,
+                "chance": chance,
+                "sd_over_seeds": of_seeds[method].std(),
+                "n_perturbations": len(values),
+                "n_seeds": len(of_seeds[method]),
+                "difference": values[method].mean() - of_model,
+                "difference_low": difference.quantile(0.025),
+                "difference_high": difference.quantile(0.975),
+            }
+        )
+    return summaries
+
+
+def headline_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
+    """MRR within the modality, the best method first."""
+    rows = comparison[(comparison["scope"] == "within_modality") & (comparison["metric"] == "mrr")]
+    return rows.sort_values("value", ascending=False, ignore_index=True)
+
+
+def comparison_sentence(comparison: pd.DataFrame) -> str:
+    """Which methods the model leads and trails, significantly or not."""
+    others = headline_comparison(comparison).set_index("method").drop(index=MODEL_METHOD)
+    difference = others["difference"]
+    leads, trails = others["difference_high"] < 0, others["difference_low"] > 0
+    even = ~leads & ~trails
+    groups = (
+        ("leads {} significantly", leads),
+        ("leads {}, but not significantly", even & (difference < 0)),
+        ("does not differ from {}", even & (difference == 0)),
+        ("trails {}, but not significantly", even & (difference > 0)),
+        ("trails {} significantly", trails),
+    )
+    clauses = [text.format(_listed(others.index[rows])) for text, rows in groups if rows.any()]
+    return (
+        f"In held-out MRR the trained model {'; it '.join(clauses)} (95 % intervals of paired "
+        "differences over perturbations)."
+    )
+
+
+def _listed(methods: pd.Index) -> str:
+    names = sorted(str(name).replace("_", " ") for name in methods)
+    return ", ".join([*names[:-2], " and ".join(names[-2:])])

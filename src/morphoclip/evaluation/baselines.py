@@ -1,0 +1,134 @@
+"""Simple methods on the same perturbations: a trained model has to beat them.
+
+All of them see one row of image features per perturbation (the mean of its sites, normalised by
+its plates' negative controls) and the text features of its prompt. A baseline is one function of
+`BaselineData` and one line in `BASELINES`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import normalize
+
+from morphoclip.evaluation.perturbation_sets import PerturbationSet
+from morphoclip.metrics.retrieval import Matrix
+
+_PERMUTATIONS = 10
+
+
+@dataclass(frozen=True)
+class BaselineData:
+    """Train and held-out perturbations; image features at unit length, less the train mean.
+
+    Attributes:
+        train: What a baseline is fitted on, P_train perturbations.
+        held_out: What it ranks, P perturbations.
+        train_image: ``(P_train, F)``.
+        held_out_image: ``(P, F)``.
+    """
+
+    train: PerturbationSet
+    held_out: PerturbationSet
+    train_image: Matrix
+    held_out_image: Matrix
+
+    @classmethod
+    def of(cls, train: PerturbationSet, held_out: PerturbationSet) -> Self:
+        """Centre the image features by train and scale them to unit length."""
+        mean = train.image.mean(axis=0)
+        return cls(train, held_out, normalize(train.image - mean), normalize(held_out.image - mean))
+
+
+Baseline = Callable[[BaselineData, np.random.Generator], list[Matrix]]
+"""Similarities ``(P, P)`` of held-out perturbations to their texts.
+
+Several matrices are several draws, to be averaged after ranking; none where the baseline would
+repeat another one.
+"""
+
+
+def baseline_similarities(data: BaselineData, *, seed: int) -> dict[str, list[Matrix]]:
+    """Every baseline's similarities by its name."""
+    scored = {
+        name: baseline(data, np.random.default_rng(seed)) for name, baseline in BASELINES.items()
+    }
+    return {name: draws for name, draws in scored.items() if draws}
+
+
+def _ridge(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
+    """Predicts text features from image features; as strong as a feature's average variance."""
+    image = data.train_image
+    strength = max(float((image**2).sum() / image.shape[1]), 1e-6)
+    return [_predicted(Ridge(alpha=strength), data, data.train.text, data.held_out.text)]
+
+
+def _kernel_ridge(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
+    """The same with an RBF kernel, its width the median squared distance."""
+    return [_predicted(_rbf(data), data, data.train.text, data.held_out.text)]
+
+
+def _kernel_ridge_ngrams(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
+    """Predicts n-grams instead: what a language model adds. None where they are the features."""
+    if data.train.ngrams is None or data.held_out.ngrams is None:
+        return []
+    return [_predicted(_rbf(data), data, data.train.ngrams, data.held_out.ngrams)]
+
+
+def _permuted_text(data: BaselineData, rng: np.random.Generator) -> list[Matrix]:
+    """Kernel ridge with the train texts permuted: chance, by the same computation."""
+    text = data.train.text
+    orders = [rng.permutation(len(text)) for _ in range(_PERMUTATIONS)]
+    return [_predicted(_rbf(data), data, text[order], data.held_out.text) for order in orders]
+
+
+def _nearest_target(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
+    """A text scores as the most similar train image that shares a gene with it."""
+    return [_nearest_sharing(data, data.train.genes, data.held_out.genes)]
+
+
+def _nearest_mechanism(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
+    """A text scores as the most similar train image that shares a mechanism of action with it."""
+    return [_nearest_sharing(data, data.train.mechanisms, data.held_out.mechanisms)]
+
+
+BASELINES: Mapping[str, Baseline] = {
+    "ridge": _ridge,
+    "kernel_ridge": _kernel_ridge,
+    "kernel_ridge_ngrams": _kernel_ridge_ngrams,
+    "permuted_text": _permuted_text,
+    "nearest_target": _nearest_target,
+    "nearest_mechanism": _nearest_mechanism,
+}
+
+
+def _predicted(
+    regression: Ridge | KernelRidge, data: BaselineData, text: Matrix, held_out_text: Matrix
+) -> Matrix:
+    mean = text.mean(axis=0)
+    regression.fit(data.train_image, text - mean)
+    predicted = regression.predict(data.held_out_image)
+    return normalize(predicted) @ normalize(held_out_text - mean).T
+
+
+def _rbf(data: BaselineData) -> KernelRidge:
+    image = data.train_image
+    distances = 2 - 2 * image @ image.T
+    width = float(np.median(distances[np.triu_indices(len(image), 1)])) if len(image) > 1 else 1.0
+    return KernelRidge(kernel="rbf", gamma=1 / max(width, 1e-6), alpha=0.1)
+
+
+def _nearest_sharing(
+    data: BaselineData, of_train: Sequence[frozenset[str]], of_texts: Sequence[frozenset[str]]
+) -> Matrix:
+    """Texts that share nothing with train get the query's mean similarity."""
+    similarity = data.held_out_image @ data.train_image.T
+    scores = np.repeat(similarity.mean(axis=1, keepdims=True), len(of_texts), axis=1)
+    for column, wanted in enumerate(of_texts):
+        related = [row for row, names in enumerate(of_train) if wanted & names]
+        if related:
+            scores[:, column] = similarity[:, related].max(axis=1)
+    return scores

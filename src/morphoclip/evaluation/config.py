@@ -1,0 +1,28 @@
+"""``params:evaluation``."""
+
+from pydantic import Field
+
+from morphoclip.config import Config
+from morphoclip.metrics.bootstrap import Bootstrap
+from morphoclip.metrics.chance import NullConfig
+
+
+class EvaluationConfig(Config):
+    """``params:evaluation``."""
+
+    null_size: int = Field(100_000, ge=1, description="Draws of a permutation null.")
+    bootstrap_draws: int = Field(2000, ge=100, description="Draws of an interval.")
+    top_k: int = Field(5, ge=1, description="Results kept per question.")
+    seed: int = 42
+    batch_size: int = Field(512, ge=1, description="Wells embedded at a time.")
+    device: str = Field("auto", description="auto takes a CUDA device where there is one.")
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """Draws and seed of intervals."""
+        return Bootstrap(self.bootstrap_draws, self.seed)
+
+    @property
+    def null(self) -> NullConfig:
+        """Draws and seed of null distributions."""
+        return NullConfig(self.null_size, self.seed)

@@ -1,0 +1,145 @@
+"""A question to a trained model: which treatments are most similar to a text, treatment or vector?
+
+Library code: a notebook calls these functions on tables and a model, without Kedro.
+"""
+
+import difflib
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from morphoclip.columns import BROAD_SAMPLE, CONDITION, GENE, MODALITY, PERT_INAME, Modality
+from morphoclip.config import Config
+from morphoclip.errors import InputError
+from morphoclip.evaluation.nearest_treatments import OTHER_COLUMNS, nearest_treatments
+from morphoclip.evaluation.treatments import conditions_by_cell_type, top_matches
+from morphoclip.features.text_features import TextFeatures
+from morphoclip.metrics.matching import treated_wells
+from morphoclip.metrics.retrieval import Matrix
+from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.perturbations.prompts import text_by_digest
+from morphoclip.schemas.treatments import SIMILAR_TREATMENTS
+
+
+class FindSimilarConfig(Config):
+    """``params:find_similar``."""
+
+    text: str | None = Field(None, min_length=1, description="Phrased like the prompts.")
+    treatment: str | None = Field(
+        None, min_length=1, description="A broad_sample, a compound or a gene."
+    )
+    top_k: int = Field(5, ge=1, description="Results per condition.")
+
+
+class ClosestPrompt(NamedTuple):
+    """The prompt of the training whose text features are closest, and their cosine."""
+
+    prompt: str
+    cosine: float
+
+
+def similar_to_vector(
+    vector: Matrix, profiles: pd.DataFrame, perturbations: pd.DataFrame, *, top_k: int, query: str
+) -> pd.DataFrame:
+    """The treatments of each condition that are most similar to a vector ``(E,)`` of the space.
+
+    Args:
+        vector: An embedding of unit length: of a text, a well, a treatment.
+        profiles: Profiles of wells.
+        perturbations: Names of compounds.
+        top_k: Results per condition.
+        query: What the table calls the question.
+    """
+    tables = []
+    for by_name in conditions_by_cell_type(profiles, perturbations):
+        for treatments in by_name.values():
+            similarity, z = treatments.compared_with(vector[None])
+            found = top_matches(similarity, top_k)
+            facts = treatments.facts.iloc[found.candidate].reset_index(drop=True)
+            tables.append(
+                facts.assign(
+                    rank=found.rank,
+                    similarity=similarity[0, found.candidate],
+                    z=z[0, found.candidate],
+                    z_expected_null=found.z_expected_null,
+                )
+            )
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(query=query, query_condition="")[list(SIMILAR_TREATMENTS.columns)]
+
+
+def similar_to_treatment(
+    name: str, profiles: pd.DataFrame, perturbations: pd.DataFrame, *, top_k: int
+) -> pd.DataFrame:
+    """The treatments most similar to one treatment, in each of its conditions.
+
+    All guides or constructs of a gene are one treatment here.
+
+    Raises:
+        InputError: No treatment has this name.
+    """
+    has_name = wells_named(name, profiles, perturbations)
+    label = f"treatment: {name}"
+    renamed = profiles.assign(**{BROAD_SAMPLE: profiles[BROAD_SAMPLE].mask(has_name, label)})
+    nearest = nearest_treatments(renamed, perturbations, top_k=top_k, samples=[label])
+    gene_of = profiles.groupby([MODALITY, BROAD_SAMPLE])[GENE].first()
+    keys = pd.MultiIndex.from_frame(nearest[["other_modality", "other_broad_sample"]])
+    table = pd.DataFrame(
+        {
+            "query": label,
+            "query_condition": nearest[CONDITION],
+            GENE: gene_of.reindex(keys).to_numpy(),
+            **{column: nearest[other] for other, column in OTHER_COLUMNS.items()},
+            **nearest[["rank", "similarity", "z", "z_expected_null"]],
+        }
+    )
+    return table[list(SIMILAR_TREATMENTS.columns)].reset_index(drop=True)
+
+
+def embed_text(features: Tensor, model: TrainedModel) -> Matrix:
+    """Text features of one text ``(1, D_text)`` as a vector ``(E,)`` of the model's space."""
+    with torch.inference_mode():
+        return model.build().encode_text(features)[0].double().numpy()
+
+
+def closest_prompt(
+    features: Tensor, text_features: TextFeatures, prompts: pd.DataFrame
+) -> ClosestPrompt:
+    """The prompt closest to a text by its features ``(1, D_text)``; far from all, expect little."""
+    cosines = cosine_similarity(features, text_features.features)
+    closest = int(cosines.argmax())
+    prompt = text_by_digest(prompts)[text_features.digests[closest]]
+    return ClosestPrompt(str(prompt), float(cosines[closest]))
+
+
+def wells_named(name: str, profiles: pd.DataFrame, perturbations: pd.DataFrame) -> pd.Series:
+    """Which treated wells are of a broad_sample, a compound or a gene of this name, ``(B,)``.
+
+    Raises:
+        InputError: None is; with names that are spelled similarly.
+    """
+    keys = pd.MultiIndex.from_frame(profiles[[MODALITY, BROAD_SAMPLE]])
+    compound_names = perturbations.set_index([MODALITY, BROAD_SAMPLE])[PERT_INAME].reindex(keys)
+    is_genetic = profiles[MODALITY].ne(Modality.COMPOUND)
+    names = pd.DataFrame(
+        {
+            "id": profiles[BROAD_SAMPLE],
+            "compound": compound_names.to_numpy(),
+            "gene": profiles[GENE].where(is_genetic),
+        }
+    )
+    names = names.astype("str").apply(lambda column: column.str.lower())[treated_wells(profiles)]
+    matches = names.eq(name.strip().lower()).any(axis=1)
+    if not matches.any():
+        candidates = {text for text in names.to_numpy().ravel() if isinstance(text, str)}
+        close = difflib.get_close_matches(name.lower(), sorted(candidates), n=3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise InputError(
+            f"no treatment of these profiles has the name {name}, by broad_sample, compound or gene"
+            f"{hint}"
+        )
+    return matches.reindex(profiles.index, fill_value=False)

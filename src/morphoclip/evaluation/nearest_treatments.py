@@ -1,0 +1,85 @@
+"""The treatments most similar to each treatment, in its condition and in other modalities."""
+
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
+
+from morphoclip.columns import BROAD_SAMPLE, CONDITION, ENTITY, MODALITY, SUBSET
+from morphoclip.evaluation.treatments import (
+    GENES,
+    NAME,
+    Treatments,
+    comparable_conditions,
+    top_matches,
+)
+from morphoclip.schemas.treatments import NEAREST_TREATMENTS
+
+OTHER_COLUMNS = {
+    "other_condition": CONDITION,
+    "other_modality": MODALITY,
+    "other_broad_sample": BROAD_SAMPLE,
+    "other_name": NAME,
+    "other_subset": SUBSET,
+}
+"""What a table says of the treatment that was found, and the column of facts that says it."""
+
+
+def nearest_treatments(
+    profiles: pd.DataFrame,
+    perturbations: pd.DataFrame,
+    *,
+    top_k: int,
+    samples: Collection[str] | None = None,
+) -> pd.DataFrame:
+    """For each treatment, the most similar others of its condition and of other modalities.
+
+    Candidates are of the same cell type. Other IDs of one entity (a compound's other batches, a
+    gene's other guides) are not candidates within a condition.
+
+    Args:
+        profiles: Profiles of wells.
+        perturbations: Names of compounds.
+        top_k: Results per treatment and condition.
+        samples: IDs of the treatments to compare; None takes all of them.
+    """
+    tables = []
+    for all_queries, candidates in comparable_conditions(profiles, perturbations):
+        queries = all_queries if samples is None else all_queries.select(samples)
+        if queries.facts.empty:
+            continue
+        similarity, z = candidates.compared_with(normalize(queries.means))
+        if all_queries is candidates:
+            similarity = np.where(_same_entity(queries, candidates), -np.inf, similarity)
+        found = top_matches(similarity, top_k)
+        facts = queries.facts.iloc[found.query].reset_index(drop=True)
+        other = candidates.facts.iloc[found.candidate].reset_index(drop=True)
+        tables.append(
+            facts.assign(
+                rank=found.rank,
+                similarity=similarity[found.query, found.candidate],
+                z=z[found.query, found.candidate],
+                z_expected_null=found.z_expected_null,
+                n_wells=candidates.n_wells[found.candidate],
+                shares_gene=[
+                    bool(set(one) & set(two))
+                    for one, two in zip(facts[GENES], other[GENES], strict=True)
+                ],
+                **{name: other[column] for name, column in OTHER_COLUMNS.items()},
+            )
+        )
+    return rows_together(tables, list(NEAREST_TREATMENTS.columns))
+
+
+def rows_together(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """The tables below each other, with these columns; an empty one where there are none."""
+    filled = [table for table in tables if len(table)]
+    if not filled:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(filled, ignore_index=True)[columns]
+
+
+def _same_entity(queries: Treatments, candidates: Treatments) -> NDArray[np.bool_]:
+    return np.equal.outer(queries.facts[ENTITY].to_numpy(), candidates.facts[ENTITY].to_numpy())

@@ -1,0 +1,98 @@
+"""One row per held-out perturbation: where each method ranks its text.
+
+Rows of several methods on the same perturbations can be compared pair by pair, and intervals are
+taken over perturbations: they, not wells, are what a sample is of.
+"""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from morphoclip.columns import MODALITY, PROMPT_DIGEST, Subset
+from morphoclip.evaluation.baselines import BaselineData, baseline_similarities
+from morphoclip.evaluation.perturbation_sets import perturbation_set
+from morphoclip.evaluation.profiles import embed_with, subset_embeddings
+from morphoclip.metrics.chance import chance_metrics
+from morphoclip.metrics.ranking import DECIMALS
+from morphoclip.metrics.retrieval import Block, Matrix, consensus_profiles, query_metrics
+from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.schemas.evaluation import PER_PERTURBATION_RETRIEVAL
+from morphoclip.wells.assemble import Wells
+
+METRICS = ("mrr", "recall@1", "recall@5")
+MODEL_METHOD = "model"
+"""What the trained model is called beside the baselines."""
+
+
+def retrieval_rows(
+    similarity: Matrix, digests: NDArray[np.str_], modality: NDArray[np.str_], method: str
+) -> pd.DataFrame:
+    """Image-to-text retrieval of each perturbation among those of its modality.
+
+    Args:
+        similarity: Of perturbation i to text j, ``(P, P)``.
+        digests: Digest of each prompt, ``(P,)``.
+        modality: Modality of each, ``(P,)``.
+        method: A name for what ranked the texts.
+    """
+    parts = []
+    for name in np.unique(modality):
+        rows = np.flatnonzero(modality == name)
+        rounded = np.round(similarity[np.ix_(rows, rows)], DECIMALS)
+        block = Block(rounded, np.eye(len(rows), dtype=bool))
+        chance = chance_metrics(len(rows), 1)
+        part = query_metrics(block)[list(METRICS)].assign(
+            **{PROMPT_DIGEST: digests[rows], MODALITY: name, "n_candidates": len(rows)},
+            **{f"{metric}_chance": chance[metric] for metric in METRICS},
+        )
+        parts.append(part)
+    table = pd.concat(parts, ignore_index=True).assign(method=method, fold=0, seed=0)
+    return table[list(PER_PERTURBATION_RETRIEVAL.columns)]
+
+
+def rows_of_profiles(
+    profiles: pd.DataFrame, prompt_embeddings: pd.DataFrame, subset: Subset
+) -> pd.DataFrame:
+    """The model's rows on a subset, from tables of profiles."""
+    found = subset_embeddings(profiles, prompt_embeddings, subset)
+    consensus = consensus_profiles(found.image, found.prompt_of_well, len(found.text))
+    similarity = consensus @ found.text.T.astype(np.float64)
+    return retrieval_rows(similarity, found.digests, found.modality, MODEL_METHOD)
+
+
+def rows_of_model(
+    trained: TrainedModel, wells: Wells, manifest: pd.DataFrame, *, batch_size: int, device: str
+) -> pd.DataFrame:
+    """The model's rows on the test subset, from its wells."""
+    test = wells.select(wells.rows_of_subset(manifest, Subset.TEST))
+    embedded = embed_with(trained, test, batch_size=batch_size, device=device)
+    consensus = consensus_profiles(embedded.image, test.prompt_of_well.numpy(), len(embedded.text))
+    similarity = consensus @ embedded.text.T.astype(np.float64)
+    return retrieval_rows(
+        similarity, np.array(test.digests), test.modality_of_prompts, MODEL_METHOD
+    )
+
+
+def rows_of_baselines(
+    wells: Wells,
+    manifest: pd.DataFrame,
+    perturbations: pd.DataFrame,
+    prompts: pd.DataFrame,
+    *,
+    seed: int,
+) -> pd.DataFrame:
+    """The baselines' rows on the test subset, fitted on the train subset."""
+    train, test = (
+        perturbation_set(wells, manifest, subset, perturbations, prompts)
+        for subset in (Subset.TRAIN, Subset.TEST)
+    )
+    parts = []
+    for name, draws in baseline_similarities(BaselineData.of(train, test), seed=seed).items():
+        rows = [retrieval_rows(drawn, test.digests, test.modality, name) for drawn in draws]
+        parts.append(_mean_of_draws(rows))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _mean_of_draws(rows: list[pd.DataFrame]) -> pd.DataFrame:
+    mean = pd.concat(rows).groupby(PROMPT_DIGEST, sort=False)[list(METRICS)].mean()
+    return rows[0].assign(**{name: mean[name].to_numpy() for name in METRICS})

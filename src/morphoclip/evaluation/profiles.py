@@ -1,0 +1,128 @@
+"""Wells and prompts through a trained model, as tables of profiles."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from morphoclip.columns import (
+    EMBEDDING_PREFIX,
+    MODALITY,
+    MODEL,
+    PLATE,
+    PROMPT_DIGEST,
+    REFERENCE,
+    SUBSET,
+    WELL,
+    Subset,
+)
+from morphoclip.device import resolve_device
+from morphoclip.errors import InputError
+from morphoclip.metrics.retrieval import Matrix
+from morphoclip.models.embedding import Embeddings, embed
+from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.plate_effects import reference_wells
+from morphoclip.wells.assemble import Wells
+
+
+class EmbeddedWells(NamedTuple):
+    """Embeddings as tables: one row per well, and one per distinct prompt."""
+
+    well_profiles: pd.DataFrame
+    prompt_embeddings: pd.DataFrame
+
+
+def embed_with(trained: TrainedModel, wells: Wells, *, batch_size: int, device: str) -> Embeddings:
+    """Embeddings of wells by a trained model, with the offsets of the plates that it has seen.
+
+    Raises:
+        InputError: Their features were made differently from those of the training.
+    """
+    trained.require_fits(wells)
+    return embed(
+        trained.build(),
+        wells,
+        offsets=trained.plate_offsets,
+        batch_size=batch_size,
+        device=resolve_device(device),
+    )
+
+
+def well_profiles(embedded: Embeddings, wells: Wells, model_digest: str) -> pd.DataFrame:
+    """``Metadata_*`` columns of the wells, then ``embedding_000`` and so on, one row per well.
+
+    ``Metadata_reference`` marks the half of the negative controls that plates are normalised by,
+    ``Metadata_model`` the weights that made the profiles.
+    """
+    metadata = wells.table.assign(**{REFERENCE: reference_wells(wells.table), MODEL: model_digest})
+    columns = _dimension_names(embedded.image.shape[1])
+    return pd.concat([metadata, pd.DataFrame(embedded.image, columns=columns)], axis=1)
+
+
+def prompt_embeddings(embedded: Embeddings, wells: Wells) -> pd.DataFrame:
+    """The digest of each distinct prompt and its embedding."""
+    columns = _dimension_names(embedded.text.shape[1])
+    table = pd.DataFrame(embedded.text, columns=columns)
+    table.insert(0, PROMPT_DIGEST, list(wells.digests))
+    return table
+
+
+def with_subsets(profiles: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Profiles with the subset of each well, as the split manifest says it."""
+    subsets = manifest.set_index([PLATE, WELL])[SUBSET]
+    keys = pd.MultiIndex.from_frame(profiles[[PLATE, WELL]])
+    profiles = profiles.copy(deep=False)
+    position = profiles.columns.get_loc(REFERENCE)
+    profiles.insert(position, SUBSET, subsets.reindex(keys).to_numpy())
+    return profiles
+
+
+def require_profiles_of(model: TrainedModel, profiles: pd.DataFrame) -> None:
+    """Refuse profiles that another model made.
+
+    Raises:
+        InputError: They name another digest than this model's.
+    """
+    if set(profiles[MODEL]) != {model.digest}:
+        raise InputError(
+            "the newest profiles were made by another model than the newest; make them again: "
+            "kedro run --pipeline evaluation"
+        )
+
+
+def embedding_columns(table: pd.DataFrame) -> list[str]:
+    """Columns that hold an embedding, in order."""
+    return [name for name in table.columns if name.startswith(EMBEDDING_PREFIX)]
+
+
+class SubsetEmbeddings(NamedTuple):
+    """A subset's wells ``(B, E)`` and texts ``(P, E)``, and which text is true of which well."""
+
+    image: Matrix
+    prompt_of_well: NDArray[np.int64]
+    text: Matrix
+    modality: NDArray[np.str_]
+    digests: NDArray[np.str_]
+
+
+def subset_embeddings(
+    profiles: pd.DataFrame, prompt_embeddings: pd.DataFrame, subset: Subset
+) -> SubsetEmbeddings:
+    """The wells and distinct texts of a subset."""
+    dimensions = embedding_columns(profiles)
+    wells = profiles[profiles[SUBSET] == subset]
+    codes, digests = pd.factorize(wells[PROMPT_DIGEST], sort=True)
+    modality = wells.groupby(PROMPT_DIGEST)[MODALITY].first().loc[digests]
+    return SubsetEmbeddings(
+        wells[dimensions].to_numpy(),
+        codes.astype(np.int64),
+        prompt_embeddings.set_index(PROMPT_DIGEST).loc[digests, dimensions].to_numpy(),
+        modality.to_numpy(dtype=str),
+        np.asarray(digests, dtype=str),
+    )
+
+
+def _dimension_names(number: int) -> list[str]:
+    width = len(str(number - 1))
+    return [f"{EMBEDDING_PREFIX}{n:0{width}d}" for n in range(number)]

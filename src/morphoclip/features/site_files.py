@@ -1,0 +1,101 @@
+"""Files of site features: which exist already, which are missing, and how a plate is packed."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from morphoclip.columns import (
+    PLATE,
+    SITE,
+    WELL,
+)
+from morphoclip.config import Names
+from morphoclip.errors import InputError, example_of
+from morphoclip.features.plate_features import PlateFeatures
+from morphoclip.fingerprint import Fingerprint, require_same
+from morphoclip.imaging.preprocess import SiteImages
+from morphoclip.imaging.sites import site_name
+from morphoclip.loaders import Loaders
+
+logger = logging.getLogger(__name__)
+
+_SITE = [PLATE, WELL, SITE]
+
+
+def site_key(plate: str, well: str, site: int) -> str:
+    """Where a site's files lie below their folder: ``BR00117010/r01c01f01``."""
+    return f"{plate}/{site_name(well, site)}"
+
+
+def sites_of_plates(site_index: pd.DataFrame, plates: Names | None) -> pd.DataFrame:
+    """The rows of these plates; None takes all.
+
+    Raises:
+        InputError: A plate is not in the index.
+    """
+    if plates is None:
+        return site_index
+    absent = sorted(set(plates) - set(site_index[PLATE]))
+    if absent:
+        raise InputError(
+            f"ingestion.plates names {len(absent)} plate(s) that site_index does not hold: "
+            f"{example_of(absent)}; run kedro run --pipeline ingestion for them first"
+        )
+    return site_index[site_index[PLATE].isin(plates)]
+
+
+def without_features(sites: Iterable[SiteImages], existing: Iterable[str]) -> list[SiteImages]:
+    """The sites that have no features on disk yet."""
+    present = set(existing)
+    return [s for s in sites if site_key(s.plate, s.well, s.site) not in present]
+
+
+def refuse_mixing(existing: Loaders[Any], plates: Iterable[str], fingerprint: Fingerprint) -> None:
+    """Refuse to add features to plates that hold features made differently.
+
+    Raises:
+        InputError: With the difference and the folder to move away.
+    """
+    for plate in plates:
+        if plate in existing:
+            require_same(
+                {
+                    f"plate {plate} on disk": existing[plate]()["fingerprint"],
+                    "this run": fingerprint,
+                },
+                f"move 04_feature/site_features/{plate} away, or go back to those settings",
+            )
+
+
+def plate_record(fingerprint: Fingerprint, intensities: pd.DataFrame) -> dict[str, Any]:
+    """What lies beside a plate's site features: how they were made, and by which grey levels."""
+    return {
+        "fingerprint": fingerprint,
+        "plate_intensities": intensities.to_dict("records"),
+    }
+
+
+def pack_plate(
+    plate: str, site_index: pd.DataFrame, existing: Loaders[Any], fingerprint: Fingerprint
+) -> PlateFeatures:
+    """Pack a plate's site features, in order of wells.
+
+    Raises:
+        InputError: None of the plate's sites has features.
+    """
+    indexed = site_index.loc[site_index[PLATE] == plate, [WELL, SITE]].drop_duplicates()
+    sites = [
+        (well, int(site))
+        for well, site in indexed.sort_values([WELL, SITE]).itertuples(index=False)
+        if site_key(plate, well, site) in existing
+    ]
+    if not sites:
+        raise InputError(
+            f"no site of plate {plate} could be used; set_aside_sites says why: check its images"
+        )
+    tokens: list[Tensor] = [existing[site_key(plate, well, site)]() for well, site in sites]
+    return PlateFeatures.pack(plate, sites, torch.stack(tokens), fingerprint)

@@ -1,0 +1,106 @@
+"""The images of sites, and the illumination functions that even them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from morphoclip.columns import (
+    CHANNEL,
+    FILE,
+    FOLDER,
+    PLATE,
+    SITE,
+    WELL,
+)
+from morphoclip.errors import InputError, example_of
+from morphoclip.imaging.preprocess import SiteImages
+from morphoclip.imaging.sites import parse_image_name
+from morphoclip.loaders import Loaders
+
+_ReadIllumination = Callable[[str, str], NDArray[np.floating]]
+
+
+def images_of_sites(
+    site_index: pd.DataFrame,
+    read_of_folder: Callable[[str], Callable[[str], bytes]],
+    illumination: Mapping[str, Mapping[str, NDArray[np.floating]]],
+) -> list[SiteImages]:
+    """The files of every site, channels in the order of the mapping, sites in order of wells."""
+    sites = []
+    for (plate, folder, well, site), rows in site_index.groupby([PLATE, FOLDER, WELL, SITE]):
+        files = dict(zip(rows[CHANNEL], rows[FILE], strict=True))
+        functions = illumination.get(plate, {})
+        sites.append(SiteImages(plate, well, int(site), files, read_of_folder(folder), functions))
+    return sites
+
+
+class PlateIllumination(Mapping[str, NDArray[np.floating]]):
+    """The illumination functions ``(H, W)`` of one plate by channel, read when they are needed."""
+
+    def __init__(self, plate: str, channels: Iterable[str], read: _ReadIllumination) -> None:
+        self._plate, self._channels, self._read = plate, tuple(channels), read
+
+    def __getitem__(self, channel: str) -> NDArray[np.floating]:
+        if channel not in self._channels:
+            raise KeyError(channel)
+        return self._read(self._plate, channel)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._channels)
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+
+def illumination_of_plates(
+    functions: Loaders[NDArray[np.floating]],
+    plates: Iterable[str],
+    channels: Iterable[str],
+    *,
+    wanted: bool,
+) -> dict[str, PlateIllumination]:
+    """The illumination functions of each plate and channel, ``<barcode>_Illum<channel>.npy``.
+
+    Those of two plates at most are held in memory: sites are read plate by plate.
+
+    Raises:
+        InputError: One is wanted and not there.
+    """
+    if not wanted:
+        return {}
+    channels = tuple(channels)
+    by_name = {key.rsplit("/", 1)[-1].lower(): load for key, load in functions.items()}
+    names = {(p, c): f"{p}_illum{c}".lower() for p in plates for c in channels}
+    absent = [f"{p}_Illum{c}.npy" for (p, c), name in names.items() if name not in by_name]
+    if absent:
+        raise InputError(
+            f"{len(absent)} illumination function(s) are not there: {example_of(absent)}; copy the "
+            "batch's illum/ folder, or set image_features.preprocess.illumination to none"
+        )
+
+    @lru_cache(maxsize=2 * len(channels))
+    def read(plate: str, channel: str) -> NDArray[np.floating]:
+        return by_name[names[plate, channel]]()
+
+    return {plate: PlateIllumination(plate, channels, read) for plate, _ in names}
+
+
+def require_channels(site_index: pd.DataFrame, channels: Mapping[str, int]) -> None:
+    """Refuse parameters that name other channels than the sites were indexed by.
+
+    Raises:
+        InputError: With both.
+    """
+    first = site_index.drop_duplicates(CHANNEL)
+    indexed = {
+        channel: key.channel if (key := parse_image_name(name)) else 0
+        for channel, name in zip(first[CHANNEL], first[FILE], strict=True)
+    }
+    if list(indexed.items()) != list(channels.items()):
+        raise InputError(
+            f"image_features.channels is {dict(channels)} and the sites were indexed by {indexed}: "
+            "run kedro run --pipeline ingestion again with these channels"
+        )

@@ -1,0 +1,9 @@
+"""Folders of files, read one by one when they are asked for."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+Loaders = Mapping[str, Callable[[], T]]
+"""Name of a file below its folder -> a function that reads it."""

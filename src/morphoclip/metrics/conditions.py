@@ -1,0 +1,44 @@
+"""Which conditions are compared with each other, and which subset a treatment belongs to.
+
+A condition is a modality with its cell type, time and density (``Metadata_condition``); only those
+on the same cells are compared.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pandas as pd
+
+from morphoclip.columns import CELL_TYPE, CONDITION, MODALITY, Modality
+
+
+class ConditionPair(NamedTuple):
+    """A compound condition and a genetic condition (CRISPR or ORF) on the same cells."""
+
+    compound_condition: str
+    compounds: pd.DataFrame
+    genetic_condition: str
+    genetic: pd.DataFrame
+
+
+def by_cell_type(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The rows of each cell type; rows of an unknown one belong together."""
+    for _, rows in table.groupby(table[CELL_TYPE].fillna("")):
+        yield rows
+
+
+def compound_gene_pairs(table: pd.DataFrame) -> Iterator[ConditionPair]:
+    """Every compound condition with every genetic condition of the same cells."""
+    for rows in by_cell_type(table):
+        compounds = rows[rows[MODALITY] == Modality.COMPOUND]
+        genetic = rows[rows[MODALITY] != Modality.COMPOUND]
+        for compound_condition, some_compounds in compounds.groupby(CONDITION):
+            for genetic_condition, some_genetic in genetic.groupby(CONDITION):
+                yield ConditionPair(
+                    str(compound_condition), some_compounds, str(genetic_condition), some_genetic
+                )
+
+
+def single_subset(subsets: pd.Series) -> str | None:
+    """The subset that all wells are in; treatments of several subsets belong to no stratum."""
+    return subsets.iloc[0] if len(set(subsets)) == 1 else None

@@ -1,0 +1,108 @@
+"""Node of a user's question to a trained model."""
+
+import logging
+import math
+
+import pandas as pd
+
+from morphoclip.backbones.text import load_text_backbone
+from morphoclip.columns import CONDITION, GENE, SUBSET
+from morphoclip.device import resolve_device
+from morphoclip.errors import InputError
+from morphoclip.evaluation.find_similar import (
+    FindSimilarConfig,
+    closest_prompt,
+    embed_text,
+    similar_to_treatment,
+    similar_to_vector,
+)
+from morphoclip.evaluation.profiles import require_profiles_of
+from morphoclip.features.text_features import TextFeatures, TextFeaturesConfig
+from morphoclip.metrics.retrieval import Matrix
+from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.perturbations.well_index import readable_condition
+
+logger = logging.getLogger(__name__)
+
+
+def find_similar(
+    model: TrainedModel,
+    well_profiles: pd.DataFrame,
+    perturbations: pd.DataFrame,
+    prompts: pd.DataFrame,
+    text_features: TextFeatures,
+    config: FindSimilarConfig,
+    encoding: TextFeaturesConfig,
+) -> pd.DataFrame:
+    """The treatments of each condition most similar to a text, or to a treatment.
+
+    Raises:
+        InputError: Nothing was asked, no treatment has the name, the profiles are of another model,
+            or the text would be encoded differently from those of the training.
+    """
+    require_profiles_of(model, well_profiles)
+    tables = []
+    if config.text is not None:
+        vector = _vector_of(config.text, model, prompts, text_features, encoding)
+        tables.append(
+            similar_to_vector(
+                vector,
+                well_profiles,
+                perturbations,
+                top_k=config.top_k,
+                query=f"text: {config.text}",
+            )
+        )
+    if config.treatment is not None:
+        tables.append(
+            similar_to_treatment(config.treatment, well_profiles, perturbations, top_k=config.top_k)
+        )
+    if not tables:
+        raise InputError(
+            "there is no question: give --params find_similar.treatment:HDAC1, or "
+            '--params "find_similar.text:Target: HDAC1. Function: HDAC inhibitor."'
+        )
+    results = pd.concat(tables, ignore_index=True)
+    for (query, condition), rows in results.groupby(["query", "query_condition"], sort=False):
+        where = f" ({readable_condition(condition)})" if condition else ""
+        logger.info("most similar to %s%s:\n%s", query, where, _as_text(rows))
+    return results
+
+
+def _vector_of(
+    text: str,
+    model: TrainedModel,
+    prompts: pd.DataFrame,
+    text_features: TextFeatures,
+    config: TextFeaturesConfig,
+) -> Matrix:
+    """The text in the model's space, ``(E,)``; logs which prompt it is closest to."""
+    backbone = load_text_backbone(config.backbone, device=resolve_device(config.device))
+    model.require_text_features(backbone.identity)
+    if backbone.n_cut([text]):
+        logger.warning("the text is cut at %d tokens", config.backbone.max_length)
+    features = backbone.encode([text])
+    closest = closest_prompt(features, text_features, prompts)
+    logger.info(
+        'the closest prompt of the training, at a cosine of %.2f: "%s"; results for a text far '
+        "from all prompts mean little",
+        closest.cosine,
+        closest.prompt,
+    )
+    return embed_text(features, model)
+
+
+def _as_text(results: pd.DataFrame) -> str:
+    """A block of lines per condition, within 80 columns."""
+    lines = []
+    for condition, rows in results.groupby(CONDITION, sort=False):
+        lines.append("  " + readable_condition(str(condition)))
+        for row in rows.to_dict("records"):
+            gene = row[GENE] if isinstance(row[GENE], str) and row[GENE] != row["name"] else ""
+            subset = row[SUBSET] if isinstance(row[SUBSET], str) else "several"
+            z = ""
+            if not math.isnan(row["z"]):
+                z = f"  z {row['z']:4.1f} (expected {row['z_expected_null']:.1f})"
+            name = f"{row['name'][:19]:<20}{gene[:9]:<10}{subset:<11}"
+            lines.append(f"    {name}{row['similarity']:5.2f}{z}")
+    return "\n".join(lines)

@@ -1,0 +1,27 @@
+"""Find-similar pipeline: which treatments are most similar to a text or a treatment?"""
+
+from kedro.pipeline import Node, Pipeline
+
+from morphoclip.pipelines.find_similar.nodes import find_similar
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Build ``model`` and ``well_profiles`` -> ``similar_treatments``."""
+    return Pipeline(
+        [
+            Node(
+                func=find_similar,
+                inputs={
+                    "model": "model",
+                    "well_profiles": "well_profiles",
+                    "perturbations": "perturbations",
+                    "prompts": "prompts",
+                    "text_features": "text_features",
+                    "config": "params:find_similar",
+                    "encoding": "params:text_features",
+                },
+                outputs="similar_treatments",
+                name="find_similar",
+            ),
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Contracts of the catalog's tables: columns in order, their types, what is unique."""

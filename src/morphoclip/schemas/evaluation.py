@@ -1,0 +1,137 @@
+"""Tables about what a model has learnt."""
+
+import pandera.pandas as pa
+
+from morphoclip.columns import (
+    MODALITY,
+    PROMPT_DIGEST,
+    Modality,
+    Subset,
+)
+from morphoclip.schemas.kinds import count, number, table, text
+
+TRAINING_HISTORY = table(
+    {
+        "epoch": count(),
+        "is_best": pa.Column(bool),
+        "train_loss": number(),
+        "validation_loss": number(),
+        "validation_loss_above_floor": number(),
+        "validation_mrr_within_modality": number(),
+        "learning_rate": number(),
+        "temperature": number(),
+        "gradient_norm": number(),
+    },
+    unique=["epoch"],
+)
+"""One row per epoch; losses in nats; ``is_best`` marks the epoch whose weights were kept."""
+
+RETRIEVAL_METRICS = table(
+    {
+        "subset": text(among=Subset),
+        "scope": text(),
+        "level": text(),
+        "direction": text(),
+        "metric": text(),
+        "value": number(),
+        "chance": number(),
+        "modality_oracle": number(),
+        "ci_low": number(),
+        "ci_high": number(),
+        "n_queries": count(),
+        "n_candidates": count(),
+    },
+    unique=["subset", "scope", "level", "direction", "metric"],
+)
+"""Retrieval beside chance and beside what recognising the modality reaches; ``n_candidates`` is the
+most that any query ranked."""
+
+PER_PERTURBATION_RETRIEVAL = table(
+    {
+        "method": text(),
+        "fold": count(),
+        "seed": count(),
+        PROMPT_DIGEST: text(),
+        MODALITY: text(among=Modality),
+        "n_candidates": count(),
+        "mrr": number(),
+        "recall@1": number(),
+        "recall@5": number(),
+        "mrr_chance": number(),
+        "recall@1_chance": number(),
+        "recall@5_chance": number(),
+    },
+    unique=["method", "fold", "seed", PROMPT_DIGEST],
+)
+"""Where each method ranks the text of each held-out perturbation."""
+
+BASELINE_COMPARISON = table(
+    {
+        "scope": text(),
+        "metric": text(),
+        "method": text(),
+        "value": number(),
+        "ci_low": number(),
+        "ci_high": number(),
+        "chance": number(),
+        "sd_over_seeds": number(nullable=True),
+        "n_perturbations": count(),
+        "n_seeds": count(),
+        "difference": number(nullable=True),
+        "difference_low": number(nullable=True),
+        "difference_high": number(nullable=True),
+    },
+    unique=["scope", "metric", "method"],
+)
+"""The model and the baselines on the same perturbations; intervals over perturbations."""
+
+MATCHING_METRICS = table(
+    {
+        "task": text(),
+        "track": text(),
+        "stratum": text(),
+        "metric": text(),
+        "value": number(),
+        "chance": number(nullable=True),
+        "n": count(),
+    },
+    unique=["task", "track", "stratum", "metric"],
+)
+"""Profiles against profiles: distance to controls, identification, gene matching."""
+
+BENCHMARK_METRICS = table(
+    {
+        "profiles": text(),
+        "task": text(),
+        "track": text(),
+        "stratum": text(),
+        "mean_average_precision": number(nullable=True),
+        "chance": number(nullable=True),
+        "fraction_retrieved": number(nullable=True),
+        "fraction_retrieved_legacy": number(nullable=True),
+        "n_groups": count(),
+        "flag": text(nullable=True),
+    },
+    unique=["profiles", "task", "track", "stratum"],
+)
+"""The CPJUMP1 benchmark by track; ``flag`` says why a number should not be read as it stands."""
+
+EMBEDDING_QUALITY = table(
+    {"metric": text(), "scope": text(), "value": number(nullable=True)},
+    unique=["metric", "scope"],
+)
+"""Alignment, spread, plate silhouette and signs of collapse."""
+
+PERMUTATION_TEST = table(
+    {
+        "subset": text(among=Subset),
+        "scope": text(),
+        "value": number(),
+        "null_mean": number(),
+        "null_p95": number(),
+        "p_value": number(),
+        "null_size": count(),
+    },
+    unique=["subset", "scope"],
+)
+"""Perturbation-level image-to-text MRR against the same ranking with permuted texts."""

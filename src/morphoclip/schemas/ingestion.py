@@ -1,0 +1,118 @@
+"""Tables of perturbations, sites and wells."""
+
+import pandera.pandas as pa
+
+from morphoclip.columns import (
+    ANTIBIOTICS,
+    BROAD_SAMPLE,
+    CELL_LINE,
+    CELL_TYPE,
+    CHANNEL,
+    CONDITION,
+    DENSITY,
+    DETAIL,
+    ENTITY,
+    FILE,
+    FOLDER,
+    FUNCTION,
+    GENE,
+    INCHIKEY,
+    MOA_LIST,
+    MODALITY,
+    N_SITES,
+    PERT_INAME,
+    PERTURBATION_TYPE,
+    PLATE,
+    PROTEIN_NAME,
+    REASON,
+    ROLE,
+    SITE,
+    SMILES,
+    TARGET_LIST,
+    TIMEPOINT,
+    WELL,
+    Modality,
+    PerturbationType,
+    Role,
+)
+from morphoclip.schemas.kinds import count, table, text
+
+PERTURBATIONS = table(
+    {
+        MODALITY: text(among=Modality),
+        BROAD_SAMPLE: text(),
+        ROLE: text(among=Role),
+        PERTURBATION_TYPE: text(among=PerturbationType),
+        ENTITY: text(),
+        PERT_INAME: text(nullable=True),
+        GENE: text(nullable=True),
+        TARGET_LIST: text(nullable=True),
+        MOA_LIST: text(nullable=True),
+        PROTEIN_NAME: text(nullable=True),
+        FUNCTION: text(nullable=True),
+        SMILES: text(nullable=True),
+        INCHIKEY: text(nullable=True),
+    },
+    unique=[MODALITY, BROAD_SAMPLE],
+)
+"""One row a perturbation: what is known about it.
+
+``gene`` is the primary target of a compound; ``function`` is a compound's mechanism of action, or
+what the gene annotations say of a gene's product.
+"""
+
+GENE_ANNOTATIONS = table(
+    {
+        "gene": text(),
+        "name": text(nullable=True),
+        "function": text(nullable=True),
+        "source": text(),
+        "licence": text(),
+        "date": text(),
+    },
+    unique=["gene"],
+)
+"""What is known about genes, in the words of a source that is named, with its licence and date."""
+
+SITE_INDEX = table(
+    {
+        PLATE: text(),
+        FOLDER: text(),
+        WELL: text(),
+        SITE: pa.Column(int, checks=pa.Check.ge(1)),
+        CHANNEL: text(),
+        FILE: text(),
+    },
+    unique=[PLATE, WELL, SITE, CHANNEL],
+)
+"""One row an image of a complete site; the file name is relative to its plate folder."""
+
+SET_ASIDE_SITES = table(
+    {PLATE: text(), WELL: text(), SITE: pa.Column(int), REASON: text(), DETAIL: text()},
+    unique=[PLATE, WELL, SITE, REASON],
+)
+"""Sites that go no further, each with its reason."""
+
+WELL_INDEX = table(
+    {
+        PLATE: text(),
+        WELL: text(),
+        ROLE: text(among=Role),
+        PERTURBATION_TYPE: text(nullable=True, among=PerturbationType),
+        MODALITY: text(among=Modality),
+        BROAD_SAMPLE: text(nullable=True),
+        GENE: text(nullable=True),
+        TARGET_LIST: text(nullable=True),
+        ENTITY: text(nullable=True),
+        CELL_TYPE: text(nullable=True),
+        TIMEPOINT: text(nullable=True),
+        CONDITION: text(),
+        DENSITY: text(nullable=True),
+        ANTIBIOTICS: text(nullable=True),
+        CELL_LINE: text(nullable=True),
+        N_SITES: count(),
+    },
+    unique=[PLATE, WELL],
+)
+"""The one table that later stages read about wells; without experiment metadata the condition of a
+well is its modality."""

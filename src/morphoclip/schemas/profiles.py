@@ -1,0 +1,36 @@
+"""Tables of profiles: the product of a trained model."""
+
+import pandera.pandas as pa
+
+from morphoclip.columns import (
+    MODEL,
+    PLATE,
+    PROMPT_DIGEST,
+    REFERENCE,
+    SUBSET,
+    WELL,
+    Subset,
+)
+from morphoclip.schemas.ingestion import WELL_INDEX
+from morphoclip.schemas.kinds import WithEmbedding, table, text
+
+_WELL = dict(WELL_INDEX.columns) | {PROMPT_DIGEST: text()}
+_MADE_BY = {REFERENCE: pa.Column(bool), MODEL: text()}
+
+WELL_PROFILES = WithEmbedding(
+    table(
+        _WELL | {SUBSET: text(nullable=True, among=Subset)} | _MADE_BY,
+        unique=[PLATE, WELL],
+    )
+)
+"""One row per well: what was done to it, its subset, and its embedding.
+
+``Metadata_reference`` marks controls that its plate was normalised by, ``Metadata_model`` the
+weights that made the profile.
+"""
+
+EMBEDDED_PLATES = WithEmbedding(table(_WELL | _MADE_BY, unique=[PLATE, WELL]))
+"""The same of plates that were in no split."""
+
+PROMPT_EMBEDDINGS = WithEmbedding(table({PROMPT_DIGEST: text()}, unique=[PROMPT_DIGEST]))
+"""One row per distinct prompt."""

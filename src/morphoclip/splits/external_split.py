@@ -1,0 +1,63 @@
+"""A split that somebody else made, as a manifest."""
+
+from typing import Literal
+
+import pandas as pd
+from pydantic import Field
+
+from morphoclip.columns import SUBSET, Subset
+from morphoclip.config import Config
+from morphoclip.errors import InputError, example_of
+from morphoclip.perturbations.well_index import join_well_index
+
+_FILE = "the split to check"
+
+_WORDS = {
+    "train": Subset.TRAIN,
+    "training": Subset.TRAIN,
+    "val": Subset.VALIDATION,
+    "valid": Subset.VALIDATION,
+    "validate": Subset.VALIDATION,
+    "validation": Subset.VALIDATION,
+    "dev": Subset.VALIDATION,
+    "test": Subset.TEST,
+    "excluded": Subset.EXCLUDED,
+    "": Subset.EXCLUDED,
+}
+
+
+class CheckSplitConfig(Config):
+    """``params:check_split``."""
+
+    path: str | None = Field(None, description="CSV, TSV or Parquet with plates and wells.")
+    column: str = Field(SUBSET, description="The column that says train, validation or test.")
+    group_by: Literal["broad_sample", "entity", "gene"] = Field(
+        "entity", description="What no two subsets may share."
+    )
+
+
+def manifest_of(
+    table: pd.DataFrame | None, wells: pd.DataFrame, config: CheckSplitConfig
+) -> pd.DataFrame:
+    """The user's rows with what was done to each well.
+
+    Raises:
+        InputError: There is no file, a column is missing, a well is listed twice or is in no well
+            index, or a subset is called by an unknown word.
+    """
+    if table is None:
+        raise InputError("check_split.path names no file: --params check_split.path:my_split.csv")
+    if config.column not in table:
+        raise InputError(
+            f"{_FILE} lacks the column {config.column}; check_split.column names the one that says "
+            f"train, validation or test, of {', '.join(table.columns)}"
+        )
+    said = table[config.column].fillna("").astype("str").str.strip().str.lower()
+    strange = sorted(set(said) - set(_WORDS))
+    if strange:
+        raise InputError(
+            f"{_FILE} calls a subset {example_of(strange)}; known are "
+            + ", ".join(word for word in _WORDS if word)
+        )
+    subsets = said.map(_WORDS).astype("str").to_numpy()
+    return join_well_index(table, wells, _FILE).assign(**{SUBSET: subsets})

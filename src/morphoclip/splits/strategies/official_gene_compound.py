@@ -1,0 +1,92 @@
+"""CPJUMP1's gene-compound split: genes that all modalities have, 60, 20 and 20 %."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from morphoclip.columns import (
+    GENE,
+    MODALITY,
+    REASON,
+    ROLE,
+    SUBSET,
+    WELL,
+    Modality,
+    Role,
+    Subset,
+)
+from morphoclip.errors import InputError
+from morphoclip.splits.strategies.base import (
+    SplitStrategy,
+    consecutive,
+    unassigned,
+)
+
+if TYPE_CHECKING:
+    from morphoclip.splits.config import SplitConfig
+
+
+_NAME = "cpjump1_official_gene_compound"
+_TARGET, _ACROSS = "Metadata_target_radix", "Metadata_target_is_across"
+_TRAIN, _VALIDATION = 0.6, 0.2
+
+
+def _assign(
+    wells: pd.DataFrame,
+    config: "SplitConfig",
+    everything: pd.DataFrame,
+) -> pd.DataFrame:
+    """Genes that all modalities have, in the order of the ORF plates' wells: 60, 20 and 20 %.
+
+    CPJUMP1's gene-compound split. A compound goes where its primary target goes; wells of other
+    genes are left out. The order is that of all wells: one without images moves no other gene.
+
+    Raises:
+        InputError: A modality has no plate here.
+    """
+    treated = everything[(everything[ROLE] != Role.NEGCON) & everything[GENE].notna()]
+    genes_of = {m: set(treated.loc[treated[MODALITY] == m, GENE]) for m in Modality}
+    absent = [modality for modality, genes in genes_of.items() if not genes]
+    if absent:
+        raise InputError(
+            f"{_NAME} follows genes through all modalities, and no plate here has "
+            f"{' or '.join(absent)} wells with genes; add some to ingestion.plates"
+        )
+    across = set.intersection(*genes_of.values())
+    orfs = treated[treated[MODALITY] == Modality.ORF].sort_values(WELL)
+    order = [gene for gene in orfs[GENE].drop_duplicates() if gene in across]
+    n_train = int(_TRAIN * len(order))
+    n_validation = -int(-_VALIDATION * len(order) // 1)
+    subset_of = consecutive(order, n_train, n_validation)
+    assigned = unassigned(wells)
+    assigned[SUBSET] = wells[GENE].map(subset_of).fillna(str(Subset.EXCLUDED))
+    outside = assigned[SUBSET] == Subset.EXCLUDED
+    assigned.loc[outside, REASON] = "gene not in all modalities"
+    return assigned
+
+
+def _official(table: pd.DataFrame) -> pd.Series:
+    """Genes by first appearance in the file: floor(0.6 n) train, ceil(0.2 n) validate."""
+    across = table[table[_ACROSS].str.upper() == "TRUE"]
+    genes = list(across[_TARGET].dropna().drop_duplicates())
+    n_train, n_validation = 6 * len(genes) // 10, -(-2 * len(genes) // 10)
+    subsets = [Subset.TRAIN] * n_train + [Subset.VALIDATION] * n_validation
+    subsets += [Subset.TEST] * (len(genes) - len(subsets))
+    return table[_TARGET].map({g: str(s) for g, s in zip(genes, subsets, strict=True)})
+
+
+OFFICIAL_GENE_COMPOUND = SplitStrategy(
+    name=_NAME,
+    assign=_assign,
+    ignored=(
+        "group_by",
+        "assignment",
+        "val_fraction",
+        "test_fraction",
+        "seed",
+        "val_from",
+        "plate_mode",
+    ),
+    kept_apart=frozenset({"well", "broad_sample", "gene"}),
+    official=_official,
+)

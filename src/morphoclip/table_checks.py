@@ -1,0 +1,35 @@
+"""What every table from outside has to fulfil before it is read."""
+
+import pandas as pd
+
+from morphoclip.errors import InputError
+
+
+def require_columns(table: pd.DataFrame, columns: set[str], file: str) -> None:
+    """Raise the sentence for a table that lacks columns.
+
+    Raises:
+        InputError: A column is missing.
+    """
+    missing = sorted(columns - set(table.columns))
+    if missing:
+        raise InputError(
+            f"{file} lacks the column(s) {', '.join(missing)}; it has {', '.join(table.columns)}"
+        )
+
+
+def refuse_repeats(table: pd.DataFrame, column: str, file: str, remedy: str) -> None:
+    """Raise the sentence for a table that says the same thing's row twice.
+
+    Raises:
+        InputError: Naming the value, and the lines of the file that hold it.
+    """
+    known = table[table[column].notna()]
+    repeated = known[known[column].duplicated(keep=False)]
+    if len(repeated):
+        value = repeated[column].iloc[0]
+        lines = [str(2 + row) for row in repeated.index[repeated[column] == value]]
+        raise InputError(
+            f"{file} lists {repeated[column].nunique()} {column}(s) more than once, e.g. {value} "
+            f"in lines {' and '.join(lines[:3])}; {remedy}"
+        )

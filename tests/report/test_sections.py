@@ -1,0 +1,112 @@
+"""What the page picks out of the tables: neither the best only, nor the whole."""
+
+import pandas as pd
+import pytest
+
+from morphoclip.perturbations.well_index import readable_condition
+from morphoclip.report.figures import draw_benchmark, rows_of_test_or_controls
+from morphoclip.report.sections.results import (
+    example_texts,
+    held_out_targets,
+    strongest_pairs,
+    target_counts,
+    target_examples,
+)
+
+CONDITION = "compound|U2OS|48|100|absent|Parental"
+
+
+def test_answers_are_the_best_the_middle_and_the_worst_with_three_words_each() -> None:
+    ranks = [4.0, 1.0, 2.0, 5.0, 3.0]
+    retrieved = pd.DataFrame(
+        {
+            "Metadata_modality": "orf",
+            "Metadata_prompt": f"prompt {n}",
+            "rank_of_true": rank,
+            "n_candidates": 5,
+            "rank": place,
+            "retrieved": f"word {place}",
+            "is_true": place == rank,
+        }
+        for n, rank in enumerate(ranks)
+        for place in (1, 2, 3, 4)
+    )
+    shown = example_texts(retrieved)
+    assert [(row["which"], row["prompt"], row["rank"]) for row in shown] == [
+        ("best", "prompt 1", 1), ("middle", "prompt 4", 3), ("worst", "prompt 3", 5)
+    ]  # fmt: skip
+    assert [[text["is_true"] for text in row["texts"]] for row in shown] == [
+        [True, False, False], [False, False, True], [False, False, False]
+    ]  # fmt: skip
+
+
+TARGETS = pd.DataFrame(
+    {
+        "name": ["a", "b", "c", "d", "e"],
+        "Metadata_subset": ["test", "test", "test", "test", "train"],
+        "other_modality": ["crispr", "crispr", "crispr", "orf", "crispr"],
+        "other_subset": ["train", "train", None, "test", "train"],
+        "rank": [1.0, 8.0, 3.0, 10.0, 1.0],
+        "n_genes": 10,
+    }
+)
+
+
+def test_targets_are_counted_by_what_the_model_was_told_beside_luck() -> None:
+    counts = target_counts(held_out_targets(TARGETS))
+    rows = {(row["modality"], row["gene_subset"]): row for row in counts}
+    assert set(rows) == {("crispr", "train"), ("crispr", "several"), ("orf", "test")}
+    told = rows["crispr", "train"]
+    assert (told["n_targets"], told["n_compounds"], told["n_first"]) == (2, 2, 1), (
+        "train compounds are not"
+    )
+    assert told["n_first_by_chance"] == pytest.approx(0.2)
+    assert told["median"] == pytest.approx((0.05 + 0.75) / 2)
+
+
+def test_targets_are_shown_to_the_worst() -> None:
+    examples = target_examples(held_out_targets(TARGETS))
+    assert [(row["other_modality"], row["which"], row["name"]) for row in examples] == [
+        ("crispr", "best", "a"), ("crispr", "middle", "c"), ("crispr", "worst", "b"),
+        ("orf", "best", "d"), ("orf", "middle", "d"), ("orf", "worst", "d"),
+    ]  # fmt: skip
+
+
+def test_a_pair_is_said_once_and_without_z_not_at_all() -> None:
+    nearest_treatments = pd.DataFrame(
+        [("a", "b", 5.0), ("b", "a", 7.0), ("a", "c", 6.0), ("c", "d", None)],
+        columns=["Metadata_broad_sample", "other_broad_sample", "z"],
+    ).assign(Metadata_condition=CONDITION, other_condition=CONDITION)
+    shown = strongest_pairs(nearest_treatments)
+    assert shown["Metadata_broad_sample"].tolist() == ["b", "a"]
+    assert shown["z"].tolist() == [7.0, 6.0]
+
+
+def test_the_benchmark_is_drawn_from_test_rows_and_controls() -> None:
+    rows = [
+        ("trained model", "replicability", "all", 0.9),
+        ("trained model", "replicability", "test", 0.5),
+        ("untrained features", "replicability", "test", 0.4),
+        ("trained model", "same_position_controls", "all", 0.2),
+    ]
+    metrics = pd.DataFrame(
+        rows, columns=["profiles", "task", "stratum", "mean_average_precision"]
+    ).assign(track=CONDITION, chance=0.3)
+    assert rows_of_test_or_controls(metrics)["mean_average_precision"].tolist() == [0.5, 0.4, 0.2]
+    (axes,) = draw_benchmark(metrics).axes
+    drawn = {line.get_label(): sorted(line.get_xdata()) for line in axes.lines}
+    assert drawn == {
+        "untrained features": [0.4], "trained model": [0.2, 0.5], "chance": [0.3] * 3
+    }  # fmt: skip
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        "replicability\ncompound U2OS 48 h 100 absent Parental",
+        "same position controls\ncompound U2OS 48 h 100 absent Parental",
+    ]
+
+
+def test_conditions_are_readable() -> None:
+    assert readable_condition(CONDITION) == "compound U2OS 48 h 100 absent Parental"
+    assert readable_condition("compound") == "compound"
+    assert readable_condition("compound|A549|24|80 and orf|A549|96") == (
+        "compound A549 24 h 80 and orf A549 96 h"
+    )
