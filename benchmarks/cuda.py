@@ -10,7 +10,8 @@ import torch
 
 from benchmarks.images import SIZE, synthetic_plane, tiff_bytes
 from benchmarks.training import CHANNELS, MODEL, synthetic_wells
-from morphoclip.backbones.image import ImageBackboneConfig, UntrainedViT, load_image_backbone
+from morphoclip.backbones.config import ImageBackboneConfig, UntrainedViT
+from morphoclip.backbones.image import load_image_backbone
 from morphoclip.columns import PLATE, SUBSET, WELL
 from morphoclip.features.extract import extract_features
 from morphoclip.imaging.grey_levels import GreyRange

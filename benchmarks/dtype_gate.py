@@ -16,7 +16,8 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from morphoclip.backbones.image import ImageBackboneConfig, load_image_backbone
+from morphoclip.backbones.config import ImageBackboneConfig
+from morphoclip.backbones.image import load_image_backbone
 from morphoclip.device import resolve_device
 from morphoclip.errors import InputError
 from morphoclip.imaging.grey_levels import GreyRange, Normalisation, grey_map

@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.preprocessing import normalize
 
 from benchmarks.harness import Timing, Way, interleave
-from morphoclip.metrics.retrieval import Block, Matrix, query_metrics
+from morphoclip.metrics.matrix import Matrix
+from morphoclip.metrics.retrieval import Block, query_metrics
 
 
 def literal_ranks(similarity: Matrix, relevant: Matrix) -> np.ndarray:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import Timing, Way, interleave
-from morphoclip.backbones.text import TextBackboneConfig, TextTransformer
+from morphoclip.backbones.config import TextBackboneConfig
+from morphoclip.backbones.text import TextTransformer
 from morphoclip.columns import BROAD_SAMPLE, MODALITY, PROMPT
 from morphoclip.features.text_features import encode_prompts
 from morphoclip.perturbations.prompts import PromptTemplates, TextLevel, prompt_digest, prompt_table

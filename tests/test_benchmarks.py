@@ -12,7 +12,7 @@ from benchmarks.harness import Way, interleave
 from benchmarks.images import largest_difference, overlap, synthetic_plane, tiff_bytes
 from benchmarks.text import literal_features, small_modernbert, synthetic_prompts
 from benchmarks.training import loading_features, training_epoch
-from morphoclip.backbones.image import ImageBackboneConfig, UntrainedViT
+from morphoclip.backbones.config import ImageBackboneConfig, UntrainedViT
 from morphoclip.errors import InputError
 from morphoclip.features.text_features import encode_prompts
 from morphoclip.perturbations.prompts import prompt_digest

@@ -5,6 +5,8 @@
 
 from enum import StrEnum
 
+import pandas as pd
+
 PLATE = "Metadata_Plate"
 WELL = "Metadata_Well"
 SITE = "Metadata_Site"
@@ -78,3 +80,8 @@ class Subset(StrEnum):
     VALIDATION = "validation"
     TEST = "test"
     EXCLUDED = "excluded"
+
+
+def embedding_columns(table: pd.DataFrame) -> list[str]:
+    """Columns that hold an embedding, in order."""
+    return [name for name in table.columns if name.startswith(EMBEDDING_PREFIX)]

@@ -1,6 +1,6 @@
-"""Names that pipelines, catalog entries, nodes and parameters had before, and the ones they have now.
+"""Names that pipelines, catalog entries, nodes and parameters had before, with their new names.
 
-Whoever uses an old name is told the new one.
+A command that uses an old name ends with a sentence that gives the new one.
 """
 
 from collections.abc import Mapping

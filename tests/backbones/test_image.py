@@ -4,14 +4,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from morphoclip.backbones.image import (
-    _IMAGENET_MEAN,
-    _IMAGENET_SD,
-    ImageBackboneConfig,
-    UntrainedViT,
-    _untrained,
-    load_image_backbone,
-)
+from morphoclip.backbones.config import ImageBackboneConfig, UntrainedViT
+from morphoclip.backbones.image import _IMAGENET_MEAN, _IMAGENET_SD, _untrained, load_image_backbone
 from morphoclip.errors import InputError
 
 SMALL = UntrainedViT(hidden_size=48, layers=2, heads=3)

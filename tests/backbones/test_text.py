@@ -6,7 +6,8 @@ import pytest
 import torch
 from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
 
-from morphoclip.backbones.text import HashedNgrams, TextBackboneConfig, load_text_backbone
+from morphoclip.backbones.config import TextBackboneConfig
+from morphoclip.backbones.text import HashedNgrams, load_text_backbone
 from morphoclip.errors import InputError
 from morphoclip.features.text_features import TextFeatures, cache_key, encode_prompts
 from morphoclip.perturbations.prompts import prompt_digest

@@ -4,45 +4,18 @@ transformers is imported where a model is loaded: it takes seconds, which comman
 should not wait for.
 """
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from morphoclip.backbone_identity import identity_of, model_name, weights_digest
-from morphoclip.config import Config
+from morphoclip.backbones.config import ImageBackboneConfig, UntrainedViT
 from morphoclip.errors import InputError
 
 _IMAGENET_MEAN: tuple[float, ...] = (0.485, 0.456, 0.406)
 _IMAGENET_SD: tuple[float, ...] = (0.229, 0.224, 0.225)
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-class UntrainedViT(Config):
-    """A DINOv3 of the real class with fixed random weights: for demos and tests, offline."""
-
-    hidden_size: int = 192
-    layers: int = Field(4, ge=1)
-    heads: int = Field(3, ge=1)
-    register_tokens: int = Field(4, ge=0)
-    patch_size: int = Field(16, ge=1)
-    seed: int = 0
-
-
-class ImageBackboneConfig(Config):
-    """``image_features.backbone``: a model by id or folder, or an untrained one."""
-
-    model_id: str | None = Field(None, description="Hub id or folder.")
-    revision: str | None = Field(None, description="Commit of the hub's repository.")
-    untrained: UntrainedViT | None = None
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.model_id is None) == (self.untrained is None):
-            raise ValueError("give either backbone.model_id or backbone.untrained")
-        return self
 
 
 class ImageBackbone(nn.Module):

@@ -6,36 +6,18 @@ transformers is imported where a model is loaded, as in `morphoclip.backbones.im
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Protocol, Self, assert_never
+from typing import Any, Protocol, assert_never
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from morphoclip.backbone_identity import identity_of
+from morphoclip.backbones.config import TextBackboneConfig
 from morphoclip.backbones.image import explain_unavailable
-from morphoclip.config import Config
 
 _TOKENS_PER_BATCH = {"cpu": 1024, "gpu": 32_768}
 """A CPU gains nothing from large batches and loses by padding; a GPU wants to be filled."""
-
-
-class TextBackboneConfig(Config):
-    """``text_features.backbone``."""
-
-    kind: Literal["transformer", "ngrams"] = "transformer"
-    model_id: str | None = Field(None, description="Hub id or folder; for kind transformer.")
-    revision: str | None = Field(None, description="Commit of the hub's repository.")
-    pooling: Literal["cls", "mean"] = "cls"
-    max_length: int = Field(512, ge=8, description="Tokens; longer prompts are cut and counted.")
-    dim: int = Field(768, ge=8, description="Width of the n-gram features.")
-
-    @model_validator(mode="after")
-    def _transformers_have_a_name(self) -> Self:
-        if self.kind == "transformer" and self.model_id is None:
-            raise ValueError("text_features.backbone.model_id names the transformer to use")
-        return self
 
 
 class TextBackbone(Protocol):

@@ -14,6 +14,9 @@ from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.renamed import PARAMETERS, PIPELINES, renamed
 
+# a node, catalog entry, tag or namespace that is not there, in Kedro's own words
+_NOT_IN_PIPELINE = re.compile(r"Pipeline (does not contain|contains no)")
+
 # a mistake as pydantic prints it: the field's path, unless the whole model is meant, then the rest
 _PYDANTIC_MISTAKE = re.compile(
     r"^(?:(?P<field>[\w.]+)\n)?  (?P<message>[^\n]*) "
@@ -41,6 +44,8 @@ def explain(error: BaseException) -> str | None:
         close = difflib.get_close_matches(wanted, pipelines, n=1)
         hint = f", did you mean {close[0]}?" if close else ""
         return f"there is no pipeline {wanted}{hint} There are {', '.join(sorted(pipelines))}"
+    if isinstance(error, ValueError) and _NOT_IN_PIPELINE.match(str(error)):
+        return str(error).splitlines()[0]
     return None
 
 

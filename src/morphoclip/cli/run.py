@@ -9,14 +9,17 @@ from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.project import pipelines
+from kedro.framework.project import pipelines, settings
 
 from morphoclip.cli.explain import explain
 from morphoclip.cli.params import read_params
 from morphoclip.errors import InputError
-from morphoclip.renamed import DATASETS, NODES, renamed
+from morphoclip.renamed import DATASETS, NODES, PIPELINES, renamed
 
 kedro_command: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]
+
+UNTRACKED = {"find_similar"}
+"""Pipelines that measure nothing: a command that runs only these does not wait for MLflow."""
 
 _NODE_OPTIONS = ("node_names", "from_nodes", "to_nodes")
 _DATASET_OPTIONS = ("from_inputs", "to_outputs", "load_versions")
@@ -26,13 +29,18 @@ def _run(**options: Any) -> Any:
     """Kedro's command; ``--pipeline x`` is ``--pipelines x`` without the deprecation notice."""
     if options.get("pipeline") and not options.get("pipelines"):
         options["pipelines"], options["pipeline"] = [options["pipeline"]], None
+    disabled = settings.DISABLE_HOOKS_FOR_PLUGINS
     try:
+        if set(options.get("pipelines") or ["__default__"]) <= UNTRACKED:
+            settings.set("DISABLE_HOOKS_FOR_PLUGINS", ("kedro_mlflow",))
         return kedro_command(**_with_namespaces(options))
     except Exception as error:
         sentence = explain(error)
         if sentence is None:
             raise
         raise click.ClickException(sentence) from error
+    finally:
+        settings.set("DISABLE_HOOKS_FOR_PLUGINS", tuple(disabled))
 
 
 def _with_namespaces(options: dict[str, Any]) -> dict[str, Any]:
@@ -45,10 +53,13 @@ def _with_namespaces(options: dict[str, Any]) -> dict[str, Any]:
         for name in options.get(option) or ():
             if name in DATASETS:
                 raise InputError(renamed("catalog entry", name, DATASETS))
+    for name in options.get("namespaces") or ():
+        if name in PIPELINES:
+            raise InputError(renamed("namespace", name, PIPELINES))
     wanted = {option: list(options.get(option) or ()) for option in _NODE_OPTIONS}
     for name in (name for names in wanted.values() for name in names):
-        if name in NODES:
-            raise InputError(renamed("node", name, NODES))
+        if (bare := name.rsplit(".", 1)[-1]) in NODES:
+            raise InputError(renamed("node", bare, NODES))
     if not any(wanted.values()):
         return options
     names = options.get("pipelines") or ["__default__"]

@@ -1,21 +1,26 @@
 """The folder of checkpoints, as the store that the trainer writes to."""
 
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
-from morphoclip.training.state import CheckpointStore
+if TYPE_CHECKING:
+    from morphoclip.training.state import CheckpointStore
 
 
-class CheckpointsDataset(AbstractDataset[NoReturn, CheckpointStore]):
+class CheckpointsDataset(AbstractDataset[NoReturn, "CheckpointStore"]):
     """Loads a `CheckpointStore`; checkpoints are written through it, not saved at a node's end."""
 
     def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:
         self._path = Path(path)
         self.metadata = metadata
 
-    def load(self) -> CheckpointStore:
+    def load(self) -> "CheckpointStore":
+        from morphoclip.training.state import (
+            CheckpointStore,
+        )  # torch, which others need not wait for
+
         return CheckpointStore(self._path)
 
     def save(self, data: NoReturn) -> None:  # noqa: ARG002 - Kedro's signature

@@ -6,7 +6,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
-import torch
 from kedro.io.core import (
     AbstractVersionedDataset,
     DatasetError,
@@ -22,7 +21,9 @@ class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
     """Tensors, numbers and text in nested dictionaries, or a class that turns itself into them.
 
     ``codec`` names a class with ``to_payload()`` and ``from_payload(payload)``; ``mmap`` maps the
-    file instead of reading it. Loads with ``weights_only=True``, to the CPU.
+    file instead of reading it; with ``on_demand`` what is loaded is a function that reads the file
+    when it is called. Loads with ``weights_only=True``, to the CPU. torch is imported when a file
+    is read or written: a run that does neither does not wait for it.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
         filepath: str,
         codec: str | None = None,
         mmap: bool = False,
+        on_demand: bool = False,
         version: Version | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
@@ -38,8 +40,9 @@ class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
         if protocol != "file":
             raise DatasetError(f"{filepath}: .pt files are read and written on local disks")
         filesystem = fsspec.filesystem("file")
-        self._codec = load_obj(codec) if codec else None
+        self._codec = codec
         self._mmap = mmap
+        self._on_demand = on_demand
         self.metadata = metadata
         super().__init__(
             filepath=PurePosixPath(path),
@@ -49,11 +52,21 @@ class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
         )
 
     def load(self) -> Any:
+        return self._read if self._on_demand else self._read()
+
+    def _read(self) -> Any:
+        payload = self._payload(mmap=self._mmap)
+        return load_obj(self._codec).from_payload(payload) if self._codec else payload
+
+    def _payload(self, *, mmap: bool) -> Any:
+        import torch
+
         path = get_filepath_str(self._get_load_path(), "file")
-        payload = torch.load(path, map_location="cpu", mmap=self._mmap, weights_only=True)
-        return self._codec.from_payload(payload) if self._codec else payload
+        return torch.load(path, map_location="cpu", mmap=mmap, weights_only=True)
 
     def save(self, data: Any) -> None:
+        import torch
+
         path = Path(get_filepath_str(self._get_save_path(), "file"))
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -62,10 +75,7 @@ class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
         partial.replace(path)
 
     def preview(self) -> JSONPreview:
-        payload = torch.load(
-            get_filepath_str(self._get_load_path(), "file"), map_location="cpu", weights_only=True
-        )
-        return JSONPreview(json.dumps(_outline(payload)))
+        return JSONPreview(json.dumps(_outline(self._payload(mmap=False))))
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "mmap": self._mmap, "version": self._version}
@@ -78,7 +88,7 @@ class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
 
 
 def _outline(value: Any, depth: int = 0) -> Any:
-    if isinstance(value, torch.Tensor):
+    if hasattr(value, "shape"):
         return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
     if isinstance(value, dict) and depth < 3:
         return {str(key): _outline(item, depth + 1) for key, item in list(value.items())[:20]}

@@ -12,10 +12,9 @@ from typing import Self
 import numpy as np
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
-from sklearn.preprocessing import normalize
 
 from morphoclip.evaluation.perturbation_sets import PerturbationSet
-from morphoclip.metrics.retrieval import Matrix
+from morphoclip.metrics.matrix import Matrix, unit_rows
 
 _PERMUTATIONS = 10
 
@@ -40,7 +39,7 @@ class BaselineData:
     def of(cls, train: PerturbationSet, held_out: PerturbationSet) -> Self:
         """Centre the image features by train and scale them to unit length."""
         mean = train.image.mean(axis=0)
-        return cls(train, held_out, normalize(train.image - mean), normalize(held_out.image - mean))
+        return cls(train, held_out, unit_rows(train.image - mean), unit_rows(held_out.image - mean))
 
 
 Baseline = Callable[[BaselineData, np.random.Generator], list[Matrix]]
@@ -111,7 +110,7 @@ def _predicted(
     mean = text.mean(axis=0)
     regression.fit(data.train_image, text - mean)
     predicted = regression.predict(data.held_out_image)
-    return normalize(predicted) @ normalize(held_out_text - mean).T
+    return unit_rows(predicted) @ unit_rows(held_out_text - mean).T
 
 
 def _rbf(data: BaselineData) -> KernelRidge:

@@ -4,24 +4,19 @@ Library code: a notebook calls these functions on tables and a model, without Ke
 """
 
 import difflib
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
-import torch
 from pydantic import Field
-from torch import Tensor
-from torch.nn.functional import cosine_similarity
 
-from morphoclip.columns import BROAD_SAMPLE, CONDITION, GENE, MODALITY, PERT_INAME, Modality
+from morphoclip.columns import BROAD_SAMPLE, CONDITION, GENE, MODALITY, MODEL, PERT_INAME, Modality
 from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.evaluation.nearest_treatments import OTHER_COLUMNS, nearest_treatments
 from morphoclip.evaluation.treatments import conditions_by_cell_type, top_matches
-from morphoclip.features.text_features import TextFeatures
-from morphoclip.metrics.matching import treated_wells
-from morphoclip.metrics.retrieval import Matrix
-from morphoclip.models.morphoclip import TrainedModel
-from morphoclip.perturbations.prompts import text_by_digest
+from morphoclip.metrics.conditions import treated_wells
+from morphoclip.metrics.matrix import Matrix
 from morphoclip.schemas.treatments import SIMILAR_TREATMENTS
 
 
@@ -35,11 +30,17 @@ class FindSimilarConfig(Config):
     top_k: int = Field(5, ge=1, description="Results per condition.")
 
 
-class ClosestPrompt(NamedTuple):
-    """The prompt of the training whose text features are closest, and their cosine."""
+def require_profiles_of(model_record: Mapping[str, Any], profiles: pd.DataFrame) -> None:
+    """Refuse profiles that another model made.
 
-    prompt: str
-    cosine: float
+    Raises:
+        InputError: They name another digest than this model's.
+    """
+    if set(profiles[MODEL]) != {model_record["digest"]}:
+        raise InputError(
+            "the newest profiles were made by another model than the newest; make them again: "
+            "kedro run --pipeline evaluation"
+        )
 
 
 def similar_to_vector(
@@ -98,22 +99,6 @@ def similar_to_treatment(
         }
     )
     return table[list(SIMILAR_TREATMENTS.columns)].reset_index(drop=True)
-
-
-def embed_text(features: Tensor, model: TrainedModel) -> Matrix:
-    """Text features of one text ``(1, D_text)`` as a vector ``(E,)`` of the model's space."""
-    with torch.inference_mode():
-        return model.build().encode_text(features)[0].double().numpy()
-
-
-def closest_prompt(
-    features: Tensor, text_features: TextFeatures, prompts: pd.DataFrame
-) -> ClosestPrompt:
-    """The prompt closest to a text by its features ``(1, D_text)``; far from all, expect little."""
-    cosines = cosine_similarity(features, text_features.features)
-    closest = int(cosines.argmax())
-    prompt = text_by_digest(prompts)[text_features.digests[closest]]
-    return ClosestPrompt(str(prompt), float(cosines[closest]))
 
 
 def wells_named(name: str, profiles: pd.DataFrame, perturbations: pd.DataFrame) -> pd.Series:

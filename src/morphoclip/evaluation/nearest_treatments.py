@@ -5,7 +5,6 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.preprocessing import normalize
 
 from morphoclip.columns import BROAD_SAMPLE, CONDITION, ENTITY, MODALITY, SUBSET
 from morphoclip.evaluation.treatments import (
@@ -15,6 +14,7 @@ from morphoclip.evaluation.treatments import (
     comparable_conditions,
     top_matches,
 )
+from morphoclip.metrics.matrix import unit_rows
 from morphoclip.schemas.treatments import NEAREST_TREATMENTS
 
 OTHER_COLUMNS = {
@@ -50,7 +50,7 @@ def nearest_treatments(
         queries = all_queries if samples is None else all_queries.select(samples)
         if queries.facts.empty:
             continue
-        similarity, z = candidates.compared_with(normalize(queries.means))
+        similarity, z = candidates.compared_with(unit_rows(queries.means))
         if all_queries is candidates:
             similarity = np.where(_same_entity(queries, candidates), -np.inf, similarity)
         found = top_matches(similarity, top_k)

@@ -13,8 +13,9 @@ from morphoclip.evaluation.baselines import BaselineData, baseline_similarities
 from morphoclip.evaluation.perturbation_sets import perturbation_set
 from morphoclip.evaluation.profiles import embed_with, subset_embeddings
 from morphoclip.metrics.chance import chance_metrics
+from morphoclip.metrics.matrix import Matrix
 from morphoclip.metrics.ranking import DECIMALS
-from morphoclip.metrics.retrieval import Block, Matrix, consensus_profiles, query_metrics
+from morphoclip.metrics.retrieval import Block, consensus_profiles, query_metrics
 from morphoclip.models.morphoclip import TrainedModel
 from morphoclip.schemas.evaluation import PER_PERTURBATION_RETRIEVAL
 from morphoclip.wells.assemble import Wells

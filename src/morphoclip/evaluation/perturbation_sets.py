@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from morphoclip.backbones.text import HashedNgrams
 from morphoclip.columns import BROAD_SAMPLE, MOA_LIST, MODALITY, PLATE, WELL, Subset
-from morphoclip.metrics.retrieval import Matrix
+from morphoclip.metrics.matrix import Matrix
 from morphoclip.perturbations.prompts import text_by_digest
 from morphoclip.perturbations.tables import entries_of, genes_of
 from morphoclip.wells.assemble import Wells
@@ -49,7 +49,7 @@ def perturbation_set(
     perturbations: pd.DataFrame,
     prompts: pd.DataFrame,
 ) -> PerturbationSet:
-    """The distinct prompts of a subset, with the mean image features of their wells.
+    """The distinct prompts of a subset, with the mean image features of their sites.
 
     Channels stand side by side: ``F = C * D``.
 

@@ -16,10 +16,10 @@ from morphoclip.columns import (
     SUBSET,
     WELL,
     Subset,
+    embedding_columns,
 )
 from morphoclip.device import resolve_device
-from morphoclip.errors import InputError
-from morphoclip.metrics.retrieval import Matrix
+from morphoclip.metrics.matrix import Matrix
 from morphoclip.models.embedding import Embeddings, embed
 from morphoclip.models.morphoclip import TrainedModel
 from morphoclip.plate_effects import reference_wells
@@ -76,24 +76,6 @@ def with_subsets(profiles: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame
     position = profiles.columns.get_loc(REFERENCE)
     profiles.insert(position, SUBSET, subsets.reindex(keys).to_numpy())
     return profiles
-
-
-def require_profiles_of(model: TrainedModel, profiles: pd.DataFrame) -> None:
-    """Refuse profiles that another model made.
-
-    Raises:
-        InputError: They name another digest than this model's.
-    """
-    if set(profiles[MODEL]) != {model.digest}:
-        raise InputError(
-            "the newest profiles were made by another model than the newest; make them again: "
-            "kedro run --pipeline evaluation"
-        )
-
-
-def embedding_columns(table: pd.DataFrame) -> list[str]:
-    """Columns that hold an embedding, in order."""
-    return [name for name in table.columns if name.startswith(EMBEDDING_PREFIX)]
 
 
 class SubsetEmbeddings(NamedTuple):

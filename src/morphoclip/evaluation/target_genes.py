@@ -2,11 +2,11 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.preprocessing import normalize
 
 from morphoclip.columns import BROAD_SAMPLE, GENE, MODALITY, Modality
 from morphoclip.evaluation.nearest_treatments import OTHER_COLUMNS, rows_together
 from morphoclip.evaluation.treatments import GENES, comparable_conditions
+from morphoclip.metrics.matrix import unit_rows
 from morphoclip.metrics.ranking import expected_rank
 from morphoclip.schemas.treatments import TARGET_GENES
 
@@ -21,7 +21,7 @@ def target_genes(profiles: pd.DataFrame, perturbations: pd.DataFrame) -> pd.Data
     for queries, candidates in comparable_conditions(_by_gene(profiles), perturbations):
         if queries.modality != Modality.COMPOUND or candidates.modality == Modality.COMPOUND:
             continue
-        similarity, z = candidates.compared_with(normalize(queries.means))
+        similarity, z = candidates.compared_with(unit_rows(queries.means))
         column_of = {gene: n for n, gene in enumerate(candidates.facts[GENE])}
         targets = [
             (query, column_of[gene])

@@ -14,8 +14,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
-from sklearn.preprocessing import normalize
+from scipy.special import ndtri
 
 from morphoclip.columns import (
     BROAD_SAMPLE,
@@ -27,11 +26,15 @@ from morphoclip.columns import (
     SUBSET,
     TARGET_LIST,
     Modality,
+    embedding_columns,
 )
-from morphoclip.evaluation.profiles import embedding_columns
-from morphoclip.metrics.conditions import by_cell_type, single_subset
-from morphoclip.metrics.matching import scored_controls, treated_wells
-from morphoclip.metrics.retrieval import Matrix
+from morphoclip.metrics.conditions import (
+    by_cell_type,
+    scored_controls,
+    single_subset,
+    treated_wells,
+)
+from morphoclip.metrics.matrix import Matrix, unit_rows
 from morphoclip.perturbations.tables import genes_of
 
 NAME = "name"
@@ -108,7 +111,7 @@ def top_matches(similarity: Matrix, top_k: int) -> TopMatches:
     order = np.argsort(-similarity, axis=1, kind="stable")[:, :top_k]
     query, place = np.nonzero(np.isfinite(np.take_along_axis(similarity, order, axis=1)))
     number = np.isfinite(similarity).sum(axis=1)[query]
-    expected = norm.ppf((number - place - 0.375) / (number + 0.25))
+    expected = ndtri((number - place - 0.375) / (number + 0.25))
     return TopMatches(query, place + 1, order[query, place], expected)
 
 
@@ -143,7 +146,7 @@ def conditions_by_cell_type(
 
 
 def _treatments(wells: pd.DataFrame, perturbations: pd.DataFrame) -> Treatments:
-    unit = normalize(wells[embedding_columns(wells)].to_numpy(dtype=np.float64))
+    unit = unit_rows(wells[embedding_columns(wells)].to_numpy(dtype=np.float64))
     is_treated = treated_wells(wells).to_numpy()
     treated = wells[is_treated]
     codes, ids = pd.factorize(treated[BROAD_SAMPLE], sort=True)

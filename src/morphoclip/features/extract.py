@@ -3,37 +3,17 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Self
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
-from morphoclip.backbones.image import ImageBackbone, ImageBackboneConfig
-from morphoclip.config import Config, NumberedNames
+from morphoclip.backbone_identity import model_name
+from morphoclip.backbones.image import ImageBackbone
+from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.fingerprint import Fingerprint
-from morphoclip.imaging.preprocess import PreparedSite, PreprocessConfig
+from morphoclip.imaging.preprocess import PreparedSite
 from morphoclip.imaging.tiff import UnusablePlane
-
-
-class ImageFeaturesConfig(Config):
-    """``params:image_features``."""
-
-    channels: NumberedNames = Field(
-        description="Channel names to the numbers in file names, in order.", min_length=1
-    )
-    preprocess: PreprocessConfig = PreprocessConfig()
-    backbone: ImageBackboneConfig
-    batch_size: int = Field(48, ge=1, description="Sites.")
-    device: str = Field("auto", description="auto takes a CUDA device where there is one.")
-    save_tensors: bool = Field(False, description="Keep the resized images as .pt, too.")
-
-    @model_validator(mode="after")
-    def _numbers_are_distinct(self) -> Self:
-        if len(set(self.channels.values())) < len(self.channels):
-            raise ValueError(f"two channels have one number: {self.channels}")
-        return self
 
 
 @dataclass(frozen=True)
@@ -55,6 +35,11 @@ class SiteBatch:
 def fingerprint_of(backbone: ImageBackbone, config: ImageFeaturesConfig) -> Fingerprint:
     """Everything that changes a site's features."""
     return backbone.identity | settings_of(config)
+
+
+def named_settings(config: ImageFeaturesConfig) -> Fingerprint:
+    """The part of the fingerprint that is known before a model is loaded, its name included."""
+    return {"model": model_name(config.backbone.model_id)} | settings_of(config)
 
 
 def settings_of(config: ImageFeaturesConfig) -> Fingerprint:

@@ -1,6 +1,5 @@
 """Files of site features: which exist already, which are missing, and how a plate is packed."""
 
-import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,10 +19,6 @@ from morphoclip.fingerprint import Fingerprint, require_same
 from morphoclip.imaging.preprocess import SiteImages
 from morphoclip.imaging.sites import site_name
 from morphoclip.loaders import Loaders
-
-logger = logging.getLogger(__name__)
-
-_SITE = [PLATE, WELL, SITE]
 
 
 def site_key(plate: str, well: str, site: int) -> str:
@@ -57,16 +52,17 @@ def without_features(sites: Iterable[SiteImages], existing: Iterable[str]) -> li
 def refuse_mixing(existing: Loaders[Any], plates: Iterable[str], fingerprint: Fingerprint) -> None:
     """Refuse to add features to plates that hold features made differently.
 
+    Only what ``fingerprint`` names is compared: it may be of a model that is not loaded yet.
+
     Raises:
         InputError: With the difference and the folder to move away.
     """
     for plate in plates:
         if plate in existing:
+            on_disk = existing[plate]()["fingerprint"]
+            named = {key: text for key, text in on_disk.items() if key in fingerprint}
             require_same(
-                {
-                    f"plate {plate} on disk": existing[plate]()["fingerprint"],
-                    "this run": fingerprint,
-                },
+                {f"plate {plate} on disk": named, "this run": fingerprint},
                 f"move 04_feature/site_features/{plate} away, or go back to those settings",
             )
 

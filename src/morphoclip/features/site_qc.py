@@ -80,7 +80,7 @@ def summarise_qc(
     """Put the batches' rows together, and say of every site without features why it has none.
 
     A site read more than once keeps the row that agrees with what is on disk: with features, the
-    one without a reason. A site whose features are there and whose rows are gone has empty ones.
+    one without a reason; without features, the one with a reason. A site whose features are there and whose rows are gone has empty ones.
 
     Raises:
         InputError: A site has neither features nor a reason.
@@ -98,6 +98,7 @@ def summarise_qc(
     read = read.merge(failed_sites, on=_SITE, how="left").merge(indexed, on=[*_SITE, CHANNEL])
     failed_now = read["failed"].notna() & ~read["present"]
     read = read[(read["present"] & read[REASON].isna()) | failed_now]
+    read = read.sort_values(REASON, key=pd.Series.notna, kind="stable")  # a reason counts
     read = read.drop_duplicates([*_SITE, CHANNEL], keep="last").drop(columns=["failed", "present"])
     qc = indexed.merge(read, on=[*_SITE, CHANNEL], how="left", indicator="known")
     lost = qc[~qc["present"] & (qc["known"] == "left_only")].drop_duplicates(_SITE)

@@ -4,29 +4,15 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
-from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from morphoclip.backbones.text import TextBackbone, TextBackboneConfig
-from morphoclip.config import Config, as_names
+from morphoclip.backbones.text import TextBackbone
 from morphoclip.errors import InputError, example_of
 from morphoclip.fingerprint import Fingerprint
-from morphoclip.perturbations.prompts import Context, TextLevel, prompt_digest
-
-
-class TextFeaturesConfig(Config):
-    """``params:text_features``."""
-
-    level: TextLevel = TextLevel.FULL
-    context: Annotated[tuple[Context, ...], BeforeValidator(as_names)] = Field(
-        (),
-        description="cell_type, timepoint: off, since a plate's look gives both away.",
-    )
-    backbone: TextBackboneConfig
-    device: str = Field("auto", description="auto takes a CUDA device where there is one.")
+from morphoclip.perturbations.prompts import prompt_digest
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from morphoclip.backbone_identity import model_name
 from morphoclip.columns import PLATE, SITE, WELL
 from morphoclip.errors import InputError, example_of
-from morphoclip.features.extract import ImageFeaturesConfig, settings_of
+from morphoclip.features.config import ImageFeaturesConfig
+from morphoclip.features.extract import named_settings
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.site_files import site_key
 from morphoclip.fingerprint import differences
@@ -65,9 +65,10 @@ def require_complete(check: pd.DataFrame) -> None:
     faults = check[(check[["missing", "damaged", "stale"]].sum(axis=1) > 0) | ~check["packed"]]
     if len(faults):
         damaged = int(faults["damaged"].sum())
+        examples = faults["example"].dropna()
         raise InputError(
             f"the features of {len(faults)} of {len(check)} plate(s) are incomplete: "
-            f"{example_of(faults[PLATE])}; e.g. {faults['example'].iloc[0] or 'not packed'}. "
+            f"{example_of(faults[PLATE])}; e.g. {examples.iloc[0] if len(examples) else 'not packed'}. "
             + (f"Delete the {damaged} damaged file(s), then run " if damaged else "Run ")
             + "kedro run --pipeline image_features"
         )
@@ -89,6 +90,6 @@ def _is_whole(load: Callable[[], Any], config: ImageFeaturesConfig) -> bool:
 def _stale_settings(load: Callable[[], Any] | None, config: ImageFeaturesConfig) -> list[str]:
     if load is None:
         return ["no fingerprint"]
-    expected = {"model": model_name(config.backbone.model_id)} | settings_of(config)
+    expected = named_settings(config)
     found = {name: text for name, text in load()["fingerprint"].items() if name in expected}
     return differences(found, expected)

@@ -194,7 +194,7 @@ def _is_empty(modality: Modality, sample: str) -> bool:
 
 
 def _target_table(modality: Modality, genes: pd.DataFrame) -> pd.DataFrame:
-    """A JUMP-Target table: treatments, eight of them positive controls, and negative controls."""
+    """A JUMP-Target table: treatments, one in eight of them a positive control, and negative controls."""
     number = len(genes)
     roles = [""] * number
     roles[: number // 8] = ["poscon_cp"] * (number // 8)

@@ -52,6 +52,7 @@ class StopBeforeMissingInputs:
                 f"{expected[apart[0]]} in the catalog: set source.{apart[0]} in globals.yml, which "
                 "both read, or on the command line"
             )
+        _refuse_paths_in_files(context)
         given = set(context.config_loader.runtime_params or {})
         written = copy.copy(context.config_loader)
         written.runtime_params = {}
@@ -93,6 +94,29 @@ class StopBeforeMissingInputs:
                 + "; ".join(_what_belongs_there(name, catalog) for name in missing)
                 + (f". {_REMEDY}" if any(_is_raw(name, catalog) for name in missing) else "")
             )
+
+
+_PATHS = {
+    "check_split": ("path",),
+    "score_profiles": ("path",),
+    "import_features": ("path",),
+    "gene_annotations": ("uniprot", "hgnc", "ncbi"),
+}
+"""Parameters that the catalog takes from the command line alone."""
+
+
+def _refuse_paths_in_files(context: KedroContext) -> None:
+    """A path in a parameter file would be read by nobody: the catalog does not see it."""
+    parameters = context.config_loader["parameters"]
+    runtime = context.config_loader.runtime_params or {}
+    for group, fields in _PATHS.items():
+        for field in fields:
+            value = parameters.get(group, {}).get(field)
+            if value is not None and field not in runtime.get(group, {}):
+                raise InputError(
+                    f"{group}.{field} is set in a parameter file, and is read from the command "
+                    f"line only: --params {group}.{field}:{value}"
+                )
 
 
 class NameTheReport:

@@ -1,12 +1,11 @@
 """What MLflow is told of a run."""
 
-import logging
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pandas as pd
 from filelock import FileLock
 from kedro.framework.context import KedroContext
@@ -16,10 +15,6 @@ from kedro.pipeline import Pipeline
 from pydantic import BaseModel
 
 from morphoclip.gallery.source import redact_path
-from morphoclip.training.state import CheckpointStore
-
-logger = logging.getLogger(__name__)
-
 
 _SQLITE = "sqlite:///"
 
@@ -39,6 +34,8 @@ class PrepareTracking:
         database.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(database.with_suffix(".lock")):
             if not database.exists():
+                import mlflow
+
                 partial = database.with_suffix(".partial")
                 partial.unlink(missing_ok=True)
                 mlflow.MlflowClient(f"{_SQLITE}{partial}").search_experiments()
@@ -53,7 +50,8 @@ class LogTypedParameters:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Log the fields of every typed ``params:`` input, and the commit that runs."""
-        if mlflow.active_run() is None:
+        mlflow = _mlflow_of_run()
+        if mlflow is None:
             return
         for name in sorted(name for name in pipeline.inputs() if name.startswith("params:")):
             value = catalog.load(name)
@@ -74,13 +72,13 @@ class LogArtifacts:
     """Log what catalog entries with ``metadata: {mlflow: ...}`` hold, as it is saved.
 
     ``artifact_path`` logs the file there; ``metrics: true`` logs the rows of a tidy table;
-    ``tags: prefix`` logs a dictionary as tags. The best checkpoint goes in at the
-    end, of a failed run too.
+    ``tags: prefix`` logs a dictionary as tags; ``checkpoints: true`` marks the store of
+    checkpoints. The best checkpoint goes in at the end, of a failed run too.
     """
 
     def __init__(self) -> None:
         self._catalog: DataCatalog | None = None
-        self._stores: list[CheckpointStore] = []
+        self._stores: list[Any] = []
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog) -> None:
@@ -89,18 +87,19 @@ class LogArtifacts:
         self._stores = []
 
     @hook_impl
-    def after_dataset_loaded(self, data: Any) -> None:
+    def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
         """Remember the store that the trainer writes to."""
-        if isinstance(data, CheckpointStore):
+        if "checkpoints" in self._options(dataset_name):
             self._stores.append(data)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log one entry."""
-        if self._catalog is None or mlflow.active_run() is None:
+        mlflow = _mlflow_of_run()
+        if self._catalog is None or mlflow is None:
             return
         dataset: Any = self._catalog.get(dataset_name)
-        options = (getattr(dataset, "metadata", None) or {}).get("mlflow", {})
+        options = self._options(dataset_name)
         if "artifact_path" in options:
             path = (
                 dataset._get_load_path()
@@ -126,12 +125,25 @@ class LogArtifacts:
         """Log the best checkpoint that a failed run reached."""
         self._log_best_checkpoints()
 
+    def _options(self, dataset_name: str) -> dict[str, Any]:
+        """What the catalog says of an entry under ``metadata: {mlflow: ...}``."""
+        dataset = self._catalog.get(dataset_name) if self._catalog is not None else None
+        options: dict[str, Any] = (getattr(dataset, "metadata", None) or {}).get("mlflow", {})
+        return options
+
     def _log_best_checkpoints(self) -> None:
-        if mlflow.active_run() is None:
+        mlflow = _mlflow_of_run()
+        if mlflow is None:
             return
         for run in (run for store in self._stores for run in store.opened):
             if run.best_path.exists():
                 mlflow.log_artifact(str(run.best_path), f"checkpoints/{run.folder.name}")
+
+
+def _mlflow_of_run() -> Any:
+    """The module mlflow where a run of it is active, else None; it is not imported for that."""
+    mlflow = sys.modules.get("mlflow")
+    return mlflow if mlflow is not None and mlflow.active_run() is not None else None
 
 
 def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:

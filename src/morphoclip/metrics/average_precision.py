@@ -15,7 +15,7 @@ from morphoclip.columns import (
 )
 from morphoclip.metrics.chance import NullConfig, harmonic_numbers
 from morphoclip.metrics.conditions import single_subset
-from morphoclip.metrics.retrieval import Matrix
+from morphoclip.metrics.matrix import Matrix
 
 LEVEL = 0.05
 """False discovery rate below which a group counts as retrieved."""

@@ -30,14 +30,10 @@ from morphoclip.metrics.average_precision import (
     score_groups,
 )
 from morphoclip.metrics.chance import NullConfig
-from morphoclip.metrics.conditions import compound_gene_pairs
+from morphoclip.metrics.conditions import compound_gene_pairs, scored_controls, treated_wells
 from morphoclip.metrics.embedding_quality import is_collapsed
-from morphoclip.metrics.matching import (
-    consensus_profiles_by_condition,
-    scored_controls,
-    treated_wells,
-)
-from morphoclip.metrics.retrieval import Matrix
+from morphoclip.metrics.matching import consensus_profiles_by_condition
+from morphoclip.metrics.matrix import Matrix
 from morphoclip.perturbations.tables import genes_of
 from morphoclip.schemas.evaluation import BENCHMARK_METRICS
 

@@ -9,7 +9,15 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from morphoclip.columns import CELL_TYPE, CONDITION, MODALITY, Modality
+from morphoclip.columns import (
+    CELL_TYPE,
+    CONDITION,
+    MODALITY,
+    REFERENCE,
+    ROLE,
+    Modality,
+    Role,
+)
 
 
 class ConditionPair(NamedTuple):
@@ -42,3 +50,13 @@ def compound_gene_pairs(table: pd.DataFrame) -> Iterator[ConditionPair]:
 def single_subset(subsets: pd.Series) -> str | None:
     """The subset that all wells are in; treatments of several subsets belong to no stratum."""
     return subsets.iloc[0] if len(set(subsets)) == 1 else None
+
+
+def scored_controls(metadata: pd.DataFrame) -> pd.Series:
+    """Negative controls that no normalisation was fitted on."""
+    return (metadata[ROLE] == Role.NEGCON) & ~metadata[REFERENCE].astype(bool)
+
+
+def treated_wells(metadata: pd.DataFrame) -> pd.Series:
+    """Wells with a treatment, positive controls among them."""
+    return ~metadata[ROLE].isin([Role.NEGCON, Role.EMPTY])

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import silhouette_samples
-from sklearn.preprocessing import normalize
 
 from morphoclip.columns import CONDITION, PLATE
-from morphoclip.metrics.matching import scored_controls, treated_wells
-from morphoclip.metrics.retrieval import Matrix
+from morphoclip.metrics.conditions import scored_controls, treated_wells
+from morphoclip.metrics.matrix import Matrix, unit_rows
 from morphoclip.schemas.evaluation import EMBEDDING_QUALITY
 
 COLLAPSED_COSINE = 0.999
@@ -30,10 +29,10 @@ def embedding_quality(
         prompt_of_well: Row of ``text`` that is true of each well, ``(B,)``.
         text: Embedded prompts, ``(P, E)``.
     """
-    unit, words = normalize(image.astype(np.float64)), normalize(text.astype(np.float64))
+    unit, words = unit_rows(image.astype(np.float64)), unit_rows(text.astype(np.float64))
     sums = np.zeros(words.shape)
     np.add.at(sums, prompt_of_well, unit)
-    consensus = normalize(sums)
+    consensus = unit_rows(sums)
     rows = [
         ("alignment", "image and text", float((unit * words[prompt_of_well]).sum(1).mean())),
         ("modality_gap", "image and text", float(np.linalg.norm(unit.mean(0) - words.mean(0)))),
@@ -91,7 +90,7 @@ def is_collapsed(points: Matrix) -> bool:
 
     Alike on the whole, or many of them equal to another one.
     """
-    unit = normalize(points.astype(np.float64))
+    unit = unit_rows(points.astype(np.float64))
     equal = 1 - len(np.unique(np.round(unit, 6), axis=0)) / len(unit)
     return mean_cosine(unit) > COLLAPSED_COSINE or equal > MOST_EQUAL
 

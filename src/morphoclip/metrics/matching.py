@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.preprocessing import normalize
 
 from morphoclip.columns import (
     BROAD_SAMPLE,
@@ -22,18 +21,21 @@ from morphoclip.columns import (
     GENE,
     MODALITY,
     PLATE,
-    REFERENCE,
-    ROLE,
     SUBSET,
     TARGET_LIST,
-    Role,
     Subset,
 )
 from morphoclip.errors import example_of
 from morphoclip.metrics.chance import chance_metrics
-from morphoclip.metrics.conditions import compound_gene_pairs, single_subset
+from morphoclip.metrics.conditions import (
+    compound_gene_pairs,
+    scored_controls,
+    single_subset,
+    treated_wells,
+)
+from morphoclip.metrics.matrix import Matrix, unit_rows
 from morphoclip.metrics.ranking import DECIMALS
-from morphoclip.metrics.retrieval import Block, Matrix, query_metrics
+from morphoclip.metrics.retrieval import Block, query_metrics
 from morphoclip.perturbations.tables import genes_of
 from morphoclip.schemas.evaluation import MATCHING_METRICS
 
@@ -55,7 +57,7 @@ def similarity_to_controls(metadata: pd.DataFrame, matrix: Matrix) -> pd.Series:
     centring on these very controls, the mean of the others points away from each.
     """
     scores = pd.Series(np.nan, index=metadata.index)
-    unit = normalize(matrix.astype(np.float64))
+    unit = unit_rows(matrix.astype(np.float64))
     is_control = scored_controls(metadata).to_numpy()
     centred: list[str] = []
     for rows in _by(metadata, PLATE):
@@ -80,16 +82,6 @@ def similarity_to_controls(metadata: pd.DataFrame, matrix: Matrix) -> pd.Series:
             example_of(centred),
         )
     return scores
-
-
-def scored_controls(metadata: pd.DataFrame) -> pd.Series:
-    """Negative controls that no normalisation was fitted on."""
-    return (metadata[ROLE] == Role.NEGCON) & ~metadata[REFERENCE].astype(bool)
-
-
-def treated_wells(metadata: pd.DataFrame) -> pd.Series:
-    """Wells with a treatment, positive controls among them."""
-    return ~metadata[ROLE].isin([Role.NEGCON, Role.EMPTY])
 
 
 def separation_from_controls(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
@@ -118,7 +110,7 @@ def identification(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
 
     A plate's own wells are never in the gallery. Ties count as their expectation.
     """
-    unit = normalize(matrix.astype(np.float64))
+    unit = unit_rows(matrix.astype(np.float64))
     treated = np.flatnonzero(treated_wells(metadata))
     rows = []
     for condition, members in _conditions(metadata, treated):
@@ -169,7 +161,7 @@ def _identified_on(plate: str, table: pd.DataFrame, unit: Matrix) -> list[pd.Dat
     known = relevant.any(axis=1)
     if not known.any():
         return []
-    similarity = np.round(unit[queries][known] @ normalize(gallery).T, DECIMALS)
+    similarity = np.round(unit[queries][known] @ unit_rows(gallery).T, DECIMALS)
     measured = query_metrics(Block(similarity, relevant[known]))[["recall@1", "recall@5"]]
     measured[SUBSET] = table.loc[queries, SUBSET].to_numpy()[known]
     for k in (1, 5):
@@ -192,8 +184,8 @@ def gene_matching(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
         if not has_target.any():
             continue
         cosine = (
-            normalize(consensus.matrix[pair.compounds.index])
-            @ normalize(consensus.matrix[pair.genetic.index]).T
+            unit_rows(consensus.matrix[pair.compounds.index])
+            @ unit_rows(consensus.matrix[pair.genetic.index]).T
         )
         for kind, similarity in (("cosine", cosine), ("abs_cosine", np.abs(cosine))):
             block = Block(np.round(similarity[has_target], DECIMALS), relevant[has_target])

@@ -21,6 +21,7 @@ from morphoclip.metrics.chance import (
     first_rank_metrics,
     harmonic_numbers,
 )
+from morphoclip.metrics.matrix import Matrix
 from morphoclip.metrics.ranking import DECIMALS, rank_candidates
 from morphoclip.schemas.evaluation import RETRIEVAL_METRICS
 
@@ -30,7 +31,6 @@ METRICS = (
     *(f"map@{k}" for k in CUTOFFS),
     "median_rank",
 )
-Matrix = NDArray[np.floating]
 
 
 class Block(NamedTuple):

@@ -142,6 +142,18 @@ class TrainedModel:
         """Digest of the weights, which every profile carries (``Metadata_model``)."""
         return weights_digest(self.build())
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What tells this model from others, without its weights."""
+        return {
+            "digest": self.digest,
+            "epoch": self.epoch,
+            "manifest_sha256": self.manifest_sha256,
+            "wells_sha256": self.wells_sha256,
+            "image_fingerprint": self.image_fingerprint,
+            "text_fingerprint": self.text_fingerprint,
+        }
+
     def build(self) -> MorphoCLIP:
         """The module with its weights, in evaluation mode."""
         model = MorphoCLIP(self.config, self.shape)

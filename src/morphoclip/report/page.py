@@ -18,4 +18,4 @@ def write_page(sections: Iterable[Section]) -> str:
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     parts = [(part.title, Markup(part.html)) for part in sections if part.html]
-    return environment.from_string(_PAGE.read_text()).render(sections=parts)
+    return environment.from_string(_PAGE.read_text(encoding="utf-8")).render(sections=parts)

@@ -36,7 +36,7 @@ def render(template: str, **context: Any) -> str:
         name: inline_image(value) if isinstance(value, Figure) else value
         for name, value in context.items()
     }
-    text = _TEMPLATES.joinpath(f"{template}.html").read_text()
+    text = _TEMPLATES.joinpath(f"{template}.html").read_text(encoding="utf-8")
     return _environment().from_string(text).render(**shown)
 
 

@@ -34,7 +34,7 @@ def table(columns: dict[str, pa.Column], *, unique: list[str] | None = None) -> 
 
 
 class ByPlate:
-    """A validator of tables by plate, as they are saved, and as one, as they are loaded (or None)."""
+    """A validator of tables by plate, as they are saved, and of one table, as they are loaded."""
 
     def __init__(self, schema: pa.DataFrameSchema) -> None:
         self._schema = schema
@@ -43,7 +43,7 @@ class ByPlate:
         """The tables with their types coerced.
 
         Raises:
-            pandera.errors.SchemaError: A column or a value is wrong.
+            pandera.errors.SchemaError, SchemaErrors: A column or a value is wrong.
         """
         if isinstance(data, Mapping):
             return {plate: self._schema.validate(rows) for plate, rows in data.items()}
@@ -60,15 +60,17 @@ class WithEmbedding:
         """The table with the types of its metadata coerced.
 
         Raises:
-            pandera.errors.SchemaError: A metadata column or value is wrong.
+            pandera.errors.SchemaError, SchemaErrors: A metadata column or value is wrong.
             InputError: There is no embedding, or a number of it is not finite.
         """
-        is_embedding = data.columns.str.startswith(EMBEDDING_PREFIX)
-        embedding = data.loc[:, is_embedding]
-        if not is_embedding.any() or not np.isfinite(embedding.to_numpy(np.float32)).all():
+        is_embedding = data.columns.astype("str").str.startswith(EMBEDDING_PREFIX)
+        embedding = data.loc[:, is_embedding].apply(pd.to_numeric, errors="coerce")
+        with np.errstate(over="ignore"):
+            embedding = embedding.astype(np.float32)
+        if not is_embedding.any() or not np.isfinite(embedding.to_numpy()).all():
             raise InputError(
                 f"a table of {len(data)} rows has {is_embedding.sum()} {EMBEDDING_PREFIX}* "
                 "columns, and needs at least one and finite numbers in all of them; make it again"
             )
         metadata = self._metadata.validate(data.loc[:, ~is_embedding])
-        return pd.concat([metadata, embedding.astype(np.float32)], axis=1)
+        return pd.concat([metadata, embedding], axis=1)

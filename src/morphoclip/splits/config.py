@@ -30,7 +30,9 @@ class SplitConfig(Config):
     standard_plates: bool = Field(
         True, description="Leave out plates of other densities, antibiotics or cell lines."
     )
-    exclude_controls: bool = Field(True, description="Leave negative controls and empty wells out.")
+    exclude_controls: bool = Field(
+        True, description="Leave negative controls out; empty wells always are."
+    )
     exclude_roles: Names = Field((), description="Roles to leave out besides.")
     folds: int | None = Field(None, ge=3, description="Parts; part `fold` is the test subset.")
     fold: int | None = Field(None, ge=0)
@@ -50,9 +52,10 @@ class SplitConfig(Config):
     def ignored_settings(self) -> list[str]:
         """Keys that somebody set and that change nothing under this strategy."""
         fields = type(self).model_fields
+        by_folds = ("val_fraction", "test_fraction") if self.folds is not None else ()
         return [
             f"splitting.{key}"
-            for key in self.chosen.ignored
+            for key in (*self.chosen.ignored, *by_folds)
             if getattr(self, key) != fields[key].default
         ]
 

@@ -141,7 +141,7 @@ def _not_standard(wells: pd.DataFrame) -> pd.Series:
     """What sets a plate apart from CPJUMP1's 40 standard plates, or NA.
 
     As CPJUMP1's own split files leave them out (Chandrasekaran et al. 2024): density 100, no
-    antibiotics, compounds in cells without Cas9. Without experiment metadata nothing is known to differ.
+    antibiotics, compounds in cells without Cas9. Without experiment metadata no plate is left out.
     """
     is_compound = wells[MODALITY] == Modality.COMPOUND
     reasons = pd.Series(None, index=wells.index, dtype="object")

@@ -26,8 +26,6 @@ from morphoclip.errors import InputError
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.batch import WellBatch
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class World:

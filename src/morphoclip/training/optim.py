@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 def build_optimizer(model: nn.Module, *, learning_rate: float, weight_decay: float) -> AdamW:
-    """AdamW; biases, norms and single numbers do not decay."""
+    """AdamW; parameters of fewer than two dimensions (biases, norms, scales) do not decay."""
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]
     groups = [
@@ -22,7 +22,10 @@ def build_optimizer(model: nn.Module, *, learning_rate: float, weight_decay: flo
 def warmup_then_cosine(
     optimizer: torch.optim.Optimizer, *, warmup_steps: int, total_steps: int
 ) -> LambdaLR:
-    """Linear from 0 over ``warmup_steps``, then half a cosine to 0 at ``total_steps``."""
+    """Linear over ``warmup_steps``, then half a cosine to 0 at ``total_steps``.
+
+    The first step takes 1 / ``warmup_steps`` of the learning rate.
+    """
 
     def factor(step: int) -> float:
         if step < warmup_steps:

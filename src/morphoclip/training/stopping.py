@@ -16,7 +16,11 @@ from morphoclip.training.state import TrainingState
 def refuse_infinite_step(
     losses: Tensor, batches: list[Tensor], data: TrainingData, epoch: int
 ) -> None:
-    """Name the wells of the first batch whose loss is not finite."""
+    """Stop where the loss of a batch is not finite.
+
+    Raises:
+        InputError: With the wells of the batch and what to do.
+    """
     bad = (~losses.isfinite()).nonzero()
     if len(bad):
         step = int(bad[0])
@@ -58,4 +62,4 @@ def value_to_minimise(record: Mapping[str, float], config: TrainingConfig) -> fl
 
 def is_patience_over(state: TrainingState, config: TrainingConfig) -> bool:
     """Whether too many epochs went by without a better value."""
-    return state.epoch - state.best_epoch >= config.early_stopping.patience and state.epoch > 0
+    return state.epoch - state.best_epoch >= config.early_stopping.patience

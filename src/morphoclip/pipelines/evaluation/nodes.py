@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from morphoclip.columns import PLATE, PROMPT_DIGEST, WELL, Subset
+from morphoclip.columns import PLATE, PROMPT_DIGEST, WELL, Subset, embedding_columns
 from morphoclip.evaluation.baseline_comparison import compare_methods, comparison_sentence
 from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.evaluation.held_out_retrieval import (
@@ -21,7 +21,6 @@ from morphoclip.evaluation.per_perturbation import rows_of_baselines, rows_of_pr
 from morphoclip.evaluation.perturbation_sets import mean_features
 from morphoclip.evaluation.profiles import (
     embed_with,
-    embedding_columns,
     prompt_embeddings,
     well_profiles,
     with_subsets,

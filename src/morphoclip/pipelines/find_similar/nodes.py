@@ -2,35 +2,36 @@
 
 import logging
 import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 
-from morphoclip.backbones.text import load_text_backbone
 from morphoclip.columns import CONDITION, GENE, SUBSET
-from morphoclip.device import resolve_device
 from morphoclip.errors import InputError
 from morphoclip.evaluation.find_similar import (
     FindSimilarConfig,
-    closest_prompt,
-    embed_text,
+    require_profiles_of,
     similar_to_treatment,
     similar_to_vector,
 )
-from morphoclip.evaluation.profiles import require_profiles_of
-from morphoclip.features.text_features import TextFeatures, TextFeaturesConfig
-from morphoclip.metrics.retrieval import Matrix
-from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.features.config import TextFeaturesConfig
+from morphoclip.metrics.matrix import Matrix
 from morphoclip.perturbations.well_index import readable_condition
 
 logger = logging.getLogger(__name__)
 
+OnDemand = Callable[[], Any]
+"""Reads a file when it is called: only a text needs the model and torch."""
 
-def find_similar(
-    model: TrainedModel,
+
+def find_similar(  # noqa: PLR0913 - one argument per catalog entry
+    model_record: Mapping[str, Any],
+    model: OnDemand,
     well_profiles: pd.DataFrame,
     perturbations: pd.DataFrame,
     prompts: pd.DataFrame,
-    text_features: TextFeatures,
+    text_features: OnDemand,
     config: FindSimilarConfig,
     encoding: TextFeaturesConfig,
 ) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def find_similar(
         InputError: Nothing was asked, no treatment has the name, the profiles are of another model,
             or the text would be encoded differently from those of the training.
     """
-    require_profiles_of(model, well_profiles)
+    require_profiles_of(model_record, well_profiles)
     tables = []
     if config.text is not None:
         vector = _vector_of(config.text, model, prompts, text_features, encoding)
@@ -71,25 +72,30 @@ def find_similar(
 
 def _vector_of(
     text: str,
-    model: TrainedModel,
+    model: OnDemand,
     prompts: pd.DataFrame,
-    text_features: TextFeatures,
+    text_features: OnDemand,
     config: TextFeaturesConfig,
 ) -> Matrix:
     """The text in the model's space, ``(E,)``; logs which prompt it is closest to."""
+    from morphoclip.backbones.text import load_text_backbone
+    from morphoclip.device import resolve_device
+    from morphoclip.evaluation.text_query import closest_prompt, embed_text
+
+    trained = model()
     backbone = load_text_backbone(config.backbone, device=resolve_device(config.device))
-    model.require_text_features(backbone.identity)
+    trained.require_text_features(backbone.identity)
     if backbone.n_cut([text]):
         logger.warning("the text is cut at %d tokens", config.backbone.max_length)
     features = backbone.encode([text])
-    closest = closest_prompt(features, text_features, prompts)
+    closest = closest_prompt(features, text_features(), prompts)
     logger.info(
         'the closest prompt of the training, at a cosine of %.2f: "%s"; results for a text far '
         "from all prompts mean little",
         closest.cosine,
         closest.prompt,
     )
-    return embed_text(features, model)
+    return embed_text(features, trained)
 
 
 def _as_text(results: pd.DataFrame) -> str:

@@ -12,11 +12,12 @@ def create_pipeline(**_: object) -> Pipeline:
             Node(
                 func=find_similar,
                 inputs={
-                    "model": "model",
+                    "model_record": "model_record",
+                    "model": "model_on_demand",
                     "well_profiles": "well_profiles",
                     "perturbations": "perturbations",
                     "prompts": "prompts",
-                    "text_features": "text_features",
+                    "text_features": "text_features_on_demand",
                     "config": "params:find_similar",
                     "encoding": "params:text_features",
                 },

@@ -16,7 +16,8 @@ from morphoclip.columns import (
     WELL,
 )
 from morphoclip.device import resolve_device
-from morphoclip.features.extract import ImageFeaturesConfig, extract_features, fingerprint_of
+from morphoclip.features.config import ImageFeaturesConfig
+from morphoclip.features.extract import extract_features, fingerprint_of, named_settings
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.site_files import (
     pack_plate,
@@ -86,22 +87,13 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     """Features of the sites that have none yet, a batch at a time, each batch with its QC.
 
     A first chunk carries the plates' records alone (fingerprint and grey levels), so that there is
-    one even when nothing is left to do and so that features never lie on disk without theirs.
+    one even when nothing is left to do and so that features never lie on disk without theirs. Where
+    nothing is left to do, the backbone is not loaded.
     """
     indexed = sites_of_plates(site_index, ingestion.plates)
     require_channels(indexed, config.channels)
-    backbone = load_image_backbone(config.backbone)
-    backbone.check_size(config.preprocess.size)
-    fingerprint = fingerprint_of(backbone, config)
     plates = sorted(indexed[PLATE].unique())
-    refuse_mixing(existing_records, plates, fingerprint)
-    records = {
-        plate: plate_record(fingerprint, plate_intensities[plate_intensities[PLATE] == plate])
-        for plate in plates
-        if plate not in existing_records
-    }
-    yield {"records": records, "site_qc": {}, "features": {}, "tensors": {}}
-
+    refuse_mixing(existing_records, plates, named_settings(config))
     images = images_of_sites(
         indexed,
         lambda folder: plate_images[folder].read,
@@ -110,6 +102,21 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     missing = without_features(images, existing_features)
     device = resolve_device(config.device)
     logger.info("%d of %d sites to extract on %s", len(missing), len(images), device)
+    if not missing and all(plate in existing_records for plate in plates):
+        yield {"records": {}, "site_qc": {}, "features": {}, "tensors": {}}
+        return
+
+    backbone = load_image_backbone(config.backbone)
+    backbone.check_size(config.preprocess.size)
+    fingerprint = fingerprint_of(backbone, config)
+    refuse_mixing(existing_records, plates, fingerprint)
+    records = {
+        plate: plate_record(fingerprint, plate_intensities[plate_intensities[PLATE] == plate])
+        for plate in plates
+        if plate not in existing_records
+    }
+    yield {"records": records, "site_qc": {}, "features": {}, "tensors": {}}
+
     ranges: dict[str, dict[str, GreyRange]] = {
         plate: dict(zip(rows[CHANNEL], map(GreyRange, rows["p0_1"], rows["p99_9"]), strict=True))
         for plate, rows in plate_intensities.groupby(PLATE)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from morphoclip.features.extract import ImageFeaturesConfig
+from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.features.imported import ImportConfig, pack_imported
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.loaders import Loaders

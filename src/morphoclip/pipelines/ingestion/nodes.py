@@ -5,7 +5,7 @@ import logging
 import pandas as pd
 from rich.progress import track
 
-from morphoclip.features.extract import ImageFeaturesConfig
+from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.gallery.source import (
     IngestionConfig,
     PlateFolders,

@@ -6,7 +6,7 @@ from morphoclip.pipelines.score_profiles.nodes import score_external_profiles
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Build ``external_profiles`` -> ``external_benchmark_metrics`` and ``external_matching_metrics``."""
+    """Build ``external_benchmark_metrics`` and ``external_matching_metrics``."""
     return Pipeline(
         [
             Node(

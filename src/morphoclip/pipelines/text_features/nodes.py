@@ -8,12 +8,8 @@ import pandas as pd
 from morphoclip.backbones.text import load_text_backbone
 from morphoclip.columns import PROMPT
 from morphoclip.device import resolve_device
-from morphoclip.features.text_features import (
-    TextFeatures,
-    TextFeaturesConfig,
-    cache_key,
-    encode_prompts,
-)
+from morphoclip.features.config import TextFeaturesConfig
+from morphoclip.features.text_features import TextFeatures, cache_key, encode_prompts
 from morphoclip.loaders import Loaders
 from morphoclip.perturbations.prompts import PromptTemplates, prompt_summary, prompt_table
 

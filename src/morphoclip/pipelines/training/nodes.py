@@ -1,7 +1,7 @@
 """Training node: features, prompts and a split in, the best model out."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -9,12 +9,20 @@ from morphoclip.errors import InputError
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.loaders import Loaders
-from morphoclip.models.morphoclip import ModelConfig
+from morphoclip.models.morphoclip import ModelConfig, TrainedModel
 from morphoclip.splits.manifest import require_recorded
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.state import CheckpointStore
-from morphoclip.training.trainer import LogEpoch, TrainingResult, train
+from morphoclip.training.trainer import LogEpoch, train
 from morphoclip.wells.assemble import assemble_wells
+
+
+class TrainedAndRecorded(NamedTuple):
+    """The best model, what tells it from others, and one row per epoch."""
+
+    model: TrainedModel
+    model_record: dict[str, Any]
+    training_history: pd.DataFrame
 
 
 def train_model(  # noqa: PLR0913 - one argument per catalog entry
@@ -28,7 +36,7 @@ def train_model(  # noqa: PLR0913 - one argument per catalog entry
     training: TrainingConfig,
     checkpoints: CheckpointStore,
     epoch_log: LogEpoch,
-) -> TrainingResult:
+) -> TrainedAndRecorded:
     """Train both towers; checkpoints and epochs go out through the store and the log.
 
     Raises:
@@ -43,4 +51,5 @@ def train_model(  # noqa: PLR0913 - one argument per catalog entry
     wells = assemble_wells(
         plate_features, well_index, prompts, text_features, model.token_normalisation
     )
-    return train(wells, split_manifest, model, training, checkpoints, epoch_log)
+    trained, history = train(wells, split_manifest, model, training, checkpoints, epoch_log)
+    return TrainedAndRecorded(trained, trained.record, history)

@@ -23,7 +23,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "checkpoints": "checkpoints",
                     "epoch_log": "epoch_log",
                 },
-                outputs=["model", "training_history"],
+                outputs=["model", "model_record", "training_history"],
                 name="train_model",
             ),
         ]

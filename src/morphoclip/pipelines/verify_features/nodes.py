@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from morphoclip.features.extract import ImageFeaturesConfig
+from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.features.site_files import sites_of_plates
 from morphoclip.features.verify import check_plates, require_complete
 from morphoclip.gallery.source import IngestionConfig

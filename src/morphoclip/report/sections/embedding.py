@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from morphoclip.evaluation.profiles import embedding_columns
+from morphoclip.columns import embedding_columns
 from morphoclip.report.figures import draw_projection
 from morphoclip.report.section import Section, records, render
 

@@ -1,0 +1,36 @@
+"""A text as a vector of a model's space, and the prompt of the training that is closest to it."""
+
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from morphoclip.features.text_features import TextFeatures
+from morphoclip.metrics.matrix import Matrix
+from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.perturbations.prompts import text_by_digest
+
+
+class ClosestPrompt(NamedTuple):
+    """The prompt of the training whose text features are closest, and their cosine."""
+
+    prompt: str
+    cosine: float
+
+
+def embed_text(features: Tensor, model: TrainedModel) -> Matrix:
+    """Text features of one text ``(1, D_text)`` as a vector ``(E,)`` of the model's space."""
+    with torch.inference_mode():
+        return model.build().encode_text(features)[0].double().numpy()
+
+
+def closest_prompt(
+    features: Tensor, text_features: TextFeatures, prompts: pd.DataFrame
+) -> ClosestPrompt:
+    """The prompt closest to a text by its features ``(1, D_text)``; far from all, expect little."""
+    cosines = cosine_similarity(features, text_features.features)
+    closest = int(cosines.argmax())
+    prompt = text_by_digest(prompts)[text_features.digests[closest]]
+    return ClosestPrompt(str(prompt), float(cosines[closest]))

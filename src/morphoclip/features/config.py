@@ -1,0 +1,41 @@
+"""``params:image_features`` and ``params:text_features``."""
+
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from morphoclip.backbones.config import ImageBackboneConfig, TextBackboneConfig
+from morphoclip.config import Config, NumberedNames, as_names
+from morphoclip.imaging.preprocess import PreprocessConfig
+from morphoclip.perturbations.prompts import Context, TextLevel
+
+
+class ImageFeaturesConfig(Config):
+    """``params:image_features``."""
+
+    channels: NumberedNames = Field(
+        description="Channel names to the numbers in file names, in order.", min_length=1
+    )
+    preprocess: PreprocessConfig = PreprocessConfig()
+    backbone: ImageBackboneConfig
+    batch_size: int = Field(48, ge=1, description="Sites.")
+    device: str = Field("auto", description="auto takes a CUDA device where there is one.")
+    save_tensors: bool = Field(False, description="Keep the resized images as .pt, too.")
+
+    @model_validator(mode="after")
+    def _numbers_are_distinct(self) -> Self:
+        if len(set(self.channels.values())) < len(self.channels):
+            raise ValueError(f"two channels have one number: {self.channels}")
+        return self
+
+
+class TextFeaturesConfig(Config):
+    """``params:text_features``."""
+
+    level: TextLevel = TextLevel.FULL
+    context: Annotated[tuple[Context, ...], BeforeValidator(as_names)] = Field(
+        (),
+        description="cell_type, timepoint: off, since a plate's look gives both away.",
+    )
+    backbone: TextBackboneConfig
+    device: str = Field("auto", description="auto takes a CUDA device where there is one.")
