@@ -12,8 +12,8 @@ def resolve_device(device: str) -> str:
         InputError: The device is none that this torch has.
     """
     if device != "auto":
-        known = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
-        if device not in known and not (device == "cuda" and torch.cuda.is_available()):
-            raise InputError(f"device {device} is not there; there are auto, {', '.join(known)}")
+        devices = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+        if device not in devices and not (device == "cuda" and torch.cuda.is_available()):
+            raise InputError(f"device {device} is not there; there are auto, {', '.join(devices)}")
         return device
     return "cuda" if torch.cuda.is_available() else "cpu"

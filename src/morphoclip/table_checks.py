@@ -24,8 +24,8 @@ def refuse_repeats(table: pd.DataFrame, column: str, file: str, remedy: str) -> 
     Raises:
         InputError: Naming the value, and the lines of the file that hold it.
     """
-    known = table[table[column].notna()]
-    repeated = known[known[column].duplicated(keep=False)]
+    filled = table[table[column].notna()]
+    repeated = filled[filled[column].duplicated(keep=False)]
     if len(repeated):
         value = repeated[column].iloc[0]
         lines = [str(2 + row) for row in repeated.index[repeated[column] == value]]

@@ -41,7 +41,7 @@ def test_two_processes_have_the_gradients_of_one(change: dict) -> None:
 
 def test_a_batch_is_divided_into_parts_that_join_again() -> None:
     rows = torch.arange(7)
-    parts = [World(rank, 3).own(rows) for rank in range(3)]
+    parts = [World(rank, 3).rows_of_rank(rows) for rank in range(3)]
     assert torch.equal(torch.cat(parts), rows)
     assert [len(part) for part in parts] == [3, 2, 2]
 

@@ -75,5 +75,5 @@ def old_trainings(root: Path, *, keep: int) -> Iterator[Path]:
 def old_versions(root: Path, *, keep: int) -> Iterator[Path]:
     """Folders of versions beyond the newest ``keep`` of each versioned file below ``root``."""
     versions = [path for path in root.rglob("*") if _VERSION.fullmatch(path.name)]
-    for _, own in itertools.groupby(sorted(versions), key=lambda path: path.parent):
-        yield from list(own)[:-keep]
+    for _, group in itertools.groupby(sorted(versions), key=lambda path: path.parent):
+        yield from list(group)[:-keep]

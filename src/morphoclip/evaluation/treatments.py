@@ -48,7 +48,7 @@ class Treatments:
     """G treatments of one condition, and its K controls.
 
     Attributes:
-        facts: One row a treatment, in the order of ``means``.
+        facts: One row per treatment, in the order of ``means``.
         means: Mean of the unit vectors of each treatment's wells, ``(G, E)``.
         n_wells: Number of wells of each, ``(G,)``.
         controls: Unit vectors of the control wells, ``(K, E)``.

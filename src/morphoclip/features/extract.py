@@ -20,7 +20,7 @@ from morphoclip.imaging.tiff import UnusablePlane
 class SiteBatch:
     """Some sites and, for those that could be used, their features.
 
-    ``features`` holds one own ``(C, D)`` float32 tensor a usable site, in order.
+    ``features`` holds one separate ``(C, D)`` float32 tensor per usable site, in order.
     """
 
     sites: list[PreparedSite]

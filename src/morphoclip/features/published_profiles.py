@@ -38,7 +38,7 @@ def pack_profiles(profiles: Mapping[str, pd.DataFrame]) -> dict[str, PlateFeatur
         if twice:
             raise InputError(
                 f"the profile table of plate {plate} lists {len(twice)} well(s) more than once: "
-                f"{example_of(twice)}; keep one row a well"
+                f"{example_of(twice)}; keep one row per well"
             )
         values = np.arcsinh(profile[columns].to_numpy(dtype=np.float64))
         tokens = torch.from_numpy(values.astype(np.float32)).unsqueeze(1)

@@ -50,7 +50,7 @@ def by_plate(table: pd.DataFrame, plates: Iterable[str]) -> dict[str, pd.DataFra
 
 
 def qc_rows(sites: Iterable[PreparedSite]) -> pd.DataFrame:
-    """One row an image that was read, or could not be."""
+    """One row per image that was read, or could not be."""
     rows = []
     for prepared in sites:
         key = (prepared.images.plate, prepared.images.well, prepared.images.site)
@@ -80,7 +80,8 @@ def summarise_qc(
     """Put the batches' rows together, and say of every site without features why it has none.
 
     A site read more than once keeps the row that agrees with what is on disk: with features, the
-    one without a reason; without features, the one with a reason. A site whose features are there and whose rows are gone has empty ones.
+    one without a reason; without features, the one with a reason. A site that has features and
+    whose rows are gone has empty ones.
 
     Raises:
         InputError: A site has neither features nor a reason.
@@ -100,8 +101,8 @@ def summarise_qc(
     read = read[(read["present"] & read[REASON].isna()) | failed_now]
     read = read.sort_values(REASON, key=pd.Series.notna, kind="stable")  # a reason counts
     read = read.drop_duplicates([*_SITE, CHANNEL], keep="last").drop(columns=["failed", "present"])
-    qc = indexed.merge(read, on=[*_SITE, CHANNEL], how="left", indicator="known")
-    lost = qc[~qc["present"] & (qc["known"] == "left_only")].drop_duplicates(_SITE)
+    qc = indexed.merge(read, on=[*_SITE, CHANNEL], how="left", indicator="found")
+    lost = qc[~qc["present"] & (qc["found"] == "left_only")].drop_duplicates(_SITE)
     if len(lost):
         raise InputError(
             f"{len(lost)} site(s) have neither features nor a reason, e.g. "

@@ -25,7 +25,7 @@ def check_plates(
     packed: Loaders[PlateFeatures],
     config: ImageFeaturesConfig,
 ) -> pd.DataFrame:
-    """One row a plate; every site file is read.
+    """One row per plate; every site file is read.
 
     ``expected`` sites are those of the index less those set aside with a reason. A fingerprint is
     stale when it was not made with the present parameters.
@@ -66,9 +66,10 @@ def require_complete(check: pd.DataFrame) -> None:
     if len(faults):
         damaged = int(faults["damaged"].sum())
         examples = faults["example"].dropna()
+        example = examples.iloc[0] if len(examples) else "not packed"
         raise InputError(
             f"the features of {len(faults)} of {len(check)} plate(s) are incomplete: "
-            f"{example_of(faults[PLATE])}; e.g. {examples.iloc[0] if len(examples) else 'not packed'}. "
+            f"{example_of(faults[PLATE])}; e.g. {example}. "
             + (f"Delete the {damaged} damaged file(s), then run " if damaged else "Run ")
             + "kedro run --pipeline image_features"
         )

@@ -142,12 +142,12 @@ def folders_by_barcode(folders: Mapping[str, PlateFolder]) -> dict[str, PlateFol
     return by_barcode
 
 
-def choose_plates(available: list[str], known: list[str], wanted: Names | None) -> list[str]:
+def choose_plates(available: list[str], listed: list[str], wanted: Names | None) -> list[str]:
     """The barcodes to work on, in order.
 
     Args:
         available: Barcodes that have images or profiles.
-        known: Barcodes that the barcode map lists.
+        listed: Barcodes that the barcode map lists.
         wanted: `ingestion.plates`; None takes all available ones.
 
     Raises:
@@ -166,7 +166,7 @@ def choose_plates(available: list[str], known: list[str], wanted: Names | None) 
             "no plate is there: the folder of the batch holds none; check ingestion.source.root "
             "and ingestion.source.batch"
         )
-    strangers = [barcode for barcode in chosen if barcode not in set(known)]
+    strangers = [barcode for barcode in chosen if barcode not in set(listed)]
     if strangers:
         raise InputError(
             f"{len(strangers)} plate(s) that barcode_platemap.csv does not list: "

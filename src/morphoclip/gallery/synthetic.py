@@ -113,8 +113,8 @@ def truth_table(config: SyntheticConfig) -> pd.DataFrame:
     gene_directions = _unit_rows(rng.standard_normal((len(genes), len(latents))))
     family_index = pd.factorize(genes["family"])[0]
     shared = np.sqrt(_FAMILY_SHARE) * family_directions[family_index]
-    own = np.sqrt(1 - _FAMILY_SHARE) * gene_directions
-    phenotypes = config.phenotype_length * _unit_rows(shared + own)
+    individual = np.sqrt(1 - _FAMILY_SHARE) * gene_directions
+    phenotypes = config.phenotype_length * _unit_rows(shared + individual)
     parts = []
     for modality in Modality:
         noise = config.modality_noise * rng.standard_normal(phenotypes.shape)
@@ -147,8 +147,8 @@ def render_wells(
             if key not in truth.index and _is_empty(plate.modality, sample):
                 continue
             rng = np.random.default_rng([config.seed, 3, plate_number, well_number])
-            known = truth.loc[key, latents].to_numpy(float) if key in truth.index else 0.0
-            phenotype = known + config.well_noise * rng.standard_normal(len(latents))
+            effect = truth.loc[key, latents].to_numpy(float) if key in truth.index else 0.0
+            phenotype = effect + config.well_noise * rng.standard_normal(len(latents))
             effects = dict(zip(latents, phenotype, strict=True))
             images: dict[str, NDArray[np.uint16]] = {}
             for field in range(1, config.sites_per_well + 1):
@@ -194,7 +194,7 @@ def _is_empty(modality: Modality, sample: str) -> bool:
 
 
 def _target_table(modality: Modality, genes: pd.DataFrame) -> pd.DataFrame:
-    """A JUMP-Target table: treatments, one in eight of them a positive control, and negative controls."""
+    """A JUMP-Target table: treatments, one in eight a positive control, and negative controls."""
     number = len(genes)
     roles = [""] * number
     roles[: number // 8] = ["poscon_cp"] * (number // 8)

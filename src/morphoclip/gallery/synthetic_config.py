@@ -17,7 +17,7 @@ class SyntheticConfig(Config):
     plates_per_modality: int = Field(2, ge=1, le=9)
     negcon_wells: int = Field(16, ge=4)
     sites_per_well: int = Field(2, ge=1, le=16)
-    image_size: int = Field(128, ge=16, description="Pixels a side.")
+    image_size: int = Field(128, ge=16, description="Pixels per side.")
     phenotype_length: float = Field(2.0, ge=0, description="Length of a gene's latent vector.")
     modality_noise: float = Field(0.3, ge=0)
     well_noise: float = Field(0.3, ge=0)

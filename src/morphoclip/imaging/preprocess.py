@@ -33,14 +33,14 @@ Resize = Literal["area", "bilinear"]
 class PreprocessConfig(Config):
     """``image_features.preprocess``."""
 
-    size: int = Field(384, ge=16, description="Pixels a side of the model's input.")
+    size: int = Field(384, ge=16, description="Pixels per side of the model's input.")
     normalise: Normalisation = Normalisation.PLATE_PERCENTILE
     resize: Resize = "area"
     illumination: Literal["none", "npy"] = Field(
         "none", description="npy divides by the gallery's illumination functions."
     )
     workers: Literal["auto"] | int = Field(
-        "auto", description="Threads that read and decode; auto is one a core."
+        "auto", description="Threads that read and decode; auto is one per core."
     )
 
     @property
@@ -142,7 +142,7 @@ def prepare_sites(
 ) -> Iterator[PreparedSite]:
     """Prepare sites in order on reader threads, so that the next batch is ready when it is wanted.
 
-    At most ``ahead`` sites are held, and no fewer than two a thread.
+    At most ``ahead`` sites are held, and no fewer than two per thread.
 
     Args:
         sites: What to read.
@@ -167,7 +167,7 @@ def resize_plane(plane: Plane, grey: GreyMap, size: int, resize: Resize) -> NDAr
     Args:
         plane: Counts.
         grey: How counts become model input; applied before pixels are mixed.
-        size: Pixels a side.
+        size: Pixels per side.
         resize: ``area`` is the exact mean over each output pixel's box; ``bilinear`` takes the two
             nearest pixels of each axis, as torch's ``interpolate`` does without antialias.
     """

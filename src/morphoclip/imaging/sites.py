@@ -140,11 +140,11 @@ def index_plate(
 def _take_lowest_plane(
     images: dict[str, tuple[int, str]], channel: str, plane: int, name: str, folder: str
 ) -> None:
-    known = images.get(channel)
-    if known is not None and known[0] == plane:
+    taken = images.get(channel)
+    if taken is not None and taken[0] == plane:
         raise InputError(
-            f"plate folder {folder} has two files for one image: {known[1]} and {name}; "
+            f"plate folder {folder} has two files for one image: {taken[1]} and {name}; "
             "move one of them out of Images/"
         )
-    if known is None or plane < known[0]:
+    if taken is None or plane < taken[0]:
         images[channel] = (plane, name)

@@ -97,7 +97,7 @@ def score_groups(scores: pd.DataFrame, group: str, null: NullConfig) -> Scored |
 
 
 def _legacy_q(scores: pd.DataFrame, group: str, null: NullConfig, cache: str) -> pd.Series:
-    """The paper's rule (copairs 880f22a): a p-value a well, the mean of -log10 p a group, then BH.
+    """The paper's rule (copairs 880f22a): p per well, the mean of -log10 p per group, then BH.
 
     Strictly larger draws count, as there; the null is seeded, which it was not there.
     """

@@ -51,8 +51,8 @@ logger = logging.getLogger(__name__)
 def similarity_to_controls(metadata: pd.DataFrame, matrix: Matrix) -> pd.Series:
     """Normalised similarity to controls (NSC) of each well ``(B,)``; lower is further away.
 
-    Per plate, the cosine to the controls' mean, as a z-score against the controls' own: of each of
-    them to the mean of the others, so that no well is compared with itself. NaN on plates with
+    Per plate, the cosine to the controls' mean, as a z-score against those of the controls: of each
+    of them to the mean of the others, so that no well is compared with itself. NaN on plates with
     fewer than three controls, whose controls are all alike, or have no direction in common: after
     centring on these very controls, the mean of the others points away from each.
     """
@@ -69,11 +69,13 @@ def similarity_to_controls(metadata: pd.DataFrame, matrix: Matrix) -> pd.Series:
             centred.append(str(metadata[PLATE].iloc[rows[0]]))
             continue
         left_out = _cosine(unit[controls], (total - unit[controls]) / (len(controls) - 1))
-        own = _cosine(unit[rows], np.broadcast_to(total / len(controls), (len(rows), len(total))))
-        own[is_control[rows]] = left_out
+        cosines = _cosine(
+            unit[rows], np.broadcast_to(total / len(controls), (len(rows), len(total)))
+        )
+        cosines[is_control[rows]] = left_out
         spread = left_out.std(ddof=1)
         if spread > 0:
-            scores.iloc[rows] = (own - left_out.mean()) / spread
+            scores.iloc[rows] = (cosines - left_out.mean()) / spread
     if centred:
         logger.warning(
             "no similarity to controls on %d plate(s): their controls have no direction in common, "
@@ -87,15 +89,17 @@ def similarity_to_controls(metadata: pd.DataFrame, matrix: Matrix) -> pd.Series:
 def separation_from_controls(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
     """AUROC of treated against control wells by NSC, and the share of far perturbations."""
     nsc = similarity_to_controls(metadata, matrix)
-    known = metadata.assign(nsc=nsc)[nsc.notna()]
+    scored = metadata.assign(nsc=nsc)[nsc.notna()]
     rows = []
-    for modality, own in known.groupby(MODALITY):
-        is_control = scored_controls(own)
-        treated = own[treated_wells(own)]
+    for modality, rows_of_modality in scored.groupby(MODALITY):
+        is_control = scored_controls(rows_of_modality)
+        treated = rows_of_modality[treated_wells(rows_of_modality)]
         for stratum, part in _strata(treated):
             if part.empty or not is_control.any():
                 continue
-            auroc = _auroc(-part["nsc"].to_numpy(), -own.loc[is_control, "nsc"].to_numpy())
+            auroc = _auroc(
+                -part["nsc"].to_numpy(), -rows_of_modality.loc[is_control, "nsc"].to_numpy()
+            )
             far = part.groupby(BROAD_SAMPLE)["nsc"].mean() < FAR
             common = {"task": "controls", "track": modality, "stratum": stratum, "n": len(far)}
             rows.append(common | {"metric": "auroc", "value": auroc, "chance": 0.5})
@@ -158,12 +162,12 @@ def _identified_on(plate: str, table: pd.DataFrame, unit: Matrix) -> list[pd.Dat
     gallery = np.zeros((len(names), unit.shape[1]))
     np.add.at(gallery, codes, unit[~queries])
     relevant = table.loc[queries, BROAD_SAMPLE].to_numpy()[:, None] == names.to_numpy()[None, :]
-    known = relevant.any(axis=1)
-    if not known.any():
+    in_gallery = relevant.any(axis=1)
+    if not in_gallery.any():
         return []
-    similarity = np.round(unit[queries][known] @ unit_rows(gallery).T, DECIMALS)
-    measured = query_metrics(Block(similarity, relevant[known]))[["recall@1", "recall@5"]]
-    measured[SUBSET] = table.loc[queries, SUBSET].to_numpy()[known]
+    similarity = np.round(unit[queries][in_gallery] @ unit_rows(gallery).T, DECIMALS)
+    measured = query_metrics(Block(similarity, relevant[in_gallery]))[["recall@1", "recall@5"]]
+    measured[SUBSET] = table.loc[queries, SUBSET].to_numpy()[in_gallery]
     for k in (1, 5):
         measured[f"chance@{k}"] = min(k / len(names), 1.0)
     return [measured]
@@ -254,9 +258,9 @@ def _strata(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """All rows, then those of each subset that has some."""
     yield "all", table
     for subset in (Subset.TRAIN, Subset.VALIDATION, Subset.TEST):
-        own = table[table[SUBSET] == subset]
-        if len(own):
-            yield str(subset), own
+        rows = table[table[SUBSET] == subset]
+        if len(rows):
+            yield str(subset), rows
 
 
 def _conditions(

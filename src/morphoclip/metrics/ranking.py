@@ -14,7 +14,7 @@ DECIMALS = 6
 
 
 class Ranking(NamedTuple):
-    """What is known of each of Q queries.
+    """Counts around the true candidates of each of Q queries.
 
     ``first`` is ``(Q, 3)``: how many candidates are better than the best true one, how many tie
     with it (itself among them), and how many of those are true. ``gains`` is ``(Q, K)``: for each
@@ -33,7 +33,7 @@ def rank_candidates(
 
     Args:
         similarity: Of queries to candidates, ``(Q, N)``; equal numbers are ties.
-        relevant: Which candidates are true, ``(Q, N)``, at least one a query.
+        relevant: Which candidates are true, ``(Q, N)``, at least one per query.
         places: K.
     """
     contiguous = np.ascontiguousarray(similarity), np.ascontiguousarray(relevant)

@@ -134,12 +134,12 @@ def reciprocal_ranks_by_modality(
     similarity = np.round(consensus @ text.T.astype(np.float64), DECIMALS)
     blocks = []
     for name in np.unique(modality):
-        own = np.flatnonzero(modality == name)
-        block = similarity[np.ix_(own, own)]
+        rows = np.flatnonzero(modality == name)
+        block = similarity[np.ix_(rows, rows)]
         pairs = list(zip(np.sort(-block, axis=1), -block, strict=True))
         better = np.stack([np.searchsorted(ordered, row, "left") for ordered, row in pairs])
         up_to = np.stack([np.searchsorted(ordered, row, "right") for ordered, row in pairs])
-        harmonic = harmonic_numbers(len(own))
+        harmonic = harmonic_numbers(len(rows))
         blocks.append((harmonic[up_to] - harmonic[better]) / (up_to - better))
     return blocks
 
@@ -171,7 +171,7 @@ def permutation_test(
 
 
 def query_metrics(block: Block) -> pd.DataFrame:
-    """Recall@k, reciprocal rank, AP@k and rank of the first truth, one row a query.
+    """Recall@k, reciprocal rank, AP@k and rank of the first truth, one row per query.
 
     A rank is the expected one; queries without a truth among the candidates must not be given.
 
@@ -203,8 +203,8 @@ def _scopes(
     for modality in Modality:
         queries = np.flatnonzero(of_query == modality)
         if len(queries):
-            own = np.ix_(queries, np.flatnonzero(of_candidate == modality))
-            block = Block(everything.similarity[own], everything.relevant[own])
+            pairs = np.ix_(queries, np.flatnonzero(of_candidate == modality))
+            block = Block(everything.similarity[pairs], everything.relevant[pairs])
             size = np.full(len(queries), sizes[str(modality)])
             parts[str(modality)] = Scope(str(modality), [block], group[queries], size)
     yield Scope(
@@ -217,7 +217,7 @@ def _scopes(
 
 
 def _measure(scope: Scope, n_groups: int, bootstrap: Bootstrap) -> Iterator[dict[str, object]]:
-    """One row a metric: value, interval, chance, what recognising the modality reaches."""
+    """One row per metric: value, interval, chance, what recognising the modality reaches."""
     measured = pd.concat([query_metrics(block) for block in scope.blocks], ignore_index=True)
     n_true = np.concatenate([block.relevant.sum(axis=1) for block in scope.blocks])
     n_candidates = np.concatenate(

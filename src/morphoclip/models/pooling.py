@@ -45,7 +45,7 @@ class CrossChannelFormer(nn.Module):
         self.norm_out = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """``(S, C, D)`` channel tokens to one ``(S, D)`` token a site."""
+        """``(S, C, D)`` channel tokens to one ``(S, D)`` token per site."""
         if self.input_norm == "l2":
             tokens = normalize(tokens, dim=-1)
         tokens = self.norm_in(tokens + self.channel_embedding)
@@ -65,7 +65,7 @@ def cls_row_of_layer(layer: nn.TransformerEncoderLayer, query: Tensor, tokens: T
     """What a pre-norm layer makes of its first row, ``(S, D)``; the other rows are not computed.
 
     Exact: only the first row asks, so keys collapse into one vector
-    a head, ``u = W_k^T q`` (their bias adds alike to all scores, and a softmax does not see it),
+    per head, ``u = W_k^T q`` (their bias adds alike to all scores, and a softmax does not see it),
     and values are taken of the weighted sum instead of summed.
 
     Args:
@@ -82,7 +82,7 @@ def cls_row_of_layer(layer: nn.TransformerEncoderLayer, query: Tensor, tokens: T
     normed = layer.norm1(tokens)
     asked = torch.einsum("nd,hed->nhe", asking, weights[0]) + biases[0]
     keys = torch.einsum("nhe,hed->nhd", asked, weights[1]) * (dim // heads) ** -0.5
-    keys, asking = (own.expand(len(query), *own.shape[1:]) for own in (keys, asking))
+    keys, asking = (row.expand(len(query), *row.shape[1:]) for row in (keys, asking))
     own_score = torch.einsum("nd,nhd->nh", asking, keys).unsqueeze(-1)
     scores = torch.cat([own_score, torch.einsum("ncd,nhd->nhc", normed, keys)], dim=-1)
     shares = scores.softmax(dim=-1)
@@ -105,7 +105,7 @@ class ChannelMean(nn.Module):
         self.input_norm = input_norm
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """``(S, C, D)`` channel tokens to one ``(S, D)`` token a site."""
+        """``(S, C, D)`` channel tokens to one ``(S, D)`` token per site."""
         return (normalize(tokens, dim=-1) if self.input_norm == "l2" else tokens).mean(dim=1)
 
 

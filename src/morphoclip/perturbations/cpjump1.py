@@ -41,7 +41,7 @@ PERTURBATIONS = {
         Role.NEGCON: 15,
     },
 }
-"""IDs a modality and role; the compounds' negative control is DMSO."""
+"""IDs per modality and role; the compounds' negative control is DMSO."""
 
 ENTITIES = {Modality.COMPOUND: 301, Modality.CRISPR: 160, Modality.ORF: 160}
 """Compounds under all of their names, genes; negative controls are left out."""
@@ -51,7 +51,7 @@ CONTROL_WELLS = {
     Modality.CRISPR: {Role.NEGCON: 60, Role.EMPTY: 4},
     Modality.ORF: {Role.NEGCON: 60, Role.EMPTY: 4},
 }
-"""Wells a plate; 320 of 384 hold treatments and positive controls on every plate."""
+"""Wells per plate; 320 of 384 hold treatments and positive controls on every plate."""
 
 WELLS = 384
 
@@ -117,10 +117,10 @@ def _plate_differences(modalities: pd.Series) -> list[str]:
 
 def _well_differences(wells: pd.DataFrame) -> list[str]:
     differing = []
-    for (plate, modality), own in wells.groupby([PLATE, MODALITY]):
-        roles = own[ROLE].value_counts()
-        if len(own) != WELLS:
-            differing.append(f"plate {plate} has {len(own)} wells, not {WELLS}")
+    for (plate, modality), rows in wells.groupby([PLATE, MODALITY]):
+        roles = rows[ROLE].value_counts()
+        if len(rows) != WELLS:
+            differing.append(f"plate {plate} has {len(rows)} wells, not {WELLS}")
         differing += [
             f"plate {plate} has {roles.get(role, 0)} {role} wells, not {number}"
             for role, number in CONTROL_WELLS[Modality(modality)].items()

@@ -1,4 +1,4 @@
-"""What is known about genes: a table of the user's own, and a recipe that builds it.
+"""Names and functions of genes: an optional table, and a recipe that builds it.
 
 No gene text comes with this project: the recipe takes it from files that the user downloads, and
 writes beside each row where it is from, under which licence and of which date.
@@ -52,16 +52,16 @@ def read_gene_annotations(table: pd.DataFrame | None) -> pd.DataFrame:
     if table is None:
         return pd.DataFrame(columns=_COLUMNS, dtype="str")
     require_columns(table, set(_COLUMNS), "the gene annotations")
-    known = with_missing(table)[_COLUMNS]
-    known["gene"] = known["gene"].str.upper()
-    refuse_repeats(known, "gene", "the gene annotations", "keep one row a gene")
-    unsourced = known[known[["gene", "source", "licence", "date"]].isna().any(axis=1)]
+    annotations = with_missing(table)[_COLUMNS]
+    annotations["gene"] = annotations["gene"].str.upper()
+    refuse_repeats(annotations, "gene", "the gene annotations", "keep one row per gene")
+    unsourced = annotations[annotations[["gene", "source", "licence", "date"]].isna().any(axis=1)]
     if len(unsourced):
         raise InputError(
             f"{len(unsourced)} row(s) of the gene annotations lack gene, source, licence or date, "
             f"e.g. line {unsourced.index[0] + 2}: say where the words are from"
         )
-    return known
+    return annotations
 
 
 def build_gene_annotations(
@@ -69,7 +69,7 @@ def build_gene_annotations(
     tables: Mapping[str, pd.DataFrame | None],
     config: GeneAnnotationsConfig,
 ) -> pd.DataFrame:
-    """One row a gene that any of the tables knows, in the order of `SOURCES`.
+    """One row per gene that any of the tables knows, in the order of `SOURCES`.
 
     Args:
         genes: Symbols that are wanted.
@@ -80,7 +80,7 @@ def build_gene_annotations(
         InputError: There is no file at all, one lacks a column, or the date is not given.
     """
     wanted = sorted({gene.upper() for gene in genes})
-    known = [
+    read = [
         SOURCES[name].read(table.astype("str")).assign(source=name)
         for name, table in tables.items()
         if table is not None
@@ -90,12 +90,12 @@ def build_gene_annotations(
             "gene_annotations.date says when the files were downloaded, as in 2026-11-22: every "
             "row of the table carries it"
         )
-    if not known:
+    if not read:
         raise InputError(
             "there is no file to take gene annotations from: name at least one of "
             + ", ".join(f"gene_annotations.{name}" for name in SOURCES)
         )
-    rows = pd.concat(known, ignore_index=True)
+    rows = pd.concat(read, ignore_index=True)
     rows["order"] = rows["source"].map({name: place for place, name in enumerate(SOURCES)})
     rows = rows[rows["symbol"].isin(wanted)].sort_values(["symbol", "order"], kind="stable")
     annotated = [
@@ -107,23 +107,23 @@ def build_gene_annotations(
 
 
 def _meant(found: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the gene's own symbol; without any, those of an alias that only one gene has."""
-    own = found[~found["alias"]]
-    if len(own):
-        return own
+    """Rows whose symbol is the gene's; without any, those of an alias that only one gene has."""
+    by_symbol = found[~found["alias"]]
+    if len(by_symbol):
+        return by_symbol
     return found[~found["source"].duplicated(keep=False)]
 
 
-def _row(gene: str, known: pd.DataFrame, config: GeneAnnotationsConfig) -> dict[str, object]:
+def _row(gene: str, found: pd.DataFrame, config: GeneAnnotationsConfig) -> dict[str, object]:
     """The first source that has a name gives the name, the first that has a function gives that."""
     taken = {}
     used = []
     for field in ("name", "function"):
-        having = known[known[field].notna()]
+        having = found[found[field].notna()]
         if len(having):
             taken[field] = having[field].iloc[0]
             used.append(having["source"].iloc[0])
-    sources = list(dict.fromkeys(used)) or [known["source"].iloc[0]]
+    sources = list(dict.fromkeys(used)) or [found["source"].iloc[0]]
     function = taken.get("function")
     return {
         "gene": gene,
@@ -195,12 +195,12 @@ def _read_ncbi(table: pd.DataFrame) -> pd.DataFrame:
 def _exploded(
     symbol: pd.Series, others: pd.Series, *, name: pd.Series, function: pd.Series
 ) -> pd.DataFrame:
-    """A row a symbol, and a row an older or other symbol, which ``alias`` marks."""
-    said = pd.DataFrame({"name": name, "function": function})
-    said = with_missing(said)
-    own = said.assign(symbol=symbol, alias=False)
-    alias = said.assign(symbol=others, alias=True).explode("symbol")
-    rows = pd.concat([own, alias], ignore_index=True)
+    """One row per symbol, and one per older or other symbol, which ``alias`` marks."""
+    facts = pd.DataFrame({"name": name, "function": function})
+    facts = with_missing(facts)
+    by_symbol = facts.assign(symbol=symbol, alias=False)
+    by_alias = facts.assign(symbol=others, alias=True).explode("symbol")
+    rows = pd.concat([by_symbol, by_alias], ignore_index=True)
     return rows[rows["symbol"].notna() & ~rows["symbol"].isin(["", "-", "NAN"])]
 
 

@@ -1,4 +1,4 @@
-"""Which words of which column mean that nothing is known."""
+"""Which words of which column mean that a value is missing."""
 
 import pandas as pd
 

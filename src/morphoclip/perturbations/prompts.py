@@ -133,12 +133,12 @@ def prompt_of(
 
     Args:
         perturbation: A row of the table of perturbations, with the context's columns.
-        level: How much is said.
+        level: How much the prompt contains.
         templates: The wording.
-        context: What is said of the experiment, at the end.
+        context: Facts about the experiment, at the end.
 
     Raises:
-        InputError: Nothing can be said, because every field is missing that the name needs.
+        InputError: Every field is missing that the name needs.
     """
     wording = templates.of(Modality(perturbation[MODALITY]))
     if perturbation[ROLE] == Role.NEGCON:
@@ -157,16 +157,16 @@ def prompt_of(
 
 def _filled(clauses: Sequence[str], perturbation: Mapping[str, Any]) -> list[str]:
     """Clauses all of whose fields are known; none ends in two full stops."""
-    said = []
+    filled = []
     for clause in clauses:
         values = {name: _known(perturbation.get(FIELDS[name])) for name in _FIELD.findall(clause)}
         if all(values.values()):
-            said.append(re.sub(r"\.\.+$", ".", clause.format_map(values)))
-    return said
+            filled.append(re.sub(r"\.\.+$", ".", clause.format_map(values)))
+    return filled
 
 
 def _known(value: Any) -> str | None:
-    """The value as text, or None where it is missing or says that nothing is known."""
+    """The value as text, or None where it is missing or means "unknown"."""
     if value is None or pd.isna(value) or _SAYS_NOTHING.fullmatch(str(value).strip()):
         return None
     return ", ".join(str(value).strip().split("|")) or None
@@ -184,7 +184,7 @@ def prompt_table(
     templates: PromptTemplates,
     context: tuple[Context, ...] = (),
 ) -> pd.DataFrame:
-    """One prompt a perturbation and context; perturbations that share words share a digest.
+    """One prompt per perturbation and context; perturbations that share words share a digest.
 
     Raises:
         InputError: A context is missing for some plate, or a prompt would hold an ID.
@@ -216,20 +216,20 @@ def prompt_summary(
 def _contexts(wells: pd.DataFrame, context: tuple[Context, ...]) -> pd.DataFrame:
     """The contexts that each perturbation's wells have."""
     columns = [FIELDS[name] for name in context]
-    known = wells[wells[BROAD_SAMPLE].notna()]
-    lacking = known[known[columns].isna().any(axis=1)]
+    described = wells[wells[BROAD_SAMPLE].notna()]
+    lacking = described[described[columns].isna().any(axis=1)]
     if len(lacking):
         raise InputError(
             f"text_features.context names {', '.join(context)}, which {len(lacking)} wells lack; "
             "ingestion.source.experiment_metadata names the table that has it"
         )
     other = {CELL_TYPE: None, TIMEPOINT: None}
-    own = known[[MODALITY, BROAD_SAMPLE, *columns]].drop_duplicates()
-    return own.assign(**{name: value for name, value in other.items() if name not in columns})
+    contexts = described[[MODALITY, BROAD_SAMPLE, *columns]].drop_duplicates()
+    return contexts.assign(**{name: value for name, value in other.items() if name not in columns})
 
 
 def _refuse_identifiers(table: pd.DataFrame, wells: pd.DataFrame) -> None:
-    """No prompt may hold its own ID or a barcode, whatever the tables call things."""
+    """No prompt may contain the ID of its sample or a barcode, whatever the tables call things."""
     plates = set(wells["Metadata_Plate"].unique())
     for sample, prompt in zip(table[BROAD_SAMPLE], table[PROMPT], strict=True):
         held = [

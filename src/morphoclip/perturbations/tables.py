@@ -46,7 +46,7 @@ def perturbation_table(
     annotations: pd.DataFrame | None = None,
     gene_annotations: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """One row a perturbation, of every modality that has a table.
+    """One row per perturbation, of every modality that has a table.
 
     Args:
         tables: File stem -> JUMP-Target metadata table.
@@ -114,7 +114,7 @@ def _read_modality(modality: Modality, file: str, table: pd.DataFrame) -> pd.Dat
     required = {"broad_sample", "control_type"}
     required |= {"pert_iname", "smiles"} if modality is Modality.COMPOUND else {"gene"}
     require_columns(table, required, file)
-    refuse_repeats(table, "broad_sample", file, "keep one row, and so one name, an ID")
+    refuse_repeats(table, "broad_sample", file, "keep one row, and so one name, per ID")
     table = table.dropna(subset=["broad_sample"])  # the DMSO row, and one all-blank row of ORFs
     read = pd.DataFrame(
         {

@@ -54,7 +54,7 @@ def platemap_of(barcode_platemap: pd.DataFrame) -> dict[str, str]:
     barcode, name = "Assay_Plate_Barcode", "Plate_Map_Name"
     require_columns(table, {barcode, name}, "barcode_platemap.csv")
     table = table.dropna(subset=[barcode, name])
-    refuse_repeats(table, barcode, "barcode_platemap.csv", "keep one platemap a plate")
+    refuse_repeats(table, barcode, "barcode_platemap.csv", "keep one platemap per plate")
     return dict(zip(table[barcode], table[name], strict=True))
 
 
@@ -64,13 +64,13 @@ def modality_of_platemap(name: str) -> Modality:
     Raises:
         InputError: It says none, or several.
     """
-    said = [modality for modality in Modality if modality in name.lower()]
-    if len(said) != 1:
+    named = [modality for modality in Modality if modality in name.lower()]
+    if len(named) != 1:
         raise InputError(
             f"platemap {name!r} names no single modality: one of {', '.join(Modality)} belongs "
             "in its name, as in JUMP-Target-1_compound_platemap"
         )
-    return said[0]
+    return named[0]
 
 
 def modality_of_barcode(barcode_platemap: pd.DataFrame) -> dict[str, Modality]:
@@ -87,7 +87,7 @@ def build_well_index(
     experiment_metadata: pd.DataFrame | None,
     batch: str,
 ) -> pd.DataFrame:
-    """One row a well of the plates, with what was done to it; ``n_sites`` is 0 until counted.
+    """One row per well of the plates, with what was done to it; ``n_sites`` is 0 until counted.
 
     A blank ``broad_sample`` is DMSO on a compound plate and an empty well on a genetic one.
 
@@ -109,11 +109,11 @@ def build_well_index(
     wells = pd.concat(
         [layouts[name_of[plate]].assign(**{PLATE: plate}) for plate in plates], ignore_index=True
     )
-    known = perturbations.set_index([MODALITY, BROAD_SAMPLE])
+    by_id = perturbations.set_index([MODALITY, BROAD_SAMPLE])
     keys = pd.MultiIndex.from_frame(wells[[MODALITY, BROAD_SAMPLE]].fillna(""))
-    _refuse_unknown_ids(wells, keys.isin(known.index) | wells[BROAD_SAMPLE].isna().to_numpy())
+    _refuse_unknown_ids(wells, keys.isin(by_id.index) | wells[BROAD_SAMPLE].isna().to_numpy())
     for column in (ROLE, PERTURBATION_TYPE, GENE, TARGET_LIST, ENTITY):
-        wells[column] = known[column].reindex(keys).to_numpy()
+        wells[column] = by_id[column].reindex(keys).to_numpy()
     wells[ROLE] = wells[ROLE].fillna(str(Role.EMPTY))
     experiments = (
         None if experiment_metadata is None else _experiments_of_batch(experiment_metadata, batch)
@@ -124,7 +124,7 @@ def build_well_index(
 
 
 def with_site_counts(well_index: pd.DataFrame, sites: pd.DataFrame) -> pd.DataFrame:
-    """The well index with the number of distinct rows of ``sites`` a well."""
+    """The well index with the number of distinct rows of ``sites`` per well."""
     counts = sites.groupby([PLATE, WELL]).size().rename(N_SITES)
     keys = pd.MultiIndex.from_frame(well_index[[PLATE, WELL]])
     return well_index.assign(**{N_SITES: counts.reindex(keys, fill_value=0).to_numpy()})
@@ -149,16 +149,16 @@ def join_well_index(table: pd.DataFrame, well_index: pd.DataFrame, file: str) ->
     require_columns(table, {PLATE, WELL}, file)
     places = table[[PLATE, WELL]].astype("str").reset_index(drop=True)
     places[WELL] = [well_name(*well_position(well)) for well in places[WELL]]
-    refuse_repeats(places.assign(well=_place_of(places)), "well", file, "keep one row a well")
-    joined = places.merge(well_index, on=[PLATE, WELL], how="left", indicator="known")
-    unknown = joined[joined["known"] == "left_only"]
+    refuse_repeats(places.assign(well=_place_of(places)), "well", file, "keep one row per well")
+    joined = places.merge(well_index, on=[PLATE, WELL], how="left", indicator="found")
+    unknown = joined[joined["found"] == "left_only"]
     if len(unknown):
         raise InputError(
             f"{len(unknown)} well(s) of {file} are not in the well index: "
             f"{example_of(_place_of(unknown))}; run ingestion (or the profiles pipeline) with "
             "those plates"
         )
-    return joined.drop(columns="known")
+    return joined.drop(columns="found")
 
 
 def _place_of(wells: pd.DataFrame) -> pd.Series:
@@ -176,7 +176,7 @@ def _experiments_of_batch(experiment_metadata: pd.DataFrame, batch: str) -> pd.D
         table, {"Batch", "Assay_Plate_Barcode", *_EXPERIMENT_COLUMNS}, "experiment-metadata.tsv"
     )
     rows = table[table["Batch"] == batch]
-    refuse_repeats(rows, "Assay_Plate_Barcode", "experiment-metadata.tsv", "keep one row a plate")
+    refuse_repeats(rows, "Assay_Plate_Barcode", "experiment-metadata.tsv", "keep one row per plate")
     rows = rows.set_index("Assay_Plate_Barcode")
     if rows.empty:
         raise InputError(
@@ -203,7 +203,7 @@ def _read_platemap(name: str, platemaps: Mapping[str, pd.DataFrame]) -> pd.DataF
         }
     )
     refuse_repeats(
-        wells.rename(columns={WELL: "well"}), "well", f"platemap {name}", "keep one row a well"
+        wells.rename(columns={WELL: "well"}), "well", f"platemap {name}", "keep one row per well"
     )
     if modality is Modality.COMPOUND:
         wells[BROAD_SAMPLE] = wells[BROAD_SAMPLE].fillna(DMSO)
@@ -211,7 +211,7 @@ def _read_platemap(name: str, platemaps: Mapping[str, pd.DataFrame]) -> pd.DataF
 
 
 def _refuse_unknown_ids(wells: pd.DataFrame, is_known: Sequence[bool]) -> None:
-    unknown = wells.loc[[not known for known in is_known]]
+    unknown = wells.loc[[not in_table for in_table in is_known]]
     if len(unknown):
         first = unknown.iloc[0]
         raise InputError(

@@ -99,9 +99,9 @@ def draw_benchmark(metrics: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(8, 0.42 * len(tracks) + 1.0), layout="constrained")
     axes = figure.subplots()
     for name, colour in (("untrained features", "#8b95a3"), ("trained model", _MEASURED)):
-        own = rows[rows["profiles"] == name]
-        places = [tracks.index(tuple(key)) for key in own[keys].to_numpy()]
-        axes.plot(own["mean_average_precision"], places, "o", color=colour, label=name)
+        of_profiles = rows[rows["profiles"] == name]
+        places = [tracks.index(tuple(key)) for key in of_profiles[keys].to_numpy()]
+        axes.plot(of_profiles["mean_average_precision"], places, "o", color=colour, label=name)
     places = [tracks.index(tuple(key)) for key in rows[keys].to_numpy()]
     axes.plot(rows["chance"], places, "|", color="#999999", markersize=13, label="chance")
     labels = [f"{task.replace('_', ' ')}\n{readable_condition(track)}" for task, track in tracks]
@@ -133,9 +133,9 @@ def draw_projection(profiles: pd.DataFrame, columns: list[str]) -> Figure:
         names = sorted(set(groups))
         colours = colormaps["tab10" if len(names) <= 10 else "turbo"]
         for number, group in enumerate(names):
-            own = groups == group
+            in_group = groups == group
             shade = colours(number if len(names) <= 10 else number / (len(names) - 1))
-            axes.scatter(*points[own].T, s=5, color=shade, label=group, linewidths=0)
+            axes.scatter(*points[in_group].T, s=5, color=shade, label=group, linewidths=0)
         axes.set(title=f"profiles by {name}", xticks=[], yticks=[])
         axes.set_xlabel("first component")
         axes.set_ylabel("second component")

@@ -19,16 +19,16 @@ def plate_grid(wells: pd.Series, values: pd.Series) -> NDArray[np.float64]:
     positions = np.array([well_position(well) for well in wells]).reshape(-1, 2) - 1
     shape = np.maximum(positions.max(axis=0, initial=0) + 1, (16, 24))
     totals, numbers = np.zeros(shape), np.zeros(shape)
-    known = values.notna().to_numpy()
-    places = tuple(positions[known].T)
-    np.add.at(totals, places, values[known].to_numpy(dtype=float))
-    np.add.at(numbers, places, 1)
+    measured = values.notna().to_numpy()
+    cells = tuple(positions[measured].T)
+    np.add.at(totals, cells, values[measured].to_numpy(dtype=float))
+    np.add.at(numbers, cells, 1)
     with np.errstate(invalid="ignore"):
         return totals / numbers
 
 
 def draw_plate_maps(site_qc: pd.DataFrame, channels: Sequence[str]) -> Figure:
-    """Grey level and focus of one plate's wells, one column a channel; sites are averaged."""
+    """Grey level and focus of one plate's wells, one column per channel; sites are averaged."""
     figure = Figure(figsize=(2.1 * len(channels) + 0.6, 3.1), layout="constrained")
     grid = figure.subplots(len(_MEASURES), len(channels), squeeze=False)
     for column, channel in enumerate(channels):

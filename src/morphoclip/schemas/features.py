@@ -52,7 +52,7 @@ SITE_QC = table(
     },
     unique=[PLATE, WELL, SITE, CHANNEL],
 )
-"""One row an image that was read, or could not be (then ``Metadata_reason`` says why)."""
+"""One row per image that was read, or could not be (then ``Metadata_reason`` says why)."""
 
 FEATURE_CHECK = table(
     {
@@ -80,7 +80,7 @@ PROMPTS = table(
     },
     unique=[MODALITY, BROAD_SAMPLE, CELL_TYPE, TIMEPOINT],
 )
-"""What is said about each perturbation; the digest is the SHA-256 of the words.
+"""The prompt of each perturbation; the digest is the SHA-256 of its text.
 
 Cell type and timepoint are missing unless `text_features.context` names them.
 """

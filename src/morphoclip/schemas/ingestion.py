@@ -55,7 +55,7 @@ PERTURBATIONS = table(
     },
     unique=[MODALITY, BROAD_SAMPLE],
 )
-"""One row a perturbation: what is known about it.
+"""One row per perturbation: names, genes, structure and role.
 
 ``gene`` is the primary target of a compound; ``function`` is a compound's mechanism of action, or
 what the gene annotations say of a gene's product.
@@ -72,7 +72,7 @@ GENE_ANNOTATIONS = table(
     },
     unique=["gene"],
 )
-"""What is known about genes, in the words of a source that is named, with its licence and date."""
+"""Names and functions of genes, each with its source, licence and date."""
 
 SITE_INDEX = table(
     {
@@ -85,7 +85,7 @@ SITE_INDEX = table(
     },
     unique=[PLATE, WELL, SITE, CHANNEL],
 )
-"""One row an image of a complete site; the file name is relative to its plate folder."""
+"""One row per image of a complete site; the file name is relative to its plate folder."""
 
 SET_ASIDE_SITES = table(
     {PLATE: text(), WELL: text(), SITE: pa.Column(int), REASON: text(), DETAIL: text()},

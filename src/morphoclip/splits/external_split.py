@@ -52,12 +52,12 @@ def manifest_of(
             f"{_FILE} lacks the column {config.column}; check_split.column names the one that says "
             f"train, validation or test, of {', '.join(table.columns)}"
         )
-    said = table[config.column].fillna("").astype("str").str.strip().str.lower()
-    strange = sorted(set(said) - set(_WORDS))
+    given = table[config.column].fillna("").astype("str").str.strip().str.lower()
+    strange = sorted(set(given) - set(_WORDS))
     if strange:
         raise InputError(
             f"{_FILE} calls a subset {example_of(strange)}; known are "
             + ", ".join(word for word in _WORDS if word)
         )
-    subsets = said.map(_WORDS).astype("str").to_numpy()
+    subsets = given.map(_WORDS).astype("str").to_numpy()
     return join_well_index(table, wells, _FILE).assign(**{SUBSET: subsets})

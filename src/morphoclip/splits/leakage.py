@@ -48,7 +48,7 @@ def leakage_report(
     prompts: pd.DataFrame,
     forbidden: Collection[str],
 ) -> pd.DataFrame:
-    """One row a pair of subsets and a kind of thing they may have in common.
+    """One row per pair of subsets and a kind of thing they may have in common.
 
     ``verdict``: ``none`` shared, ``LEAK`` where it is forbidden, ``by design`` otherwise. Two kinds
     are about words and never forbidden: a gene that one subset's compounds list among their
@@ -58,35 +58,35 @@ def leakage_report(
         manifest: Plate, well and subset, with what was done to each well.
         wells: The well index.
         perturbations: Structures and listed targets.
-        prompts: What is said about each perturbation.
+        prompts: The prompt of each perturbation.
         forbidden: Kinds that no two subsets may share.
     """
-    known = _with_words(manifest, wells, perturbations, prompts)
+    facts = _with_words(manifest, wells, perturbations, prompts)
     things = {
-        "well": known[PLATE] + " " + known[WELL],
-        "plate": known[PLATE],
-        "broad_sample": known[MODALITY] + " " + known[BROAD_SAMPLE],
-        "entity": known[ENTITY],
-        "structure": known[INCHIKEY].astype("string").str.split("-").str[0],
-        "gene": known[GENE],
-        "prompt": known[PROMPT],
-        "well position": known[WELL],
+        "well": facts[PLATE] + " " + facts[WELL],
+        "plate": facts[PLATE],
+        "broad_sample": facts[MODALITY] + " " + facts[BROAD_SAMPLE],
+        "entity": facts[ENTITY],
+        "structure": facts[INCHIKEY].astype("string").str.split("-").str[0],
+        "gene": facts[GENE],
+        "prompt": facts[PROMPT],
+        "well position": facts[WELL],
     }
-    members = {subset: (known[SUBSET] == subset).to_numpy() for subset in Subset}
+    members = {subset: (facts[SUBSET] == subset).to_numpy() for subset in Subset}
     named = {
-        "listed target": {s: _listed_targets(known[rows]) for s, rows in members.items()},
-        "gene in words": {s: _words_of(known.loc[rows, PROMPT]) for s, rows in members.items()},
+        "listed target": {s: _listed_targets(facts[rows]) for s, rows in members.items()},
+        "gene in words": {s: _words_of(facts.loc[rows, PROMPT]) for s, rows in members.items()},
     }
-    genes = {subset: set(known.loc[rows, GENE].dropna()) for subset, rows in members.items()}
+    genes = {subset: set(facts.loc[rows, GENE].dropna()) for subset, rows in members.items()}
     table = []
     for one, other in combinations((Subset.TRAIN, Subset.VALIDATION, Subset.TEST), 2):
         shared_by_kind = {
             what: set(thing[members[one]].dropna()) & set(thing[members[other]].dropna())
             for what, thing in things.items()
         } | {
-            what: ((said[one] & genes[other]) | (said[other] & genes[one]))
+            what: ((names[one] & genes[other]) | (names[other] & genes[one]))
             - (genes[one] & genes[other])
-            for what, said in named.items()
+            for what, names in named.items()
         }
         for what, shared in shared_by_kind.items():
             verdict = "none" if not shared else "LEAK" if what in forbidden else "by design"
@@ -120,16 +120,18 @@ def _with_words(
 ) -> pd.DataFrame:
     """The manifest with structure, listed targets and prompt of each well."""
     digests = wells[[PLATE, WELL]].assign(**{PROMPT_DIGEST: digests_of(wells, prompts)})
-    facts = perturbations[[MODALITY, BROAD_SAMPLE, INCHIKEY, TARGET_LIST]]
+    perturbation_facts = perturbations[[MODALITY, BROAD_SAMPLE, INCHIKEY, TARGET_LIST]]
     columns = [PLATE, WELL, MODALITY, BROAD_SAMPLE, ENTITY, GENE, SUBSET]
-    known = manifest[columns].merge(digests, on=[PLATE, WELL], how="left")
-    known = known.merge(facts, on=[MODALITY, BROAD_SAMPLE], how="left")
-    known[PROMPT] = known[PROMPT_DIGEST].map(text_by_digest(prompts))
-    return known
+    facts_of_wells = manifest[columns].merge(digests, on=[PLATE, WELL], how="left")
+    facts_of_wells = facts_of_wells.merge(
+        perturbation_facts, on=[MODALITY, BROAD_SAMPLE], how="left"
+    )
+    facts_of_wells[PROMPT] = facts_of_wells[PROMPT_DIGEST].map(text_by_digest(prompts))
+    return facts_of_wells
 
 
-def _listed_targets(known: pd.DataFrame) -> set[str]:
-    compounds = known[known[MODALITY] == Modality.COMPOUND].drop_duplicates(BROAD_SAMPLE)
+def _listed_targets(facts: pd.DataFrame) -> set[str]:
+    compounds = facts[facts[MODALITY] == Modality.COMPOUND].drop_duplicates(BROAD_SAMPLE)
     return {gene for listed in compounds[TARGET_LIST].dropna() for gene in listed.split("|")}
 
 

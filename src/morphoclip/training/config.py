@@ -43,7 +43,7 @@ class TrainingConfig(Config):
         "auto",
         description="Where features lie; auto is the device when they fill under half of it.",
     )
-    devices: int = Field(1, ge=1, description="Processes that train together; one a GPU.")
+    devices: int = Field(1, ge=1, description="Processes that train together; one per GPU.")
     device: str = Field("auto", description="auto takes a CUDA device where there is one.")
     cpu_threads: int | None = Field(None, ge=1, description="torch's threads; none is its choice.")
     resume: bool = Field(False, description="Go on from the last checkpoint of this very run.")

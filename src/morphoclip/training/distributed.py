@@ -39,16 +39,16 @@ class World:
         """Whether this is the process that writes and tells."""
         return self.rank == 0
 
-    def own(self, rows: Tensor) -> Tensor:
+    def rows_of_rank(self, rows: Tensor) -> Tensor:
         """This rank's part of the rows of a batch, ``(N_r,)``, in order."""
         return rows.tensor_split(self.size)[self.rank]
 
-    def gather(self, own: Tensor, n_rows: int) -> Tensor:
-        """All ranks' rows ``(n_rows, E)``, in the order of the batch that `own` divided."""
+    def gather(self, part: Tensor, n_rows: int) -> Tensor:
+        """All ranks' rows ``(n_rows, E)``, in the order of the batch."""
         if self.size == 1:
-            return own
+            return part
         sizes = [len(part) for part in torch.arange(n_rows).tensor_split(self.size)]
-        gathered: Tensor = _GatherRows.apply(own, sizes, self.rank)  # type: ignore[no-untyped-call]
+        gathered: Tensor = _GatherRows.apply(part, sizes, self.rank)  # type: ignore[no-untyped-call]
         return gathered
 
     def average_gradients(self, model: nn.Module) -> None:
@@ -69,12 +69,12 @@ class World:
         if self.size > 1:
             dist.barrier()
 
-    def collect(self, own: Tensor) -> Tensor:
+    def collect(self, tensor: Tensor) -> Tensor:
         """Tensors of one shape from all ranks, stacked ``(W, ...)``."""
         if self.size == 1:
-            return own.unsqueeze(0)
-        parts = [torch.empty_like(own) for _ in range(self.size)]
-        dist.all_gather(parts, own)
+            return tensor.unsqueeze(0)
+        parts = [torch.empty_like(tensor) for _ in range(self.size)]
+        dist.all_gather(parts, tensor)
         return torch.stack(parts)
 
 
@@ -86,10 +86,10 @@ class _GatherRows(torch.autograd.Function):
     """Rows of all ranks; backward, each rank gets the sum over ranks for its own rows."""
 
     @staticmethod
-    def forward(ctx: Any, own: Tensor, sizes: list[int], rank: int) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, sizes: list[int], rank: int) -> Tensor:
         ctx.sizes, ctx.rank = sizes, rank
-        padded = own.new_zeros(max(sizes), *own.shape[1:])
-        padded[: len(own)] = own
+        padded = rows.new_zeros(max(sizes), *rows.shape[1:])
+        padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in sizes]
         dist.all_gather(parts, padded)
         return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
@@ -114,7 +114,7 @@ def launch(
     Args:
         function: Importable; what the first rank returns has to pickle.
         n_processes: One a device on GPUs.
-        device: ``cpu``, or ``cuda`` for one GPU a rank.
+        device: ``cpu``, or ``cuda`` for one GPU per rank.
         wells: Their tokens are handed over as a file that all ranks map, not as copies.
         args: The rest, pickled.
 

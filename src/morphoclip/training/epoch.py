@@ -68,8 +68,8 @@ def _measure_offsets(
     model: MorphoCLIP, data: TrainingData, config: TrainingConfig, device: str, world: World
 ) -> Tensor:
     """Plate offsets ``(Q, E)`` from the reference wells, held for an epoch."""
-    own = data.wells.select(world.own(data.reference))
-    embedded = embed(model, own, batch_size=config.batch_size, device=device)
+    wells_of_rank = data.wells.select(world.rows_of_rank(data.reference))
+    embedded = embed(model, wells_of_rank, batch_size=config.batch_size, device=device)
     image = world.gather(torch.from_numpy(embedded.image).to(device), len(data.reference))
     return condition_offsets(image, data.plates[data.reference.to(device)], data.conditions)
 
@@ -87,14 +87,14 @@ def validate(
         loss += share * own_loss.item()
         floor += share * own_floor.item()
     wells = data.wells.select(data.validation)
-    own = embed(
+    embedded = embed(
         state.model,
-        data.wells.select(world.own(data.validation)),
+        data.wells.select(world.rows_of_rank(data.validation)),
         offsets=named_offsets(state, data),
         batch_size=config.batch_size,
         device=device,
     )
-    image = world.gather(torch.from_numpy(own.image).to(device), len(data.validation))
+    image = world.gather(torch.from_numpy(embedded.image).to(device), len(data.validation))
     text = state.model.encode_text(wells.text.to(device))
     return {
         "validation_loss": loss,

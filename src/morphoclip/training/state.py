@@ -116,7 +116,7 @@ class RunCheckpoints:
 
 
 class CheckpointStore:
-    """Checkpoints of all runs below one folder, a sub-folder a digest."""
+    """Checkpoints of all runs below one folder, one sub-folder per digest."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

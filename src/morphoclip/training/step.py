@@ -24,12 +24,12 @@ def batch_loss(
     world: World,
 ) -> LossValue:
     """The loss of a batch of wells, and the least value it could take."""
-    model, wells, own = state.model, data.wells, world.own(rows)
-    sites = wells.sites.select(own.to(wells.sites.offsets.device)).to(device)
+    model, wells, ranks_rows = state.model, data.wells, world.rows_of_rank(rows)
+    sites = wells.sites.select(ranks_rows.to(wells.sites.offsets.device)).to(device)
     prompts, plates = wells.prompt_of_well[rows].to(device), data.plates[rows.to(device)]
     with _autocast(config, device):
         image = model.encode_image(sites)
-        text = model.encode_text(wells.text[wells.prompt_of_well[own]].to(device))
+        text = model.encode_text(wells.text[wells.prompt_of_well[ranks_rows]].to(device))
     image, text = world.gather(image, len(rows)), world.gather(text, len(rows))
     image = _aligned(image, plates, state, config)
     loss, floor = contrastive_loss(

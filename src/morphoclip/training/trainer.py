@@ -43,7 +43,7 @@ LogEpoch = Callable[[int, Mapping[str, float]], None]
 
 
 class TrainingResult(NamedTuple):
-    """The best weights, and one row an epoch."""
+    """The best weights, and one row per epoch."""
 
     model: TrainedModel
     history: pd.DataFrame

@@ -23,7 +23,7 @@ class WellBatch:
 
     @property
     def n_sites(self) -> Tensor:
-        """Sites a well, ``(B,)``."""
+        """Sites per well, ``(B,)``."""
         return self.offsets.diff()
 
     def select(self, wells: Tensor) -> "WellBatch":

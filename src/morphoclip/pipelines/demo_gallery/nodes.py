@@ -21,7 +21,7 @@ def make_tables(config: SyntheticConfig, ingestion: IngestionConfig) -> GalleryT
 def render_plates(
     config: SyntheticConfig, truth: pd.DataFrame
 ) -> Iterator[dict[str, dict[str, NDArray[np.uint16]]]]:
-    """Images of the planted phenotypes, a well at a time."""
+    """Images of the planted phenotypes, one well at a time."""
     total = 3 * config.plates_per_modality * (len(truth) // 3 + config.negcon_wells)
     wells = render_wells(config, truth)
     for folder, images in track(wells, "rendering wells", total=total, disable=SILENT):
