@@ -102,7 +102,7 @@ def test_planted_leaks_are_caught_and_named(
     ("what", "table", "example"),
     [
         ("listed target", changed(5, **{GENE: "ZZZ"}), "ZZZ"),
-        ("gene in words", changed(0, **{PROMPT: "one. Function: FFF inhibitor."}), "FFF"),
+        ("gene in text", changed(0, **{PROMPT: "one. Function: FFF inhibitor."}), "FFF"),
     ],
 )
 def test_target_words_are_told_and_allowed(what: str, table: pd.DataFrame, example: str) -> None:

@@ -61,7 +61,7 @@ def leakage_report(
         prompts: The prompt of each perturbation.
         forbidden: Kinds that no two subsets may share.
     """
-    facts = _with_words(manifest, wells, perturbations, prompts)
+    facts = _with_prompts(manifest, wells, perturbations, prompts)
     things = {
         "well": facts[PLATE] + " " + facts[WELL],
         "plate": facts[PLATE],
@@ -75,7 +75,7 @@ def leakage_report(
     members = {subset: (facts[SUBSET] == subset).to_numpy() for subset in Subset}
     named = {
         "listed target": {s: _listed_targets(facts[rows]) for s, rows in members.items()},
-        "gene in words": {s: _words_of(facts.loc[rows, PROMPT]) for s, rows in members.items()},
+        "gene in text": {s: _words_in(facts.loc[rows, PROMPT]) for s, rows in members.items()},
     }
     genes = {subset: set(facts.loc[rows, GENE].dropna()) for subset, rows in members.items()}
     table = []
@@ -112,7 +112,7 @@ def check_no_leakage(report: pd.DataFrame) -> None:
         )
 
 
-def _with_words(
+def _with_prompts(
     manifest: pd.DataFrame,
     wells: pd.DataFrame,
     perturbations: pd.DataFrame,
@@ -135,5 +135,5 @@ def _listed_targets(facts: pd.DataFrame) -> set[str]:
     return {gene for listed in compounds[TARGET_LIST].dropna() for gene in listed.split("|")}
 
 
-def _words_of(prompts: pd.Series) -> set[str]:
+def _words_in(prompts: pd.Series) -> set[str]:
     return {word for prompt in set(prompts.dropna()) for word in re.findall(r"\w+", prompt)}
