@@ -13,7 +13,7 @@ from morphoclip.backbone_identity import weights_digest
 from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.fingerprint import Fingerprint, differences
-from morphoclip.models.pooling import ChannelMean, CrossChannelFormer, SitePooling
+from morphoclip.models.pooling import ChannelMean, CrossChannelFormer, InputNorm, SitePooling
 from morphoclip.plate_effects import TokenNormalisation
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.batch import WellBatch
@@ -28,7 +28,7 @@ class ModelConfig(Config):
     ccf_heads: int = Field(4, ge=1)
     ccf_ff_dim: int = Field(4096, ge=1)
     ccf_aggregate: Literal["cls", "mean"] = "cls"
-    ccf_input_norm: Literal["l2", "none"] = "l2"
+    ccf_input_norm: InputNorm = "l2"
     site_pooling: Literal["mean", "attention", "max"] = "mean"
     output_dim: int = Field(512, ge=2)
     proj_hidden_dim: int = Field(512, ge=1)

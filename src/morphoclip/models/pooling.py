@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+InputNorm = Literal["l2", "none"]
+
 
 class CrossChannelFormer(nn.Module):
     """A transformer over the channel tokens of a site (spec, "CrossChannelFormer").
@@ -23,7 +25,7 @@ class CrossChannelFormer(nn.Module):
         heads: int,
         ff_dim: int,
         aggregate: Literal["cls", "mean"],
-        input_norm: Literal["l2", "none"],
+        input_norm: InputNorm,
     ) -> None:
         super().__init__()
         self.aggregate = aggregate
@@ -46,11 +48,17 @@ class CrossChannelFormer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """``(S, C, D)`` channel tokens to one ``(S, D)`` token per site."""
-        if self.input_norm == "l2":
-            tokens = normalize(tokens, dim=-1)
-        tokens = self.norm_in(tokens + self.channel_embedding)
-        if self.aggregate == "mean":
-            return self.norm_out(self.encoder(tokens)).mean(dim=1)
+        tokens = self.norm_in(normalised_input(tokens, self.input_norm) + self.channel_embedding)
+        match self.aggregate:
+            case "mean":
+                return self.norm_out(self.encoder(tokens)).mean(dim=1)
+            case "cls":
+                return self._cls_row(tokens)
+            case _:
+                assert_never(self.aggregate)
+
+    def _cls_row(self, tokens: Tensor) -> Tensor:
+        """The CLS query after all layers, ``(S, D)``."""
         *first, last = self.encoder.layers
         query = self.norm_in(self.cls_query).expand(len(tokens), -1, -1)
         if first:
@@ -97,16 +105,27 @@ def _once_if_alike(rows: Tensor) -> Tensor:
     return rows[:1] if rows.stride(0) == 0 else rows
 
 
+def normalised_input(tokens: Tensor, input_norm: InputNorm) -> Tensor:
+    """Channel tokens ``(S, C, D)`` at unit length, or as they are."""
+    match input_norm:
+        case "l2":
+            return normalize(tokens, dim=-1)
+        case "none":
+            return tokens
+        case _:
+            assert_never(input_norm)
+
+
 class ChannelMean(nn.Module):
     """The spec's ablation: the plain mean over channels. ``(S, C, D)`` -> ``(S, D)``."""
 
-    def __init__(self, *, input_norm: Literal["l2", "none"]) -> None:
+    def __init__(self, *, input_norm: InputNorm) -> None:
         super().__init__()
         self.input_norm = input_norm
 
     def forward(self, tokens: Tensor) -> Tensor:
         """``(S, C, D)`` channel tokens to one ``(S, D)`` token per site."""
-        return (normalize(tokens, dim=-1) if self.input_norm == "l2" else tokens).mean(dim=1)
+        return normalised_input(tokens, self.input_norm).mean(dim=1)
 
 
 class SitePooling(nn.Module):

@@ -58,12 +58,11 @@ def training_data(
     codes, names = pd.factorize(wells.table[PLATE], sort=True)
     plates = wells.table.drop_duplicates(PLATE).set_index(PLATE).loc[names]
     train = wells.rows_of_subset(manifest, Subset.TRAIN)
-    controls = wells.rows_where(reference_wells(wells.table))
     return TrainingData(
         wells=wells,
         train=train,
         validation=_mixed(wells.rows_of_subset(manifest, Subset.VALIDATION)),
-        reference=train if config.cwa_reference == "train" else controls,
+        reference=_rows_to_align_by(wells, train, config),
         affinity=prompt_affinity(
             genes_of_prompts(wells, config.loss.gene_source), config.loss.target_weight
         ).to(device),
@@ -71,6 +70,17 @@ def training_data(
         plate_names=tuple(names),
         conditions=_codes(plates[CONDITION]).to(device),
     )
+
+
+def _rows_to_align_by(wells: Wells, train: Tensor, config: TrainingConfig) -> Tensor:
+    """Rows of the wells that plate offsets are measured by."""
+    match config.cwa_reference:
+        case "train":
+            return train
+        case "negcon":
+            return wells.rows_where(reference_wells(wells.table))
+        case _:
+            assert_never(config.cwa_reference)
 
 
 def _mixed(rows: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ same rows give the same manifest on every machine and in any order.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -26,11 +25,9 @@ from morphoclip.columns import (
     Subset,
 )
 from morphoclip.errors import InputError
+from morphoclip.splits.settings import SplitSettings
 
-if TYPE_CHECKING:
-    from morphoclip.splits.config import SplitConfig
-
-Assign = Callable[[pd.DataFrame, "SplitConfig", pd.DataFrame], pd.DataFrame]
+Assign = Callable[[pd.DataFrame, SplitSettings, pd.DataFrame], pd.DataFrame]
 
 KEPT_APART_BY_GROUP = {
     "well_position": frozenset({"well"}),

@@ -1,6 +1,6 @@
 """CellCLIP's cut: the first three quarters of each modality's sorted groups train."""
 
-from typing import TYPE_CHECKING
+from typing import assert_never
 
 import pandas as pd
 
@@ -11,6 +11,7 @@ from morphoclip.columns import (
     WELL,
     Subset,
 )
+from morphoclip.splits.settings import SplitSettings
 from morphoclip.splits.strategies.base import (
     SplitStrategy,
     consecutive,
@@ -21,17 +22,13 @@ from morphoclip.splits.strategies.base import (
     unassigned,
 )
 
-if TYPE_CHECKING:
-    from morphoclip.splits.config import SplitConfig
-
-
 _NAME = "cellclip_cpjump_style"
 _TRAIN = 0.75
 
 
 def _assign(
     wells: pd.DataFrame,
-    config: "SplitConfig",
+    config: SplitSettings,
     everything: pd.DataFrame,
 ) -> pd.DataFrame:
     """In each modality the first three quarters of the sorted groups train, the others test.
@@ -57,13 +54,18 @@ def _assign(
         names = list(group[rows.index].iloc[first[rows.index].argsort(kind="stable")].unique())
         subset_of = consecutive(names, int(_TRAIN * len(names)), 0)
         assigned.loc[rows.index, SUBSET] = group[rows.index].map(subset_of)
-    if config.val_from == "train":
-        train = assigned[SUBSET] == Subset.TRAIN
-        for _, members in group[train].groupby(wells.loc[train, MODALITY]):
-            names = sorted(members.unique(), key=lambda name: digest_of(config.seed, name))
-            chosen = names[: half_up(config.val_fraction * len(names))]
-            assigned.loc[members.index[members.isin(chosen)], SUBSET] = str(Subset.VALIDATION)
-    return assigned
+    match config.val_from:
+        case "none":
+            return assigned
+        case "train":
+            train = assigned[SUBSET] == Subset.TRAIN
+            for _, members in group[train].groupby(wells.loc[train, MODALITY]):
+                names = sorted(members.unique(), key=lambda name: digest_of(config.seed, name))
+                chosen = names[: half_up(config.val_fraction * len(names))]
+                assigned.loc[members.index[members.isin(chosen)], SUBSET] = str(Subset.VALIDATION)
+            return assigned
+        case _:
+            assert_never(config.val_from)
 
 
 CELLCLIP_STYLE = SplitStrategy(

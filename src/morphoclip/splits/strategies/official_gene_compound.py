@@ -1,7 +1,5 @@
 """CPJUMP1's gene-compound split: genes that all modalities have, 60, 20 and 20 %."""
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from morphoclip.columns import (
@@ -16,15 +14,12 @@ from morphoclip.columns import (
     Subset,
 )
 from morphoclip.errors import InputError
+from morphoclip.splits.settings import SplitSettings
 from morphoclip.splits.strategies.base import (
     SplitStrategy,
     consecutive,
     unassigned,
 )
-
-if TYPE_CHECKING:
-    from morphoclip.splits.config import SplitConfig
-
 
 _NAME = "cpjump1_official_gene_compound"
 _TARGET, _ACROSS = "Metadata_target_radix", "Metadata_target_is_across"
@@ -33,7 +28,7 @@ _TRAIN, _VALIDATION = 0.6, 0.2
 
 def _assign(
     wells: pd.DataFrame,
-    config: "SplitConfig",
+    config: SplitSettings,
     everything: pd.DataFrame,
 ) -> pd.DataFrame:
     """Genes that all modalities have, in the order of the ORF plates' wells: 60, 20 and 20 %.

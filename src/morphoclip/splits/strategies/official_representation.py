@@ -1,7 +1,5 @@
 """CPJUMP1's representation split: train on genes, validate and test on compounds."""
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from morphoclip.columns import (
@@ -12,15 +10,12 @@ from morphoclip.columns import (
     Subset,
 )
 from morphoclip.errors import InputError, example_of
+from morphoclip.splits.settings import SplitSettings
 from morphoclip.splits.strategies.base import (
     SplitStrategy,
     require_conditions,
     unassigned,
 )
-
-if TYPE_CHECKING:
-    from morphoclip.splits.config import SplitConfig
-
 
 _NAME = "cpjump1_official_representation"
 _TYPE, _CODE = "Metadata_experiment_type", "Metadata_timepoint_code"
@@ -28,7 +23,7 @@ _TYPE, _CODE = "Metadata_experiment_type", "Metadata_timepoint_code"
 
 def _assign(
     wells: pd.DataFrame,
-    config: "SplitConfig",
+    config: SplitSettings,
     everything: pd.DataFrame,
 ) -> pd.DataFrame:
     """Genetic wells train, compounds at the shorter time validate, at the longer time test.

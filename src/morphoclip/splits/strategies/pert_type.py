@@ -1,7 +1,7 @@
 """Hold out whole groups of perturbations within each modality (spec, "Split strategy")."""
 
 import hashlib
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import Any, assert_never
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from morphoclip.columns import (
     Subset,
 )
 from morphoclip.errors import InputError, example_of
+from morphoclip.splits.settings import SplitSettings
 from morphoclip.splits.strategies.base import (
     SplitStrategy,
     digest_of,
@@ -20,16 +21,12 @@ from morphoclip.splits.strategies.base import (
     unassigned,
 )
 
-if TYPE_CHECKING:
-    from morphoclip.splits.config import SplitConfig
-
-
 _NAME = "pert_type"
 
 
 def _assign(
     wells: pd.DataFrame,
-    config: "SplitConfig",
+    config: SplitSettings,
     everything: pd.DataFrame,
 ) -> pd.DataFrame:
     """Hold out whole groups of perturbations, in the same fractions within every modality.
@@ -54,7 +51,7 @@ def _assign(
 
 
 def _divide(
-    groups: list[str], stratum: str, config: "SplitConfig"
+    groups: list[str], stratum: str, config: SplitSettings
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Subset and fold of each group; ``groups`` come in order of their digests."""
     fold_of: dict[str, Any] = {}
@@ -84,7 +81,7 @@ def _divide(
     return subset_of, fold_of
 
 
-def _hashed_subset(group: str, config: "SplitConfig") -> str:
+def _hashed_subset(group: str, config: SplitSettings) -> str:
     """The reference's rule: the first 32 bits of an MD5 as a fraction of their range."""
     first = hashlib.md5(f"{config.seed}:{group}".encode(), usedforsecurity=False).hexdigest()[:8]
     place = int(first, 16) / 0xFFFFFFFF

@@ -1,7 +1,5 @@
 """Hold out whole plates, or whole conditions."""
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from morphoclip.columns import (
@@ -12,6 +10,7 @@ from morphoclip.columns import (
     Subset,
 )
 from morphoclip.errors import InputError
+from morphoclip.splits.settings import SplitSettings
 from morphoclip.splits.strategies.base import (
     SplitStrategy,
     consecutive,
@@ -19,16 +18,12 @@ from morphoclip.splits.strategies.base import (
     unassigned,
 )
 
-if TYPE_CHECKING:
-    from morphoclip.splits.config import SplitConfig
-
-
 _NAME = "plate_held_out"
 
 
 def _assign(
     wells: pd.DataFrame,
-    config: "SplitConfig",
+    config: SplitSettings,
     everything: pd.DataFrame,
 ) -> pd.DataFrame:
     """Whole plates: one of each condition tests and one validates, or whole conditions do.
