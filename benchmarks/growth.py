@@ -49,7 +49,7 @@ def loading(size: float) -> Callable[[], object]:
 
     from morphoclip.datasets.torch_file import TorchFileDataset
     from morphoclip.features.plate_features import PlateFeatures
-    from morphoclip.plates import well_name
+    from morphoclip.well_names import well_name
 
     n_wells = max(int(24 * size), 1)
     places = [(well_name(n // 24 + 1, n % 24 + 1), s) for n in range(n_wells) for s in range(1, 10)]

@@ -26,12 +26,12 @@ from morphoclip.datasets.torch_file import TorchFileDataset
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.imaging.sites import site_name
 from morphoclip.models.morphoclip import ModelConfig, MorphoCLIP
-from morphoclip.plates import well_name
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData, training_data
 from morphoclip.training.epoch import epoch_rows, train_one_epoch
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
 from morphoclip.training.trainer import initial_state
+from morphoclip.well_names import well_name
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.batch import WellBatch
 

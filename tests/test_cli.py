@@ -1,6 +1,8 @@
 """``kedro run`` as users type it, and what they read when they mistype."""
 
 import os
+import subprocess
+import sys
 
 import click
 import pytest
@@ -162,3 +164,28 @@ def test_old_versions_are_pruned_and_the_newest_stay(tmp_path, monkeypatch) -> N
     assert [path.name for path in sorted(tmp_path.rglob("2026*"))] == [
         "2026-11-22T10.00.03.000Z"
     ] * 2
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            "look_up.words:Target: HDAC1. Function: HDAC inhibitor.",
+            "the parameter look_up.words is now called find_similar.text",
+        ),
+        ("look_up.seed:1", "the parameter look_up is now called find_similar"),
+        ("evaluation.n_answers:3", "the parameter evaluation.n_answers is now called"),
+    ],
+)
+def test_an_old_parameter_is_answered_with_its_new_name(given: str, message: str) -> None:
+    with pytest.raises(click.BadParameter, match=message):
+        parsed(given)
+
+
+def test_a_question_about_a_treatment_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, morphoclip.pipelines.find_similar;"
+        "print(sorted({'torch', 'mlflow', 'sklearn', 'copairs', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

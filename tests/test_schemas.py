@@ -7,8 +7,8 @@ from pandera.errors import SchemaError, SchemaErrors
 
 from morphoclip.columns import MODEL, PLATE, PROMPT_DIGEST, REFERENCE, SUBSET, WELL, Role
 from morphoclip.errors import InputError
+from morphoclip.schemas.column_types import ByPlate, WithEmbedding, count, number, table, text
 from morphoclip.schemas.ingestion import WELL_INDEX
-from morphoclip.schemas.kinds import ByPlate, WithEmbedding, count, number, table, text
 from morphoclip.schemas.profiles import EMBEDDED_PLATES, PROMPT_EMBEDDINGS, WELL_PROFILES
 
 REFUSED = (SchemaError, SchemaErrors)

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import torch
+from pydantic import BaseModel
 from torch import nn
 
 
@@ -13,6 +14,13 @@ def model_name(model_id: str | None) -> str:
         return "untrained DINOv3ViTModel"
     folder = Path(model_id)
     return folder.name if folder.is_dir() else model_id
+
+
+def parameters_digest(parameters: BaseModel, model_id: str | None) -> str | None:
+    """Digest of a backbone's parameters; None for a folder, whose files may have changed."""
+    if model_id is not None and Path(model_id).is_dir():
+        return None
+    return hashlib.sha256(parameters.model_dump_json().encode()).hexdigest()[:16]
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -1,4 +1,4 @@
-"""Queries, intervals and baselines."""
+"""Rows per perturbation, intervals and baselines."""
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ def rows(similarity: np.ndarray, method: str) -> pd.DataFrame:
     return retrieval_rows(similarity, DIGESTS, MODALITY_OF, method)
 
 
-def test_a_perfect_ranker_and_a_blind_one() -> None:
+def test_a_perfect_method_and_a_blind_one() -> None:
     perfect, blind = rows(np.eye(12), "model"), rows(np.ones((12, 12)), "blind")
     assert (PER_PERTURBATION_RETRIEVAL.validate(perfect)["mrr"] == 1).all()
     assert blind["mrr"].to_numpy() == pytest.approx(blind["mrr_chance"].to_numpy())
@@ -59,6 +59,15 @@ def test_intervals_and_differences_are_over_the_same_perturbations() -> None:
     assert "does not differ from twin" in comparison_sentence(
         compare_methods(same, Bootstrap(500, 0))
     )
+
+
+def test_a_method_that_ranked_only_some_perturbations_cannot_be_compared() -> None:
+    model = rows(np.eye(12), "model")
+    half = rows(np.eye(12), "half").head(6)
+    sentence = comparison_sentence(compare_methods(pd.concat([model, half]), Bootstrap(200, 0)))
+    assert "cannot be compared with half" in sentence
+    alone = comparison_sentence(compare_methods(model, Bootstrap(200, 0)))
+    assert alone == "No other method ranked the same perturbations."
 
 
 def test_the_interval_is_about_as_wide_as_the_standard_error_says() -> None:

@@ -103,7 +103,7 @@ def z_of_nothing(n_controls: int) -> pd.DataFrame:
     return pd.concat(similar_to_vector(query, own, known(own), top_k=40, query="") for own in draws)
 
 
-def test_z_of_wells_like_controls_is_what_luck_gives() -> None:
+def test_z_of_wells_like_controls_is_what_chance_gives() -> None:
     answers = z_of_nothing(n_controls=60)
     assert len(answers) == 30 * 40
     assert 0.9 < answers["z"].std() < 1.1
@@ -114,7 +114,7 @@ def test_z_of_wells_like_controls_is_what_luck_gives() -> None:
 
 
 def test_few_controls_make_no_treatment_stand_out() -> None:
-    """With 16 control wells all z share the error of one mean: their best is below luck's."""
+    """With 16 control wells all z share the error of one mean: their best is below chance."""
     answers = z_of_nothing(n_controls=2)
     assert 0.85 < answers["z"].std() < 1.2
     best = answers[answers["rank"] == 1]
@@ -223,7 +223,7 @@ def test_treatments_are_found_by_id_compound_or_gene_in_any_case() -> None:
         wells_named("DMSO", profiles, table)
 
 
-def test_a_treatment_is_looked_up_on_its_own_cells_in_each_condition() -> None:
+def test_a_treatment_is_compared_on_its_own_cells_in_each_condition() -> None:
     """X looks like G0 on U2OS and like G5 on A549: two answers, not their mean."""
     cells = []
     for cell, twin in (("U2OS", "G0"), ("A549", "G5")):
@@ -244,7 +244,7 @@ def test_a_treatment_is_looked_up_on_its_own_cells_in_each_condition() -> None:
     }
 
 
-def test_a_genes_guides_are_one_treatment_when_it_is_looked_up() -> None:
+def test_a_genes_guides_are_one_treatment_when_it_is_asked_for() -> None:
     profiles = planted("compound", "crispr")
     profiles[ENTITY] = profiles[ENTITY].where(
         profiles[MODALITY] == "compound", "crispr:" + profiles[GENE].fillna("")
@@ -256,7 +256,7 @@ def test_a_genes_guides_are_one_treatment_when_it_is_looked_up() -> None:
     assert answers[answers[MODALITY] == "compound"].head(2)[GENE].tolist() == ["G2", "G2"]
 
 
-def test_words_are_looked_up_in_every_condition() -> None:
+def test_a_vector_is_compared_in_every_condition() -> None:
     profiles = planted("compound")
     query = profiles.filter(like=EMBEDDING_PREFIX).iloc[0].to_numpy()
     answers = SIMILAR_TREATMENTS.validate(

@@ -135,7 +135,7 @@ def test_tied_candidates_keep_their_order() -> None:
     assert top_matches(np.array([[0.5, 0.7, 0.5, 0.7]]), 3).candidate.tolist() == [1, 3, 0]
 
 
-def test_the_z_expected_by_luck_is_the_expected_order_statistic() -> None:
+def test_the_z_expected_by_chance_is_the_expected_order_statistic() -> None:
     draws = np.sort(np.random.default_rng(0).standard_normal((20_000, 12)), axis=1)[:, ::-1]
     expected = top_matches(np.arange(12.0)[None], top_k=12).z_expected_null
     assert expected == pytest.approx(draws.mean(axis=0), abs=0.02)

@@ -1,6 +1,7 @@
 """Which site features are there, which are missing, and how a plate is packed."""
 
 import re
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from morphoclip.features.site_files import (
     refuse_mixing,
     site_key,
     sites_of_plates,
+    were_made_by,
     without_features,
 )
 from morphoclip.imaging.preprocess import SiteImages
@@ -89,10 +91,23 @@ def test_plates_that_are_new_or_made_alike_are_not_refused() -> None:
 
 def test_a_plates_record_holds_its_fingerprint_and_its_grey_levels() -> None:
     levels = pd.DataFrame({CHANNEL: ["DNA", "ER"], "p0_1": [1.0, 2.0]}, index=[7, 3])
-    assert plate_record(FINGERPRINT, levels) == {
+    assert plate_record(FINGERPRINT, levels, "abc") == {
         "fingerprint": FINGERPRINT,
+        "backbone": "abc",
         "plate_intensities": [{CHANNEL: "DNA", "p0_1": 1.0}, {CHANNEL: "ER", "p0_1": 2.0}],
     }
+
+
+def test_features_are_known_to_be_of_a_backbone_only_if_every_record_names_it() -> None:
+    def record(backbone: str | None) -> Any:
+        return lambda: {"fingerprint": FINGERPRINT, "backbone": backbone}
+
+    records = {"BR1": record("abc"), "BR2": record("abc"), "BR3": record("xyz")}
+    assert were_made_by("abc", records, ["BR1", "BR2"])
+    assert not were_made_by("abc", records, ["BR1", "BR3"])
+    assert not were_made_by("abc", records, ["BR1", "BR4"]), "a plate without a record"
+    assert not were_made_by("abc", {"BR1": lambda: {"fingerprint": FINGERPRINT}}, ["BR1"])
+    assert not were_made_by(None, {"BR1": record(None)}, ["BR1"]), "a folder says nothing"
 
 
 def test_a_plate_is_packed_in_order_of_wells_without_the_sites_that_have_no_file() -> None:

@@ -69,7 +69,7 @@ def test_every_site_has_its_files_in_order_of_channels_and_wells() -> None:
 
 def test_no_illumination_function_is_read_before_it_is_needed() -> None:
     functions = Functions("BR1", "BR2")
-    by_plate = illumination_of_plates(functions.loaders, ["BR1", "BR2"], CHANNELS, wanted=True)
+    by_plate = illumination_of_plates(functions.loaders, ["BR1", "BR2"], CHANNELS)
     assert {plate: list(of_plate) for plate, of_plate in by_plate.items()} == {
         "BR1": ["DNA", "ER"], "BR2": ["DNA", "ER"]
     }  # fmt: skip
@@ -82,7 +82,7 @@ def test_no_illumination_function_is_read_before_it_is_needed() -> None:
 def test_plate_by_plate_each_illumination_function_is_read_once() -> None:
     functions = Functions("BR1", "BR2", "BR3")
     plates = ["BR1", "BR2", "BR3"]
-    by_plate = illumination_of_plates(functions.loaders, plates, CHANNELS, wanted=True)
+    by_plate = illumination_of_plates(functions.loaders, plates, CHANNELS)
     for one, other in (("BR1", "BR1"), ("BR1", "BR2"), ("BR2", "BR3")):
         for channel in (*CHANNELS, *CHANNELS):
             assert by_plate[one][channel][0, 0] == 10 * int(one[-1]) + CHANNELS[channel]
@@ -93,7 +93,7 @@ def test_plate_by_plate_each_illumination_function_is_read_once() -> None:
 def test_illumination_functions_of_two_plates_at_most_are_held() -> None:
     functions = Functions("BR1", "BR2", "BR3")
     plates = ["BR1", "BR2", "BR3"]
-    by_plate = illumination_of_plates(functions.loaders, plates, CHANNELS, wanted=True)
+    by_plate = illumination_of_plates(functions.loaders, plates, CHANNELS)
     for plate in (*plates, "BR2", "BR1"):
         assert [by_plate[plate][c].shape for c in CHANNELS] == [(2, 2), (2, 2)]
     again = Counter({f"{p} {c}": 1 for p in plates for c in CHANNELS})
@@ -111,16 +111,15 @@ def test_a_channel_without_illumination_function_is_a_missing_key() -> None:
 
 def test_the_case_of_an_illumination_functions_name_does_not_matter() -> None:
     load = Functions("BR1").loaders["batch/illum/BR1/BR1_IllumDNA"]
-    by_plate = illumination_of_plates({"br1_ILLUMdna": load}, ["BR1"], ["DNA"], wanted=True)
+    by_plate = illumination_of_plates({"br1_ILLUMdna": load}, ["BR1"], ["DNA"])
     assert by_plate["BR1"]["DNA"].tolist() == [[15, 15], [15, 15]]
 
 
-def test_missing_illumination_functions_are_named_unless_none_are_wanted() -> None:
+def test_missing_illumination_functions_are_named() -> None:
     loaders = Functions("BR1").loaders
     message = r"2 illumination .* BR2_IllumDNA\.npy, BR2_IllumER\.npy; copy the batch's illum/"
     with pytest.raises(InputError, match=message):
-        illumination_of_plates(loaders, ["BR1", "BR2"], CHANNELS, wanted=True)
-    assert illumination_of_plates(loaders, ["BR1", "BR2"], CHANNELS, wanted=False) == {}
+        illumination_of_plates(loaders, ["BR1", "BR2"], CHANNELS)
 
 
 def test_the_channels_that_the_sites_were_indexed_by_are_accepted() -> None:

@@ -13,7 +13,7 @@ from morphoclip.imaging.sites import (
     parse_image_name,
     site_name,
 )
-from morphoclip.plates import well_name, well_position
+from morphoclip.well_names import well_name, well_position
 
 TWO = {"DNA": 5, "ER": 4}
 

@@ -1,6 +1,7 @@
 """The whole job on small synthetic plates: what it writes, what MLflow holds, what a rerun does."""
 
 import html
+import json
 import math
 import os
 import shutil
@@ -152,12 +153,31 @@ def test_plates_are_embedded_without_a_split(finished, tmp_path) -> None:
     pd.testing.assert_frame_equal(embedded, of_plate.drop(columns=SUBSET))
 
 
-def test_profiles_of_another_model_are_not_looked_up_in(finished, tmp_path) -> None:
+def test_profiles_of_another_model_are_refused(finished, tmp_path) -> None:
     workspace = Workspace(tmp_path)
     shutil.copytree(finished.folder / "data", tmp_path / "data")
     workspace.run("training", training={"seed": 5, "epochs": 1})
     with pytest.raises(InputError, match=r"made by another model .* --pipeline evaluation"):
         workspace.run("find_similar", find_similar={"treatment": "x"})
+
+
+def test_a_text_is_not_embedded_by_another_model_than_the_record_describes(
+    finished, tmp_path
+) -> None:
+    workspace = Workspace(tmp_path)
+    shutil.copytree(finished.folder / "data", tmp_path / "data")
+    workspace.run("training", training={"seed": 5, "epochs": 1})
+    record = max((workspace.data / "06_models/model_record.json").glob("*/*.json"))
+    of_profiles = workspace.load("well_profiles")["Metadata_model"].iloc[0]
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"digest": of_profiles}))
+    with pytest.raises(InputError, match="model and model_record are of different trainings"):
+        workspace.run("find_similar", find_similar={"text": "inhibitor"})
+
+
+def test_another_backbone_is_refused_although_nothing_is_left_to_extract(finished) -> None:
+    other = {"backbone": {"untrained": {"hidden_size": 48, "layers": 2, "heads": 3}}}
+    with pytest.raises(InputError, match="were made differently"):
+        finished.run("image_features", image_features=other)
 
 
 def test_a_users_file_that_is_not_there_is_named(finished) -> None:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from morphoclip.columns import PROMPT
 from morphoclip.report.page import write_page
-from morphoclip.report.section import Section, best_middle_worst, inline_image, records, render
+from morphoclip.report.rendering import Section, best_middle_worst, inline_image, records, render
 from morphoclip.report.sections.texts import texts_section
 
 QUALITY = [{"metric": "plate_silhouette", "scope": "compound", "value": 0.12345}]

@@ -16,7 +16,7 @@ from morphoclip.report.sections.results import (
 CONDITION = "compound|U2OS|48|100|absent|Parental"
 
 
-def test_answers_are_the_best_the_middle_and_the_worst_with_three_words_each() -> None:
+def test_texts_are_shown_from_the_best_to_the_worst_with_three_each() -> None:
     ranks = [4.0, 1.0, 2.0, 5.0, 3.0]
     retrieved = pd.DataFrame(
         {
@@ -52,7 +52,7 @@ TARGETS = pd.DataFrame(
 )
 
 
-def test_targets_are_counted_by_what_the_model_was_told_beside_luck() -> None:
+def test_targets_are_counted_by_what_the_model_was_read_beside_chance() -> None:
     counts = target_counts(held_out_targets(TARGETS))
     rows = {(row["modality"], row["gene_subset"]): row for row in counts}
     assert set(rows) == {("crispr", "train"), ("crispr", "several"), ("orf", "test")}

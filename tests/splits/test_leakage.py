@@ -145,7 +145,7 @@ def test_a_blank_subset_is_excluded() -> None:
     [
         (None, r"--params check_split\.path:my_split\.csv"),
         (USERS.drop(columns="split"), r"lacks the column split; check_split\.column names"),
-        (USERS.assign(split="other"), "calls a subset other; known are train"),
+        (USERS.assign(split="other"), "has the unknown subset name(s) other; allowed are train"),
         (pd.concat([USERS, USERS.head(1)]), "more than once, e.g. P A01 in lines 2 and 5"),
         (
             USERS.assign(**{PLATE: "R"}),

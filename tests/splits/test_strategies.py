@@ -137,7 +137,6 @@ def test_a_manifest_that_was_changed_is_refused_and_a_rewritten_one_is_not() -> 
     record = split_record(manifest, SplitConfig())
     require_recorded(manifest, record)
     rewritten = manifest.sample(frac=1)
-    rewritten.attrs = {}
     require_recorded(rewritten, record)
     manifest.loc[0, SUBSET] = "excluded"
     with pytest.raises(InputError, match="rows were changed since, or the two are of different"):

@@ -125,7 +125,7 @@ def _fold_to_one_channel(model: nn.Module, mean: tuple[float, ...], sd: tuple[fl
     """Fold the x3 replicate and the ImageNet normalisation into the first convolution, exactly.
 
     With w1 = sum_c w_c / sd_c and b1 = b - sum_c w_c mean_c / sd_c, one grey channel gives what
-    three normalised copies of it would give (performance notes, section D).
+    three normalised copies of it would give.
     """
     first = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.in_channels == 3]
     if len(first) != 1 or first[0].padding not in ((0, 0), "valid"):

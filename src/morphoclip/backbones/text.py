@@ -66,7 +66,7 @@ def _grams(prompt: str) -> Iterator[str]:
 
 
 class TextTransformer:
-    """A frozen encoder, in batches of similar length: padding costs as much as words."""
+    """A frozen encoder, in batches of similar length: padding costs as much as text."""
 
     def __init__(self, config: TextBackboneConfig, *, device: str) -> None:
         from transformers import AutoModel, AutoTokenizer

@@ -42,7 +42,7 @@ def explain(error: BaseException) -> str | None:
         if wanted in PIPELINES:
             return renamed("pipeline", wanted, PIPELINES)
         close = difflib.get_close_matches(wanted, pipelines, n=1)
-        hint = f", did you mean {close[0]}?" if close else ""
+        hint = f", did you mean {close[0]}?" if close else "."
         return f"there is no pipeline {wanted}{hint} There are {', '.join(sorted(pipelines))}"
     if isinstance(error, ValueError) and _NOT_IN_PIPELINE.match(str(error)):
         return str(error).splitlines()[0]

@@ -9,6 +9,8 @@ from kedro.framework.cli.utils import _split_params
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from morphoclip.renamed import PARAMETERS, renamed
+
 # a dotted parameter name, then the first colon that comes before any equals sign
 _COLON_ITEM = re.compile(r"^(\s*[\w.\-]+\s*):(.*)$", flags=re.DOTALL)
 
@@ -23,6 +25,7 @@ def read_params(context: click.Context, param: click.Parameter, value: Any) -> A
     """Rewrite ``a.b:1`` to ``a.b=1`` and let Kedro parse the result."""
     if not isinstance(value, str):
         return _split_params(context, param, value)
+    _refuse_old_names(value)
     texts, items = _apart_from_text(value.split(","))
     for before, item in itertools.pairwise(items):
         if not re.search("[:=]", item):
@@ -40,6 +43,16 @@ def read_params(context: click.Context, param: click.Parameter, value: Any) -> A
         group, _, field = key.partition(".")
         parsed.setdefault(group, {})[field] = text.strip().replace("${", "\\${")
     return parsed
+
+
+def _refuse_old_names(value: str) -> None:
+    """A parameter that has another name now is named before its value is read."""
+    for item in value.split(","):
+        match = _ITEM.match(item)
+        key = match["key"] if match else ""
+        for name in (key, key.partition(".")[0]):
+            if name in PARAMETERS:
+                raise click.BadParameter(renamed("parameter", name, PARAMETERS))
 
 
 def _apart_from_text(items: list[str]) -> tuple[dict[str, str], list[str]]:

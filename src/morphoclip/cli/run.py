@@ -29,10 +29,10 @@ def _run(**options: Any) -> Any:
     """Kedro's command; ``--pipeline x`` is ``--pipelines x`` without the deprecation notice."""
     if options.get("pipeline") and not options.get("pipelines"):
         options["pipelines"], options["pipeline"] = [options["pipeline"]], None
-    disabled = settings.DISABLE_HOOKS_FOR_PLUGINS
+    disabled = tuple(settings.DISABLE_HOOKS_FOR_PLUGINS)
     try:
         if set(options.get("pipelines") or ["__default__"]) <= UNTRACKED:
-            settings.set("DISABLE_HOOKS_FOR_PLUGINS", ("kedro_mlflow",))
+            settings.set("DISABLE_HOOKS_FOR_PLUGINS", (*disabled, "kedro_mlflow"))
         return kedro_command(**_with_namespaces(options))
     except Exception as error:
         sentence = explain(error)
@@ -40,7 +40,7 @@ def _run(**options: Any) -> Any:
             raise
         raise click.ClickException(sentence) from error
     finally:
-        settings.set("DISABLE_HOOKS_FOR_PLUGINS", tuple(disabled))
+        settings.set("DISABLE_HOOKS_FOR_PLUGINS", disabled)
 
 
 def _with_namespaces(options: dict[str, Any]) -> dict[str, Any]:

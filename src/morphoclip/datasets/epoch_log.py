@@ -1,4 +1,4 @@
-"""Where epochs are told while they happen: the log, and MLflow's run if there is one."""
+"""The log of epochs: the console, and MLflow's run if there is one."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -76,7 +76,7 @@ class EpochLogDataset(AbstractDataset[NoReturn, EpochLog]):
         return EpochLog(mlflow.get_tracking_uri(), run.info.run_id)
 
     def save(self, data: NoReturn) -> None:  # noqa: ARG002 - Kedro's signature
-        raise DatasetError("epochs are told through the loaded callable")
+        raise DatasetError("epochs are logged by calling what this entry loads; it cannot be saved")
 
     def _exists(self) -> bool:
         return True

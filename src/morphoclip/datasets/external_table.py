@@ -1,4 +1,4 @@
-"""A user's own table, by the path that a parameter names."""
+"""A table made outside the project, by the path that a parameter names."""
 
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,7 +13,7 @@ from morphoclip.errors import InputError
 class ExternalTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
     """CSV, TSV (compressed or not) or Parquet; ``Metadata_*`` columns are text.
 
-    With ``filepath: null`` nobody named one, and it loads None. Read-only.
+    With ``filepath: null`` no file was named, and it loads None. Read-only.
     """
 
     def __init__(self, *, filepath: str | None, metadata: dict[str, Any] | None = None) -> None:
@@ -43,7 +43,7 @@ class ExternalTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
             return pd.read_csv(file, sep="," if ".csv" in suffixes else "\t", **options)
 
     def save(self, data: pd.DataFrame) -> None:  # noqa: ARG002 - the signature is Kedro's
-        raise DatasetError("a user's own table is read, never written")
+        raise DatasetError("external tables are read-only")
 
     def _exists(self) -> bool:
         if self._filepath is None:

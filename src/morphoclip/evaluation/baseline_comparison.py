@@ -64,18 +64,25 @@ def headline_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_sentence(comparison: pd.DataFrame) -> str:
-    """Which methods the model leads and trails, significantly or not."""
+    """Which methods the model leads and trails, significantly or not.
+
+    A method that did not rank all of the perturbations cannot be compared.
+    """
     others = headline_comparison(comparison).set_index("method").drop(index=MODEL_METHOD)
     difference = others["difference"]
+    unknown = others[["difference_low", "difference_high"]].isna().any(axis=1)
     leads, trails = others["difference_high"] < 0, others["difference_low"] > 0
-    even = ~leads & ~trails
+    even = ~leads & ~trails & ~unknown
     groups = (
         ("leads {} significantly", leads),
         ("leads {}, but not significantly", even & (difference < 0)),
         ("does not differ from {}", even & (difference == 0)),
         ("trails {}, but not significantly", even & (difference > 0)),
         ("trails {} significantly", trails),
+        ("cannot be compared with {}", unknown),
     )
+    if others.empty:
+        return "No other method ranked the same perturbations."
     clauses = [text.format(_listed(others.index[rows])) for text, rows in groups if rows.any()]
     return (
         f"In held-out MRR the trained model {'; it '.join(clauses)} (95 % intervals of paired "

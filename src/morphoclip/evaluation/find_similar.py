@@ -13,7 +13,11 @@ from pydantic import Field
 from morphoclip.columns import BROAD_SAMPLE, CONDITION, GENE, MODALITY, MODEL, PERT_INAME, Modality
 from morphoclip.config import Config
 from morphoclip.errors import InputError
-from morphoclip.evaluation.nearest_treatments import OTHER_COLUMNS, nearest_treatments
+from morphoclip.evaluation.nearest_treatments import (
+    OTHER_COLUMNS,
+    nearest_treatments,
+    rows_together,
+)
 from morphoclip.evaluation.treatments import conditions_by_cell_type, top_matches
 from morphoclip.metrics.conditions import treated_wells
 from morphoclip.metrics.matrix import Matrix
@@ -36,10 +40,12 @@ def require_profiles_of(model_record: Mapping[str, Any], profiles: pd.DataFrame)
     Raises:
         InputError: They name another digest than this model's.
     """
-    if set(profiles[MODEL]) != {model_record["digest"]}:
+    made_by = sorted(set(profiles[MODEL]))
+    if made_by != [model_record["digest"]]:
         raise InputError(
-            "the newest profiles were made by another model than the newest; make them again: "
-            "kedro run --pipeline evaluation"
+            f"well_profiles were made by another model ({', '.join(made_by)}) than model_record "
+            f"describes ({model_record['digest']}): run kedro run --pipeline evaluation, or load "
+            "versions that belong together"
         )
 
 
@@ -69,8 +75,8 @@ def similar_to_vector(
                     z_expected_null=found.z_expected_null,
                 )
             )
-    table = pd.concat(tables, ignore_index=True)
-    return table.assign(query=query, query_condition="")[list(SIMILAR_TREATMENTS.columns)]
+    tables = [table.assign(query=query, query_condition="") for table in tables]
+    return rows_together(tables, list(SIMILAR_TREATMENTS.columns))
 
 
 def similar_to_treatment(
@@ -105,7 +111,7 @@ def wells_named(name: str, profiles: pd.DataFrame, perturbations: pd.DataFrame) 
     """Which treated wells are of a broad_sample, a compound or a gene of this name, ``(B,)``.
 
     Raises:
-        InputError: None is; with names that are spelled similarly.
+        InputError: No treatment has this name; lists names that are spelled similarly.
     """
     keys = pd.MultiIndex.from_frame(profiles[[MODALITY, BROAD_SAMPLE]])
     compound_names = perturbations.set_index([MODALITY, BROAD_SAMPLE])[PERT_INAME].reindex(keys)

@@ -26,13 +26,6 @@ from morphoclip.plate_effects import reference_wells
 from morphoclip.wells.assemble import Wells
 
 
-class EmbeddedWells(NamedTuple):
-    """Embeddings as tables: one row per well, and one per distinct prompt."""
-
-    well_profiles: pd.DataFrame
-    prompt_embeddings: pd.DataFrame
-
-
 def embed_with(trained: TrainedModel, wells: Wells, *, batch_size: int, device: str) -> Embeddings:
     """Embeddings of wells by a trained model, with the offsets of the plates that it has seen.
 

@@ -12,7 +12,7 @@ from morphoclip.config import Config, NumberedNames
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.loaders import Loaders
-from morphoclip.plates import well_name
+from morphoclip.well_names import well_name
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from morphoclip.columns import PLATE, SITE, WELL
 from morphoclip.fingerprint import Fingerprint
-from morphoclip.plates import well_name, well_position
+from morphoclip.well_names import well_name, well_position
 
 
 @dataclass(frozen=True)

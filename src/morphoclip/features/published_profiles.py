@@ -10,8 +10,8 @@ import torch
 from morphoclip.columns import WELL
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.plate_features import PlateFeatures
-from morphoclip.plates import well_name, well_position
 from morphoclip.table_checks import require_columns
+from morphoclip.well_names import well_name, well_position
 
 logger = logging.getLogger(__name__)
 

@@ -67,10 +67,24 @@ def refuse_mixing(existing: Loaders[Any], plates: Iterable[str], fingerprint: Fi
             )
 
 
-def plate_record(fingerprint: Fingerprint, intensities: pd.DataFrame) -> dict[str, Any]:
-    """What lies beside a plate's site features: how they were made, and by which grey levels."""
+def were_made_by(backbone: str | None, existing: Loaders[Any], plates: Iterable[str]) -> bool:
+    """Whether the features of all plates are known to be of the backbone with these parameters."""
+    return backbone is not None and all(
+        plate in existing and existing[plate]().get("backbone") == backbone for plate in plates
+    )
+
+
+def plate_record(
+    fingerprint: Fingerprint, intensities: pd.DataFrame, backbone: str | None
+) -> dict[str, Any]:
+    """The record beside a plate's site features: how they were made, and by which grey levels.
+
+    ``backbone`` is the digest of the backbone's parameters, from which a later run knows that its
+    backbone is the same one without loading it.
+    """
     return {
         "fingerprint": fingerprint,
+        "backbone": backbone,
         "plate_intensities": intensities.to_dict("records"),
     }
 

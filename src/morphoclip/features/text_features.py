@@ -1,4 +1,4 @@
-"""Features of prompts, looked up by the digest of their words."""
+"""Features of prompts, found by the digest of their text."""
 
 import hashlib
 import re

@@ -1,6 +1,6 @@
 """Small plates with a known truth, in the gallery's own layout and formats.
 
-Phenotypes follow the target gene: each gene's phenotype is mostly its family's, so that words
+Phenotypes follow the target gene: each gene's phenotype is mostly its family's, so that texts
 (gene symbols of a family look alike) say something about perturbations never seen. Twelve gene
 families are named as facts; compounds, guides and ORFs are invented.
 """
@@ -26,7 +26,7 @@ from morphoclip.gallery.rendering import (
     uneven_light,
 )
 from morphoclip.gallery.synthetic_config import SyntheticConfig
-from morphoclip.plates import well_name
+from morphoclip.well_names import well_name
 
 FAMILIES = {
     "tubulin inhibitor": ("TUBA1A", "TUBA1B", "TUBA4A", "TUBB4B", "TUBB6"),

@@ -62,7 +62,7 @@ class StopBeforeMissingInputs:
             if unknown[0] in PARAMETERS:
                 raise InputError(renamed("parameter group", unknown[0], PARAMETERS))
             close = difflib.get_close_matches(unknown[0], groups, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            hint = f"; did you mean {close[0]}?" if close else "."
             raise InputError(
                 f"--params names {unknown[0]}, which no pipeline reads{hint} "
                 f"There are {', '.join(sorted(groups))}"
@@ -109,9 +109,10 @@ def _refuse_paths_in_files(context: KedroContext) -> None:
     """A path in a parameter file would be read by nobody: the catalog does not see it."""
     parameters = context.config_loader["parameters"]
     runtime = context.config_loader.runtime_params or {}
-    for group, fields in _PATHS.items():
-        for field in fields:
-            value = parameters.get(group, {}).get(field)
+    groups = [name for name in _PATHS if isinstance(parameters.get(name), dict)]
+    for group in groups:
+        for field in _PATHS[group]:
+            value = parameters[group].get(field)
             if value is not None and field not in runtime.get(group, {}):
                 raise InputError(
                     f"{group}.{field} is set in a parameter file, and is read from the command "

@@ -1,4 +1,4 @@
-"""What MLflow is told of a run."""
+"""What is logged to MLflow."""
 
 import subprocess
 import sys

@@ -101,7 +101,7 @@ def image_levels(plane: Plane) -> ImageLevels:
 
 
 def sample_sites(site_index: pd.DataFrame, *, wells: int = 64) -> pd.DataFrame:
-    """One site from each of ``wells`` wells a plate: the same on every machine, in any order."""
+    """One site from each of ``wells`` wells per plate: the same on every machine, in any order."""
     sites = site_index[[PLATE, WELL, SITE]].drop_duplicates()
     digest = [
         hashlib.sha256(f"{plate}/{well}/{site}".encode()).hexdigest()

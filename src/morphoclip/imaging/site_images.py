@@ -56,21 +56,15 @@ class PlateIllumination(Mapping[str, NDArray[np.floating]]):
 
 
 def illumination_of_plates(
-    functions: Loaders[NDArray[np.floating]],
-    plates: Iterable[str],
-    channels: Iterable[str],
-    *,
-    wanted: bool,
+    functions: Loaders[NDArray[np.floating]], plates: Iterable[str], channels: Iterable[str]
 ) -> dict[str, PlateIllumination]:
     """The illumination functions of each plate and channel, ``<barcode>_Illum<channel>.npy``.
 
     Those of two plates at most are held in memory: sites are read plate by plate.
 
     Raises:
-        InputError: One is wanted and not there.
+        InputError: One is not there.
     """
-    if not wanted:
-        return {}
     channels = tuple(channels)
     by_name = {key.rsplit("/", 1)[-1].lower(): load for key, load in functions.items()}
     names = {(p, c): f"{p}_illum{c}".lower() for p in plates for c in channels}

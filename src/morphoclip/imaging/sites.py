@@ -22,7 +22,7 @@ from morphoclip.columns import (
     WELL,
 )
 from morphoclip.errors import InputError
-from morphoclip.plates import well_name, well_position
+from morphoclip.well_names import well_name, well_position
 
 _NAME = re.compile(
     r"r(?P<row>\d{2})c(?P<col>\d{2})f(?P<field>\d{2,3})p(?P<plane>\d{2,3})"

@@ -13,7 +13,7 @@ _LARGEST_PLANE = 2**26
 
 
 _MOST_SATURATED = 0.5
-"""Share of pixels at the top of the range beyond which nothing can be told from an image."""
+"""Share of pixels at the top of the range beyond which an image is unusable."""
 
 
 class UnusablePlane(Exception):

@@ -1,1 +1,1 @@
-"""What a model is worth, beside what luck would score."""
+"""Metrics of arrays and tables, each beside its value by chance."""

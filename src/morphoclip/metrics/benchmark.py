@@ -215,7 +215,7 @@ def _replicable_rows(table: pd.DataFrame, replicable: dict[str, set[str]]) -> pd
         sample in replicable.get(condition, set())
         for condition, sample in zip(table[CONDITION], table[BROAD_SAMPLE], strict=True)
     ]
-    return table[keep]
+    return table[np.array(keep, dtype=bool)]
 
 
 def _gene_compound_tracks(active: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -227,7 +227,7 @@ def _gene_compound_tracks(active: pd.DataFrame) -> Iterator[tuple[str, pd.DataFr
 
 
 def _with_partners(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows that share a label with another row; with one target alone, nothing is to be told."""
+    """Rows that share a label with another row; with one target alone, there is nothing to rank."""
     while True:
         counts = table[_LABEL].explode().value_counts()
         shared = set(counts.index[counts > 1])

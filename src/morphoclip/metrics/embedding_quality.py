@@ -29,15 +29,15 @@ def embedding_quality(
         prompt_of_well: Row of ``text`` that is true of each well, ``(B,)``.
         text: Embedded prompts, ``(P, E)``.
     """
-    unit, words = unit_rows(image.astype(np.float64)), unit_rows(text.astype(np.float64))
-    sums = np.zeros(words.shape)
+    unit, texts = unit_rows(image.astype(np.float64)), unit_rows(text.astype(np.float64))
+    sums = np.zeros(texts.shape)
     np.add.at(sums, prompt_of_well, unit)
     consensus = unit_rows(sums)
     rows = [
-        ("alignment", "image and text", float((unit * words[prompt_of_well]).sum(1).mean())),
-        ("modality_gap", "image and text", float(np.linalg.norm(unit.mean(0) - words.mean(0)))),
+        ("alignment", "image and text", float((unit * texts[prompt_of_well]).sum(1).mean())),
+        ("modality_gap", "image and text", float(np.linalg.norm(unit.mean(0) - texts.mean(0)))),
     ]
-    for side, points in (("image", consensus), ("text", words)):
+    for side, points in (("image", consensus), ("text", texts)):
         rows += [
             ("uniformity", side, uniformity(points)),
             ("effective_rank", side, effective_rank(points)),

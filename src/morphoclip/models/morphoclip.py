@@ -123,7 +123,7 @@ class TrainedModel:
         image_fingerprint: The image features it was trained on.
         text_fingerprint: The text features it was trained on.
         manifest_sha256: The split it was trained on.
-        wells_sha256: The wells, sites and words it was trained on.
+        wells_sha256: The wells, sites and prompts it was trained on.
         epoch: The epoch these weights come from, from 1.
     """
 
@@ -170,7 +170,7 @@ class TrainedModel:
         self.require_text_features(wells.text_fingerprint)
 
     def require_text_features(self, fingerprint: Fingerprint) -> None:
-        """Refuse words that were encoded differently from those of the training.
+        """Refuse text features that were made differently from those of the training.
 
         Raises:
             InputError: With the difference.
@@ -178,7 +178,7 @@ class TrainedModel:
         _require_same("text", self.text_fingerprint, fingerprint)
 
     def require_same_wells(self, wells: Wells) -> None:
-        """Refuse to score the training's own split on wells with other sites or other words.
+        """Refuse to score the training's own split on wells with other sites or other prompts.
 
         Raises:
             InputError: They differ, or their features were made differently.

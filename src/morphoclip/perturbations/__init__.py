@@ -1,1 +1,1 @@
-"""What was done to the cells: tables of perturbations, wells, and words."""
+"""What was done to the cells: tables of perturbations, wells, and prompts."""

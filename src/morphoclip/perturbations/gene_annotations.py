@@ -59,7 +59,7 @@ def read_gene_annotations(table: pd.DataFrame | None) -> pd.DataFrame:
     if len(unsourced):
         raise InputError(
             f"{len(unsourced)} row(s) of the gene annotations lack gene, source, licence or date, "
-            f"e.g. line {unsourced.index[0] + 2}: say where the words are from"
+            f"e.g. line {unsourced.index[0] + 2}: fill in source, licence and date"
         )
     return annotations
 

@@ -1,4 +1,4 @@
-"""The only place that turns a perturbation into words.
+"""The only place that writes prompts.
 
 The wording is the spec's ("Text granularity levels"); ``prompt_templates`` can replace it. A clause
 whose field is missing is left out: no prompt says "unknown". No prompt holds an ID, a plate, a well
@@ -129,7 +129,7 @@ def prompt_of(
     templates: PromptTemplates,
     context: tuple[Context, ...] = (),
 ) -> str:
-    """The words for one perturbation, in one context.
+    """The prompt of one perturbation, in one context.
 
     Args:
         perturbation: A row of the table of perturbations, with the context's columns.
@@ -173,7 +173,7 @@ def _known(value: Any) -> str | None:
 
 
 def prompt_digest(prompt: str) -> str:
-    """SHA-256 of the words: what text features are looked up by."""
+    """SHA-256 of the text, by which text features are found."""
     return hashlib.sha256(prompt.encode()).hexdigest()
 
 
@@ -184,7 +184,7 @@ def prompt_table(
     templates: PromptTemplates,
     context: tuple[Context, ...] = (),
 ) -> pd.DataFrame:
-    """One prompt per perturbation and context; perturbations that share words share a digest.
+    """One prompt per perturbation and context; perturbations with the same text share a digest.
 
     Raises:
         InputError: A context is missing for some plate, or a prompt would hold an ID.

@@ -189,7 +189,7 @@ def _entities(modality: Modality, table: pd.DataFrame) -> list[str]:
     some dialects of the table keep it and others do not.
     """
     if modality is not Modality.COMPOUND:
-        genes = table[GENE].mask(table[ROLE] == Role.NEGCON, "negcon")  # they share their words
+        genes = table[GENE].mask(table[ROLE] == Role.NEGCON, "negcon")  # they share a prompt
         return [f"{modality}:{gene}" for gene in genes]
     first_of: dict[str, str] = {}
     parent: dict[str, str] = {}

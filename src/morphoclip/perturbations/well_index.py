@@ -29,9 +29,9 @@ from morphoclip.columns import (
 from morphoclip.errors import InputError, example_of
 from morphoclip.perturbations.missing_values import with_missing
 from morphoclip.perturbations.tables import DMSO
-from morphoclip.plates import well_name, well_position
 from morphoclip.schemas.ingestion import WELL_INDEX
 from morphoclip.table_checks import refuse_repeats, require_columns
+from morphoclip.well_names import well_name, well_position
 
 logger = logging.getLogger(__name__)
 
@@ -232,12 +232,12 @@ def _with_conditions(wells: pd.DataFrame, experiments: pd.DataFrame | None) -> p
             f"experiment-metadata.tsv has no row for {len(absent)} plate(s): {example_of(absent)}"
         )
     conditions = experiments.loc[wells[PLATE], columns].reset_index(drop=True)
-    words = pd.concat([wells[MODALITY], conditions], axis=1)
+    parts = pd.concat([wells[MODALITY], conditions], axis=1)
     return pd.concat(
         [
             wells,
             conditions,
-            words.agg(lambda row: "|".join(row.dropna()), axis=1).rename(CONDITION),
+            parts.agg(lambda row: "|".join(row.dropna()), axis=1).rename(CONDITION),
         ],
         axis=1,
     )

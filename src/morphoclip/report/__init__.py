@@ -1,1 +1,1 @@
-"""What a run is told as: figures, and one page."""
+"""The report: figures and one HTML page."""

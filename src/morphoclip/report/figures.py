@@ -6,8 +6,9 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from morphoclip.columns import PLATE, ROLE
+from morphoclip.columns import PLATE, ROLE, Subset
 from morphoclip.evaluation.baseline_comparison import headline_comparison
+from morphoclip.evaluation.held_out_retrieval import headline_metrics
 from morphoclip.evaluation.per_perturbation import MODEL_METHOD
 from morphoclip.perturbations.well_index import readable_condition
 
@@ -41,9 +42,7 @@ def draw_training_curves(history: pd.DataFrame) -> Figure:
 
 def draw_retrieval(metrics: pd.DataFrame) -> Figure:
     """Perturbation-level image-to-text retrieval of the test subset, beside chance."""
-    rows = metrics.query(
-        "subset == 'test' and level == 'perturbation' and direction == 'image_to_text'"
-    )
+    rows = headline_metrics(metrics)
     names = {"mrr": "mean reciprocal rank", "recall@1": "recall@1", "recall@5": "recall@5"}
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     for axes, (metric, name) in zip(figure.subplots(1, 3), names.items(), strict=True):
@@ -116,7 +115,7 @@ def draw_benchmark(metrics: pd.DataFrame) -> Figure:
 def rows_of_test_or_controls(metrics: pd.DataFrame) -> pd.DataFrame:
     """Rows about test perturbations; of controls, which are in no subset, all."""
     of_controls = metrics["task"] == "same_position_controls"
-    return metrics[(metrics["stratum"] == "test") | of_controls]
+    return metrics[(metrics["stratum"] == Subset.TEST) | of_controls]
 
 
 def draw_projection(profiles: pd.DataFrame, columns: list[str]) -> Figure:

@@ -6,7 +6,7 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from morphoclip.report.section import Section
+from morphoclip.report.rendering import Section
 
 _PAGE = files("morphoclip.report").joinpath("page.html")
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from morphoclip.columns import CHANNEL, WELL
-from morphoclip.plates import well_position
+from morphoclip.well_names import well_position
 
 _MEASURES = {"mean": "mean grey level (counts)", "focus": "focus"}
 

@@ -8,7 +8,7 @@ from morphoclip.columns import (
     Modality,
     Subset,
 )
-from morphoclip.schemas.kinds import count, number, table, text
+from morphoclip.schemas.column_types import count, number, table, text
 
 TRAINING_HISTORY = table(
     {

@@ -17,8 +17,8 @@ from morphoclip.columns import (
     WELL,
     Modality,
 )
+from morphoclip.schemas.column_types import ByPlate, count, number, table, text
 from morphoclip.schemas.ingestion import SET_ASIDE_SITES
-from morphoclip.schemas.kinds import ByPlate, count, number, table, text
 
 PLATE_INTENSITIES = table(
     {

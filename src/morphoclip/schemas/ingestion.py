@@ -35,7 +35,7 @@ from morphoclip.columns import (
     PerturbationType,
     Role,
 )
-from morphoclip.schemas.kinds import count, table, text
+from morphoclip.schemas.column_types import count, table, text
 
 PERTURBATIONS = table(
     {

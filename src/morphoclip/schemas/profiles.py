@@ -11,8 +11,8 @@ from morphoclip.columns import (
     WELL,
     Subset,
 )
+from morphoclip.schemas.column_types import WithEmbedding, table, text
 from morphoclip.schemas.ingestion import WELL_INDEX
-from morphoclip.schemas.kinds import WithEmbedding, table, text
 
 _WELL = dict(WELL_INDEX.columns) | {PROMPT_DIGEST: text()}
 _MADE_BY = {REFERENCE: pa.Column(bool), MODEL: text()}

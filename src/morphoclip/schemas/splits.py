@@ -17,7 +17,7 @@ from morphoclip.columns import (
     Role,
     Subset,
 )
-from morphoclip.schemas.kinds import count, table, text
+from morphoclip.schemas.column_types import count, table, text
 
 SPLIT_MANIFEST = table(
     {

@@ -11,7 +11,7 @@ from morphoclip.columns import (
     SUBSET,
     Modality,
 )
-from morphoclip.schemas.kinds import count, number, table, text
+from morphoclip.schemas.column_types import count, number, table, text
 
 RETRIEVED_TEXTS = table(
     {

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import field_validator, model_validator
 
-from morphoclip.splits.settings import SplitSettings
+from morphoclip.splits.fields import SplitSettings
 from morphoclip.splits.strategies import STRATEGIES, SplitStrategy
 from morphoclip.splits.strategies.base import KEPT_APART_BY_GROUP
 
@@ -57,5 +57,6 @@ class SplitConfig(SplitSettings):
         if self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"fold counts from 0 to {self.folds - 1}")
         if self.assignment == "hash" or not self.chosen.has_folds:
-            raise ValueError("folds need strategy pert_type and assignment quota")
+            with_folds = [name for name, strategy in STRATEGIES.items() if strategy.has_folds]
+            raise ValueError(f"folds need strategy {' or '.join(with_folds)} and assignment quota")
         return self

@@ -1,4 +1,4 @@
-"""A split that somebody else made, as a manifest."""
+"""A split made elsewhere, as a manifest."""
 
 from typing import Literal
 
@@ -56,7 +56,7 @@ def manifest_of(
     strange = sorted(set(given) - set(_WORDS))
     if strange:
         raise InputError(
-            f"{_FILE} calls a subset {example_of(strange)}; known are "
+            f"{_FILE} has the unknown subset name(s) {example_of(strange)}; allowed are "
             + ", ".join(word for word in _WORDS if word)
         )
     subsets = given.map(_WORDS).astype("str").to_numpy()

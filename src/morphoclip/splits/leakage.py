@@ -26,8 +26,8 @@ from morphoclip.perturbations.prompts import digests_of, text_by_digest
 from morphoclip.schemas.splits import LEAKAGE_REPORT
 
 _REMEDY = {
-    "prompt": "two perturbations share their words: give them one name or one gene in the tables, "
-    "or raise text_features.level",
+    "prompt": "two perturbations have the same prompt: give them one name or one gene in the "
+    "tables, or raise text_features.level",
     "entity": "group by something wider: splitting.group_by entity or gene",
     "structure": "group by something wider: splitting.group_by entity or gene",
     "gene": "keep a gene's perturbations together: splitting.group_by gene",
@@ -51,7 +51,7 @@ def leakage_report(
     """One row per pair of subsets and a kind of thing they may have in common.
 
     ``verdict``: ``none`` shared, ``LEAK`` where it is forbidden, ``by design`` otherwise. Two kinds
-    are about words and never forbidden: a gene that one subset's compounds list among their
+    are about texts and never forbidden: a gene that one subset's compounds list among their
     targets, or that its prompts name, and that is a gene of the other.
 
     Args:

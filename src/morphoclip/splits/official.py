@@ -14,9 +14,9 @@ from morphoclip.columns import (
 )
 from morphoclip.errors import InputError
 from morphoclip.perturbations.missing_values import with_missing
-from morphoclip.plates import well_name, well_position
 from morphoclip.splits.strategies import SplitStrategy
 from morphoclip.table_checks import require_columns
+from morphoclip.well_names import well_name, well_position
 
 _FILE = "the official table (ingestion.source.official_splits)"
 _TYPE, _CODE = "Metadata_experiment_type", "Metadata_timepoint_code"

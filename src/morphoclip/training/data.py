@@ -111,5 +111,12 @@ def belongs_on_device(wells: Wells, config: TrainingConfig, device: str) -> bool
 def genes_of_prompts(wells: Wells, source: TargetGenes) -> list[frozenset[str]]:
     """Genes that each prompt's wells are of: the target, or all that a compound lists."""
     table = wells.table.assign(prompt=wells.prompt_of_well.numpy()).drop_duplicates("prompt")
-    genes = genes_of(table.sort_values("prompt"), listed=source == "target_list")
+    match source:
+        case "target":
+            listed = False
+        case "target_list":
+            listed = True
+        case _:
+            assert_never(source)
+    genes = genes_of(table.sort_values("prompt"), listed=listed)
     return [frozenset(names) for names in genes]

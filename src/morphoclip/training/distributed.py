@@ -36,7 +36,7 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that writes and tells."""
+        """Whether this is the process that writes files and logs."""
         return self.rank == 0
 
     def rows_of_rank(self, rows: Tensor) -> Tensor:
@@ -181,13 +181,13 @@ def _work(folder: str) -> None:
 
 
 def _explained(error: ChildFailedError, n_processes: int) -> Exception:
-    """The first rank that failed, in its own words."""
+    """The first rank that failed, with its error message."""
     rank, failure = error.get_first_failure()
     message = failure.message
     if isinstance(message, dict):
         message = message["extraInfo"]["py_callstack"]
-    told = re.search(r"InputError: (.+)", message)
-    if told:
-        return InputError(told[1].strip())
+    match = re.search(r"InputError: (.+)", message)
+    if match:
+        return InputError(match[1].strip())
     cause = f"signal {-failure.exitcode}" if failure.exitcode < 0 else message.strip()
     return RuntimeError(f"rank {rank} of {n_processes} died, the others were ended: {cause}")

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Wells:
-    """Wells that have images and words, in the order of ``table``.
+    """Wells that have images and a prompt, in the order of ``table``.
 
     Attributes:
         table: The well index of these wells, with ``Metadata_prompt_digest``.
@@ -57,7 +57,7 @@ class Wells:
 
     @property
     def sha256(self) -> str:
-        """Of every well's place, sites and words: what a model trained on them has seen."""
+        """Of every well's place, sites and prompts: what a model trained on them has seen."""
         rows = self.table[[PLATE, WELL, N_SITES, PROMPT_DIGEST]].astype(str)
         lines = "\n".join(",".join(row) for row in rows.itertuples(index=False))
         return hashlib.sha256(lines.encode()).hexdigest()
@@ -118,8 +118,8 @@ def assemble_wells(
     Args:
         plate_features: Barcode -> a function that loads the plate.
         well_index: The wells; those without sites or without a perturbation are left out.
-        prompts: Words of each perturbation.
-        text_features: Features of those words.
+        prompts: The prompt of each perturbation.
+        text_features: Features of those prompts.
         normalisation: `model.token_normalisation`.
 
     Raises:

@@ -1,7 +1,7 @@
 """Batches of wells for one epoch.
 
 The order depends on seed and epoch alone, so a resumed run repeats it. A last batch of one well is
-left out: it has nothing to be told from.
+left out: it has no negatives.
 """
 
 from typing import Literal, assert_never

@@ -1,4 +1,4 @@
-"""A user's own split through the leakage report."""
+"""A split made elsewhere, checked by the leakage report."""
 
 from morphoclip.pipelines.check_split.pipeline import create_pipeline
 

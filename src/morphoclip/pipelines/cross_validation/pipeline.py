@@ -1,4 +1,4 @@
-"""Cross-validation pipeline: the honest number, from all folds and seeds."""
+"""Cross-validation pipeline: held-out retrieval over all folds and seeds."""
 
 from kedro.pipeline import Node, Pipeline
 

@@ -39,7 +39,7 @@ def embed_plates(
     if model.plate_offsets and without_offset:
         logger.warning(
             "the model aligns plates by offsets that were measured in training; %d of %d plates "
-            "have none and are embedded as they are: %s",
+            "have none and are embedded without alignment: %s",
             len(without_offset),
             len(plates),
             example_of(without_offset),

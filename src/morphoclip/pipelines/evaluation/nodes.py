@@ -35,7 +35,7 @@ from morphoclip.metrics.embedding_quality import embedding_quality
 from morphoclip.metrics.matching import match_profiles
 from morphoclip.models.morphoclip import TrainedModel
 from morphoclip.report.page import write_page
-from morphoclip.report.section import Section
+from morphoclip.report.rendering import Section
 from morphoclip.report.sections.published import published_section
 from morphoclip.splits.manifest import require_recorded, require_same_manifest
 from morphoclip.wells.assemble import assemble_wells

@@ -14,7 +14,7 @@ from morphoclip.pipelines.evaluation.nodes import (
     section_node,
     write_report,
 )
-from morphoclip.report.section import Section
+from morphoclip.report.rendering import Section
 from morphoclip.report.sections.baselines import baselines_section
 from morphoclip.report.sections.data import data_section
 from morphoclip.report.sections.embedding import embedding_section

@@ -44,7 +44,7 @@ def find_similar(  # noqa: PLR0913 - one argument per catalog entry
     require_profiles_of(model_record, well_profiles)
     tables = []
     if config.text is not None:
-        vector = _vector_of(config.text, model, prompts, text_features, encoding)
+        vector = _vector_of(config.text, model_record, model, prompts, text_features, encoding)
         tables.append(
             similar_to_vector(
                 vector,
@@ -72,17 +72,27 @@ def find_similar(  # noqa: PLR0913 - one argument per catalog entry
 
 def _vector_of(
     text: str,
+    model_record: Mapping[str, Any],
     model: OnDemand,
     prompts: pd.DataFrame,
     text_features: OnDemand,
     config: TextFeaturesConfig,
 ) -> Matrix:
-    """The text in the model's space, ``(E,)``; logs which prompt it is closest to."""
+    """The text in the model's space, ``(E,)``; logs which prompt it is closest to.
+
+    Raises:
+        InputError: The model is not that of the record, or was trained on other text features.
+    """
     from morphoclip.backbones.text import load_text_backbone
     from morphoclip.device import resolve_device
     from morphoclip.evaluation.text_query import closest_prompt, embed_text
 
     trained = model()
+    if trained.digest != model_record["digest"]:
+        raise InputError(
+            "model and model_record are of different trainings: load versions that belong together "
+            "(model_on_demand, model_record and well_profiles), or train again"
+        )
     backbone = load_text_backbone(config.backbone, device=resolve_device(config.device))
     trained.require_text_features(backbone.identity)
     if backbone.n_cut([text]):

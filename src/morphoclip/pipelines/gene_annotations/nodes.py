@@ -27,7 +27,7 @@ def annotate_genes(
     table = build_gene_annotations(genes, {"uniprot": uniprot, "hgnc": hgnc, "ncbi": ncbi}, config)
     absent = sorted(set(genes) - set(table["gene"]))
     logger.info(
-        "%d of %d genes are known to these files, %d with a function%s",
+        "%d of %d genes are in these files, %d with a function%s",
         len(table),
         len(genes),
         table["function"].notna().sum(),

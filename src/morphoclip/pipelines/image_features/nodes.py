@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, assert_never
 
 import pandas as pd
 import torch
 from rich.progress import track
 
+from morphoclip.backbone_identity import parameters_digest
 from morphoclip.backbones.image import load_image_backbone
 from morphoclip.columns import (
     CHANNEL,
@@ -25,6 +26,7 @@ from morphoclip.features.site_files import (
     refuse_mixing,
     site_key,
     sites_of_plates,
+    were_made_by,
     without_features,
 )
 from morphoclip.features.site_qc import QcTables, by_plate, qc_parts, qc_rows, summarise_qc
@@ -88,7 +90,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
 
     A first chunk carries the plates' records alone (fingerprint and grey levels), so that there is
     one even when nothing is left to do and so that features never lie on disk without theirs. Where
-    nothing is left to do, the backbone is not loaded.
+    nothing is left to do and the records name this backbone, it is not loaded.
     """
     indexed = sites_of_plates(site_index, ingestion.plates)
     require_channels(indexed, config.channels)
@@ -102,7 +104,8 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     missing = without_features(images, existing_features)
     device = resolve_device(config.device)
     logger.info("%d of %d sites to extract on %s", len(missing), len(images), device)
-    if not missing and all(plate in existing_records for plate in plates):
+    digest = parameters_digest(config.backbone, config.backbone.model_id)
+    if not missing and were_made_by(digest, existing_records, plates):
         yield {"records": {}, "site_qc": {}, "features": {}, "tensors": {}}
         return
 
@@ -111,7 +114,9 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     fingerprint = fingerprint_of(backbone, config)
     refuse_mixing(existing_records, plates, fingerprint)
     records = {
-        plate: plate_record(fingerprint, plate_intensities[plate_intensities[PLATE] == plate])
+        plate: plate_record(
+            fingerprint, plate_intensities[plate_intensities[PLATE] == plate], digest
+        )
         for plate in plates
         if plate not in existing_records
     }
@@ -144,8 +149,13 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
 
 
 def _illumination(functions: Loaders[Any], plates: list[str], config: ImageFeaturesConfig) -> Any:
-    wanted = config.preprocess.illumination == "npy"
-    return illumination_of_plates(functions, plates, config.channels, wanted=wanted)
+    match config.preprocess.illumination:
+        case "none":
+            return {}
+        case "npy":
+            return illumination_of_plates(functions, plates, config.channels)
+        case _:
+            assert_never(config.preprocess.illumination)
 
 
 def collect_qc(

@@ -1,4 +1,4 @@
-"""A user's own profiles through the evaluation."""
+"""Profiles made elsewhere, scored by the evaluation's metrics."""
 
 from morphoclip.pipelines.score_profiles.pipeline import create_pipeline
 

@@ -1,4 +1,4 @@
-"""Perturbations to words to features."""
+"""Perturbations to prompts to features."""
 
 from morphoclip.pipelines.text_features.pipeline import create_pipeline
 

@@ -1,4 +1,4 @@
-"""Text pipeline: perturbations to words, words to features."""
+"""Text pipeline: perturbations to prompts, prompts to features."""
 
 from kedro.pipeline import Node, Pipeline
 

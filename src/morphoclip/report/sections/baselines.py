@@ -6,7 +6,7 @@ import pandas as pd
 
 from morphoclip.evaluation.baseline_comparison import headline_comparison
 from morphoclip.report.figures import draw_baseline_comparison
-from morphoclip.report.section import Section, records, render
+from morphoclip.report.rendering import Section, records, render
 
 
 def baselines_section(baseline_comparison: pd.DataFrame) -> Section:

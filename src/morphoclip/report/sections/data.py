@@ -3,7 +3,7 @@
 import pandas as pd
 
 from morphoclip.columns import CELL_TYPE, PLATE, REASON, SITE, WELL
-from morphoclip.report.section import Section, render
+from morphoclip.report.rendering import Section, render
 
 
 def data_section(well_index: pd.DataFrame, set_aside_sites: pd.DataFrame) -> Section:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from morphoclip.columns import embedding_columns
 from morphoclip.report.figures import draw_projection
-from morphoclip.report.section import Section, records, render
+from morphoclip.report.rendering import Section, records, render
 
 
 def embedding_section(embedding_quality: pd.DataFrame, well_profiles: pd.DataFrame) -> Section:

@@ -6,7 +6,7 @@ from morphoclip.columns import Subset
 from morphoclip.evaluation.baseline_comparison import comparison_sentence
 from morphoclip.evaluation.held_out_retrieval import headline_metrics
 from morphoclip.report.figures import draw_retrieval
-from morphoclip.report.section import Section, render
+from morphoclip.report.rendering import Section, render
 
 
 def headline_section(

@@ -4,7 +4,7 @@ import pandas as pd
 
 from morphoclip.columns import CHANNEL, PLATE, SITE, WELL
 from morphoclip.report.plate_maps import draw_plate_maps
-from morphoclip.report.section import Section, inline_image, render
+from morphoclip.report.rendering import Section, inline_image, render
 
 
 def images_section(

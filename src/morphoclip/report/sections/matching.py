@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from morphoclip.columns import Subset
-from morphoclip.report.section import Section, records, render
+from morphoclip.report.rendering import Section, records, render
 
 
 def matching_section(matching_metrics: pd.DataFrame) -> Section:

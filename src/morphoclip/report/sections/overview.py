@@ -6,7 +6,7 @@ from morphoclip.columns import MODALITY, N_SITES, PLATE
 from morphoclip.fingerprint import Fingerprint
 from morphoclip.gallery.source import IngestionConfig, redact_path
 from morphoclip.models.morphoclip import TrainedModel
-from morphoclip.report.section import Section, render
+from morphoclip.report.rendering import Section, render
 
 
 def overview_section(

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from morphoclip.report.section import Section, render
+from morphoclip.report.rendering import Section, render
 
 
 class Published(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from morphoclip.report.figures import draw_benchmark, rows_of_test_or_controls
-from morphoclip.report.section import Section, records, render
+from morphoclip.report.rendering import Section, records, render
 
 
 def replicability_section(

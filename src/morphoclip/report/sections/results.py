@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from morphoclip.columns import MODALITY, PROMPT, SUBSET, Subset
-from morphoclip.report.section import Section, best_middle_worst, records, render
+from morphoclip.report.rendering import Section, best_middle_worst, records, render
 
 _PAIRS_SHOWN = 8
 _TEXTS_SHOWN = 3

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from morphoclip.evaluation.held_out_retrieval import headline_metrics
-from morphoclip.report.section import Section, records, render
+from morphoclip.report.rendering import Section, records, render
 
 
 def retrieval_section(retrieval_metrics: pd.DataFrame, permutation_test: pd.DataFrame) -> Section:

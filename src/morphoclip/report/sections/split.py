@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from morphoclip.columns import MODALITY, SUBSET, Subset
-from morphoclip.report.section import Section, records, render
+from morphoclip.report.rendering import Section, records, render
 from morphoclip.splits.strategies import STRATEGIES
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from morphoclip.columns import PROMPT
-from morphoclip.report.section import Section, render
+from morphoclip.report.rendering import Section, render
 
 
 def texts_section(prompts: pd.DataFrame, prompt_summary: Mapping[str, Any]) -> Section:

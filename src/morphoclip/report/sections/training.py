@@ -4,7 +4,7 @@ import pandas as pd
 
 from morphoclip.models.morphoclip import TrainedModel
 from morphoclip.report.figures import draw_training_curves
-from morphoclip.report.section import Section, render
+from morphoclip.report.rendering import Section, render
 
 
 def training_section(model: TrainedModel, training_history: pd.DataFrame) -> Section:

@@ -7,6 +7,7 @@ same rows give the same manifest on every machine and in any order.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,11 @@ from morphoclip.columns import (
     REASON,
     SUBSET,
     TIMEPOINT,
+    WELL,
     Subset,
 )
 from morphoclip.errors import InputError
-from morphoclip.splits.settings import SplitSettings
+from morphoclip.splits.fields import GroupBy, SplitSettings
 
 Assign = Callable[[pd.DataFrame, SplitSettings, pd.DataFrame], pd.DataFrame]
 
@@ -88,14 +90,27 @@ def require_conditions(wells: pd.DataFrame, strategy: str) -> None:
         )
 
 
-def group_names(wells: pd.DataFrame, group_by: str) -> pd.Series:
+def group_names(wells: pd.DataFrame, group_by: GroupBy) -> pd.Series:
     """Name of each well's group.
 
     A gene's group takes in every gene that shares an entity with it: one compound under two IDs
     can have two primary targets. It is named after its first gene.
     """
-    if group_by != "gene":
-        return wells[{"broad_sample": BROAD_SAMPLE, "entity": ENTITY}[group_by]]
+    match group_by:
+        case "broad_sample":
+            return wells[BROAD_SAMPLE]
+        case "entity":
+            return wells[ENTITY]
+        case "well_position":
+            return wells[WELL]
+        case "gene":
+            return _gene_groups(wells)
+        case _:
+            assert_never(group_by)
+
+
+def _gene_groups(wells: pd.DataFrame) -> pd.Series:
+    """Genes that share an entity, directly or through others, are one group."""
     gene_codes, genes = pd.factorize(wells[GENE], sort=True)
     entity_codes, entities = pd.factorize(wells[ENTITY], sort=True)
     size = len(genes) + len(entities)

@@ -8,10 +8,9 @@ from morphoclip.columns import (
     BROAD_SAMPLE,
     MODALITY,
     SUBSET,
-    WELL,
     Subset,
 )
-from morphoclip.splits.settings import SplitSettings
+from morphoclip.splits.fields import SplitSettings
 from morphoclip.splits.strategies.base import (
     SplitStrategy,
     consecutive,
@@ -44,11 +43,9 @@ def _assign(
         InputError: Cell type or time are unknown.
     """
     require_conditions(wells, _NAME)
-    if config.group_by == "well_position":
-        group = first = wells[WELL]
-    else:
-        group = group_names(wells, config.group_by)
-        first = wells.groupby(group)[BROAD_SAMPLE].transform("min")
+    group = group_names(wells, config.group_by)
+    by_position = config.group_by == "well_position"
+    first = group if by_position else wells.groupby(group)[BROAD_SAMPLE].transform("min")
     assigned = unassigned(wells)
     for _, rows in wells.groupby(MODALITY):
         names = list(group[rows.index].iloc[first[rows.index].argsort(kind="stable")].unique())

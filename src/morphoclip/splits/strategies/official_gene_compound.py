@@ -14,7 +14,7 @@ from morphoclip.columns import (
     Subset,
 )
 from morphoclip.errors import InputError
-from morphoclip.splits.settings import SplitSettings
+from morphoclip.splits.fields import SplitSettings
 from morphoclip.splits.strategies.base import (
     SplitStrategy,
     consecutive,

@@ -10,7 +10,7 @@ from morphoclip.columns import (
     Subset,
 )
 from morphoclip.errors import InputError, example_of
-from morphoclip.splits.settings import SplitSettings
+from morphoclip.splits.fields import SplitSettings
 from morphoclip.splits.strategies.base import (
     SplitStrategy,
     require_conditions,

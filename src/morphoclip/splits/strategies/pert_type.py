@@ -12,7 +12,7 @@ from morphoclip.columns import (
     Subset,
 )
 from morphoclip.errors import InputError, example_of
-from morphoclip.splits.settings import SplitSettings
+from morphoclip.splits.fields import SplitSettings
 from morphoclip.splits.strategies.base import (
     SplitStrategy,
     digest_of,

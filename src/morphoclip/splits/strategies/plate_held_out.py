@@ -1,5 +1,7 @@
 """Hold out whole plates, or whole conditions."""
 
+from typing import assert_never
+
 import pandas as pd
 
 from morphoclip.columns import (
@@ -10,7 +12,7 @@ from morphoclip.columns import (
     Subset,
 )
 from morphoclip.errors import InputError
-from morphoclip.splits.settings import SplitSettings
+from morphoclip.splits.fields import SplitSettings
 from morphoclip.splits.strategies.base import (
     SplitStrategy,
     consecutive,
@@ -36,7 +38,7 @@ def _assign(
     """
     plates = wells.drop_duplicates(PLATE).set_index(PLATE)
     condition = plates[CONDITION]
-    replicate = config.plate_mode == "replicate"
+    replicate = _is_replicate(config)
     unit = pd.Series(plates.index, plates.index) if replicate else condition
     subset_of: dict[str, str] = {}
     for _, units in unit.groupby(condition if replicate else plates[MODALITY]):
@@ -53,6 +55,17 @@ def _assign(
     assigned = unassigned(wells)
     assigned[SUBSET] = wells[PLATE].map(subset_of)
     return assigned
+
+
+def _is_replicate(config: SplitSettings) -> bool:
+    """Whether plates of a condition are held out, rather than conditions."""
+    match config.plate_mode:
+        case "replicate":
+            return True
+        case "condition":
+            return False
+        case _:
+            assert_never(config.plate_mode)
 
 
 PLATE_HELD_OUT = SplitStrategy(
