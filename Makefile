@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(DEMO_DONE)  ## install, run the whole job on synthetic plates, say where the report is
+demo: $(DEMO_DONE)  ## install, run the whole job on synthetic plates, print the path of the report
 	@$(BIN)/kedro where --env demo
 
 test: $(INSTALLED)  ## install, run the tests (six to eight minutes)
@@ -27,10 +27,11 @@ test-slow: $(INSTALLED)  ## run the tests that kill and restart whole processes
 
 check: format-check lint types contracts test test-slow  ## everything that CI asks of a change
 
-bench: $(INSTALLED)  ## ours beside a literal version of the spec; QUICK=1 for a short run
+bench: $(INSTALLED)  ## benchmark against a straightforward implementation; QUICK=1 for a short run
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 dtype-gate: $(INSTALLED)  ## does half precision change features? MODEL=id or folder IMAGES=folder
+	@test -n "$(MODEL)" -a -n "$(IMAGES)" || { echo "give MODEL=<hub id or folder> and IMAGES=<plate folder>"; exit 1; }
 	@$(BIN)/python -m benchmarks.dtype_gate --model "$(MODEL)" --images "$(IMAGES)"
 
 format: $(INSTALLED)  ## format the code
@@ -45,7 +46,7 @@ lint: $(INSTALLED)  ## lint
 types: $(INSTALLED)  ## check types
 	@$(BIN)/mypy
 
-contracts: $(INSTALLED)  ## check who may import whom
+contracts: $(INSTALLED)  ## check the import rules
 	@$(BIN)/lint-imports
 
 install: $(INSTALLED) .env  ## make .venv and install

@@ -157,7 +157,7 @@ def test_profiles_of_another_model_are_refused(finished, tmp_path) -> None:
     workspace = Workspace(tmp_path)
     shutil.copytree(finished.folder / "data", tmp_path / "data")
     workspace.run("training", training={"seed": 5, "epochs": 1})
-    with pytest.raises(InputError, match=r"made by another model .* --pipeline evaluation"):
+    with pytest.raises(InputError, match=r"has no profiles yet .* --pipeline evaluation"):
         workspace.run("find_similar", find_similar={"treatment": "x"})
 
 

@@ -99,13 +99,17 @@ def test_the_benchmark_is_drawn_from_test_rows_and_controls() -> None:
         "untrained features": [0.4], "trained model": [0.2, 0.5], "chance": [0.3] * 3
     }  # fmt: skip
     assert [text.get_text() for text in axes.get_yticklabels()] == [
-        "replicability\ncompound U2OS 48 h 100 absent Parental",
-        "same position controls\ncompound U2OS 48 h 100 absent Parental",
+        "replicability\ncompound U2OS Parental 48 h",
+        "same position controls\ncompound U2OS Parental 48 h",
     ]
 
 
 def test_conditions_are_readable() -> None:
-    assert readable_condition(CONDITION) == "compound U2OS 48 h 100 absent Parental"
+    assert readable_condition(CONDITION) == "compound U2OS Parental 48 h"
+    odd = "crispr|A549|144|80|Puromycin|Cas9 to compound|A549|24|100|absent|Cas9, cosine"
+    assert readable_condition(odd) == (
+        "crispr A549 Cas9 144 h, density 80, Puromycin to compound A549 Cas9 24 h, cosine"
+    )
     assert readable_condition("compound") == "compound"
     assert readable_condition("compound|A549|24|80 and orf|A549|96") == (
         "compound A549 24 h 80 and orf A549 96 h"

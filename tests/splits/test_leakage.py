@@ -13,6 +13,7 @@ from morphoclip.columns import (
     PLATE,
     PROMPT,
     PROMPT_DIGEST,
+    ROLE,
     SUBSET,
     TARGET_LIST,
     TIMEPOINT,
@@ -125,18 +126,28 @@ USERS = pd.DataFrame(
     {PLATE: ["P", "P", "Q"], WELL: ["a1", "A02", "A3"], "split": ["Train", "val", "test"]}
 )
 CONFIG = CheckSplitConfig(path="x.csv", column="split")
+INDEX = CLEAN.drop(columns=SUBSET).assign(**{ROLE: "trt"})
 
 
 def test_a_users_split_becomes_a_manifest() -> None:
-    manifest = manifest_of(USERS, CLEAN.drop(columns=SUBSET), CONFIG)
+    manifest = manifest_of(USERS, INDEX, CONFIG)
     assert manifest[[WELL, SUBSET, BROAD_SAMPLE]].to_numpy().tolist() == [
         ["A01", "train", "c1"], ["A02", "validation", "c2"], ["A03", "test", "g3"]
     ]  # fmt: skip
 
 
+def test_controls_and_empty_wells_of_an_external_split_are_no_leak(caplog) -> None:
+    """DMSO is on every plate: whoever gives controls to two subsets has not leaked by that."""
+    roles = INDEX.assign(**{ROLE: ["negcon" if well == "A02" else "trt" for well in INDEX[WELL]]})
+    caplog.set_level("INFO")
+    manifest = manifest_of(USERS, roles, CONFIG)
+    assert manifest[SUBSET].tolist() == ["train", "excluded", "test"]
+    assert "1 negative control and empty wells" in caplog.text
+
+
 def test_a_blank_subset_is_excluded() -> None:
     table = USERS.assign(split=["train", None, "test"])
-    manifest = manifest_of(table, CLEAN.drop(columns=SUBSET), CONFIG)
+    manifest = manifest_of(table, INDEX, CONFIG)
     assert manifest[SUBSET].tolist() == ["train", "excluded", "test"]
 
 
@@ -144,8 +155,8 @@ def test_a_blank_subset_is_excluded() -> None:
     ("table", "message"),
     [
         (None, r"--params check_split\.path:my_split\.csv"),
-        (USERS.drop(columns="split"), r"lacks the column split; check_split\.column names"),
-        (USERS.assign(split="other"), "has the unknown subset name(s) other; allowed are train"),
+        (USERS.drop(columns="split"), r"has no column split; set check_split\.column to"),
+        (USERS.assign(split="other"), r"has the unknown subset name\(s\) other; allowed are train"),
         (pd.concat([USERS, USERS.head(1)]), "more than once, e.g. P A01 in lines 2 and 5"),
         (
             USERS.assign(**{PLATE: "R"}),
@@ -155,4 +166,4 @@ def test_a_blank_subset_is_excluded() -> None:
 )
 def test_a_users_split_that_cannot_be_read_is_told(table, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        manifest_of(table, CLEAN.drop(columns=SUBSET), CONFIG)
+        manifest_of(table, INDEX, CONFIG)

@@ -25,7 +25,7 @@ class EpochLog:
         """Write one epoch, counted from 1."""
         if self.is_shown:
             logger.info(
-                "epoch %3d: loss %.3f, validation %.3f, MRR %.3f",
+                "epoch %3d: loss %.3f, validation loss %.3f, validation MRR %.3f",
                 epoch,
                 metrics["train_loss"],
                 metrics["validation_loss"],

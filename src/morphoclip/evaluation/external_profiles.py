@@ -13,7 +13,7 @@ from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.perturbations.well_index import join_well_index
 
-_FILE = "the profiles to score"
+_FILE = "the table of profiles"
 logger = logging.getLogger(__name__)
 
 

@@ -43,8 +43,8 @@ def require_profiles_of(model_record: Mapping[str, Any], profiles: pd.DataFrame)
     made_by = sorted(set(profiles[MODEL]))
     if made_by != [model_record["digest"]]:
         raise InputError(
-            f"well_profiles were made by another model ({', '.join(made_by)}) than model_record "
-            f"describes ({model_record['digest']}): run kedro run --pipeline evaluation, or load "
+            f"the model {model_record['digest']} has no profiles yet (well_profiles are of "
+            f"{', '.join(made_by)}): make them with kedro run --pipeline evaluation, or load "
             "versions that belong together"
         )
 

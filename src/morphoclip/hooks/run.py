@@ -81,6 +81,11 @@ class StopBeforeMissingInputs:
         logger.info("environment %s: data in %s, gallery %s", environment, self._data, self._root)
         if environment == "base" and "params:demo_gallery" in pipeline.inputs():
             raise InputError("the demo's gallery belongs to its own environment: add --env demo")
+        if environment == "profiles" and "plate_images" in pipeline.inputs():
+            raise InputError(
+                "the environment profiles has published profiles instead of images: run "
+                "kedro run --env profiles --pipeline profiles"
+            )
         ignored = sorted(set(run_params["runtime_params"] or {}) - _parameter_groups(pipeline))
         if ignored:
             raise InputError(

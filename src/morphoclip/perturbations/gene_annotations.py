@@ -85,15 +85,15 @@ def build_gene_annotations(
         for name, table in tables.items()
         if table is not None
     ]
-    if config.date is None:
-        raise InputError(
-            "gene_annotations.date says when the files were downloaded, as in 2026-11-22: every "
-            "row of the table carries it"
-        )
     if not read:
         raise InputError(
             "there is no file to take gene annotations from: name at least one of "
             + ", ".join(f"gene_annotations.{name}" for name in SOURCES)
+        )
+    if config.date is None:
+        raise InputError(
+            "gene_annotations.date says when the files were downloaded, as in 2026-11-22: every "
+            "row of the table carries it"
         )
     rows = pd.concat(read, ignore_index=True)
     rows["order"] = rows["source"].map({name: place for place, name in enumerate(SOURCES)})

@@ -101,7 +101,9 @@ def _table_of(
     modality: Modality, tables: Mapping[str, pd.DataFrame], annotations: pd.DataFrame | None
 ) -> tuple[str, pd.DataFrame | None]:
     if modality is Modality.COMPOUND and annotations is not None:
-        logger.info("compounds are read from the annotated table, not from external_metadata")
+        logger.info(
+            "compounds: the annotations file is read instead of the table in external_metadata"
+        )
         return "the annotated compound table (ingestion.source.annotations)", annotations
     names = sorted(
         (name for name in tables if f"_{modality}_metadata" in name),

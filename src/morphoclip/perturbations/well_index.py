@@ -130,9 +130,25 @@ def with_site_counts(well_index: pd.DataFrame, sites: pd.DataFrame) -> pd.DataFr
     return well_index.assign(**{N_SITES: counts.reindex(keys, fill_value=0).to_numpy()})
 
 
+_FULL_CONDITION = re.compile(
+    r"(\w+)\|([^| ]+)\|(\d+)\|([^| ]+)\|([^| ]+)\|(\S+?)(?=$| and | to |, )"
+)
+
+
 def readable_condition(condition: str) -> str:
-    """``compound|U2OS|48|100|absent|Parental``, or several such, for people."""
-    return re.sub(r"(\w+\|[^| ]+\|\d+)", r"\1 h", condition).replace("|", " ")
+    """``compound|U2OS|48|100|absent|Parental``, or several such, for people.
+
+    Density and antibiotics are named where they differ from CPJUMP1's standard: 100 %, none.
+    """
+    named = _FULL_CONDITION.sub(_readable, condition)
+    return re.sub(r"(\w+\|[^| ]+\|\d+)", r"\1 h", named).replace("|", " ")
+
+
+def _readable(match: re.Match[str]) -> str:
+    modality, cell_type, time, density, antibiotics, cell_line = match.groups()
+    special = "" if density == "100" else f", density {density}"
+    special += "" if antibiotics == "absent" else f", {antibiotics}"
+    return f"{modality} {cell_type} {cell_line} {time} h{special}"
 
 
 def join_well_index(table: pd.DataFrame, well_index: pd.DataFrame, file: str) -> pd.DataFrame:

@@ -27,10 +27,9 @@ class SplitConfig(SplitSettings):
     def ignored_settings(self) -> list[str]:
         """Keys that somebody set and that change nothing under this strategy."""
         fields = type(self).model_fields
-        by_folds = ("val_fraction", "test_fraction") if self.folds is not None else ()
         return [
             f"splitting.{key}"
-            for key in (*self.chosen.ignored, *by_folds)
+            for key in self.chosen.ignored
             if getattr(self, key) != fields[key].default
         ]
 

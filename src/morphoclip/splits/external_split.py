@@ -1,16 +1,20 @@
 """A split made elsewhere, as a manifest."""
 
+import logging
 from typing import Literal
 
 import pandas as pd
 from pydantic import Field
 
-from morphoclip.columns import SUBSET, Subset
+from morphoclip.columns import ROLE, SUBSET, Role, Subset
 from morphoclip.config import Config
 from morphoclip.errors import InputError, example_of
 from morphoclip.perturbations.well_index import join_well_index
 
-_FILE = "the split to check"
+_FILE = "the split file"
+_CONTROLS = (str(Role.NEGCON), str(Role.EMPTY))
+
+logger = logging.getLogger(__name__)
 
 _WORDS = {
     "train": Subset.TRAIN,
@@ -39,7 +43,7 @@ class CheckSplitConfig(Config):
 def manifest_of(
     table: pd.DataFrame | None, wells: pd.DataFrame, config: CheckSplitConfig
 ) -> pd.DataFrame:
-    """The user's rows with what was done to each well.
+    """The rows of the file with what was done to each well; controls and empty wells excluded.
 
     Raises:
         InputError: There is no file, a column is missing, a well is listed twice or is in no well
@@ -49,8 +53,8 @@ def manifest_of(
         raise InputError("check_split.path names no file: --params check_split.path:my_split.csv")
     if config.column not in table:
         raise InputError(
-            f"{_FILE} lacks the column {config.column}; check_split.column names the one that says "
-            f"train, validation or test, of {', '.join(table.columns)}"
+            f"{_FILE} has no column {config.column}; set check_split.column to the column with "
+            f"train, validation and test: one of {', '.join(table.columns)}"
         )
     given = table[config.column].fillna("").astype("str").str.strip().str.lower()
     strange = sorted(set(given) - set(_WORDS))
@@ -60,4 +64,14 @@ def manifest_of(
             + ", ".join(word for word in _WORDS if word)
         )
     subsets = given.map(_WORDS).astype("str").to_numpy()
-    return join_well_index(table, wells, _FILE).assign(**{SUBSET: subsets})
+    manifest = join_well_index(table, wells, _FILE).assign(**{SUBSET: subsets})
+    is_control = manifest[ROLE].isin(_CONTROLS) & (manifest[SUBSET] != Subset.EXCLUDED)
+    if is_control.any():
+        logger.info(
+            "%d negative control and empty wells of %s are left out of the check: every plate has "
+            "them",
+            is_control.sum(),
+            _FILE,
+        )
+    manifest.loc[is_control, SUBSET] = str(Subset.EXCLUDED)
+    return manifest

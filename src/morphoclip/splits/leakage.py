@@ -28,11 +28,11 @@ from morphoclip.schemas.splits import LEAKAGE_REPORT
 _REMEDY = {
     "prompt": "two perturbations have the same prompt: give them one name or one gene in the "
     "tables, or raise text_features.level",
-    "entity": "group by something wider: splitting.group_by entity or gene",
-    "structure": "group by something wider: splitting.group_by entity or gene",
-    "gene": "keep a gene's perturbations together: splitting.group_by gene",
+    "entity": "group by something wider: group_by entity or gene",
+    "structure": "group by something wider: group_by entity or gene",
+    "gene": "keep a gene's perturbations together: group_by gene",
     "plate": "keep a plate's wells together",
-    "broad_sample": "keep an ID's wells together: splitting.group_by broad_sample, or wider",
+    "broad_sample": "keep an ID's wells together: group_by broad_sample, or wider",
     "well": "a well belongs to one subset",
 }
 

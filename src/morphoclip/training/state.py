@@ -138,7 +138,7 @@ class CheckpointStore:
         mine, theirs = ({key: str(item) for key, item in _flat(run)} for run in (what, newest))
         differing = differences(mine, theirs)
         raise InputError(
-            "there is no checkpoint of this very run to resume; the newest one differs in "
+            "no checkpoint matches these settings; the newest one differs in "
             f"{'; '.join(differing[:5])}. Go back to its settings, or train without "
             "training.resume"
         )

@@ -149,8 +149,8 @@ def assemble_wells(
     codes, digests = pd.factorize(table.loc[described, PROMPT_DIGEST], sort=True)
     rows = torch.from_numpy(np.flatnonzero(described.to_numpy()))
     logger.info(
-        "%d wells of %d plates with %d sites; %d wells indexed without sites, %d without a "
-        "perturbation left out",
+        "%d wells of %d plates with %d sites; %d wells without sites and %d without a perturbation "
+        "are left out",
         len(rows),
         len(plates),
         len(sites.tokens),

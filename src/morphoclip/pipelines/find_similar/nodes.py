@@ -109,16 +109,14 @@ def _vector_of(
 
 
 def _as_text(results: pd.DataFrame) -> str:
-    """A block of lines per condition, within 80 columns."""
-    lines = []
+    """A block of lines per condition, within 80 columns; ``null`` is `z_expected_null`."""
+    lines = [f"    {'name':<20}{'gene':<10}{'subset':<11}{'cosine':>6}{'z':>6}{'null':>6}"]
     for condition, rows in results.groupby(CONDITION, sort=False):
         lines.append("  " + readable_condition(str(condition)))
         for row in rows.to_dict("records"):
             gene = row[GENE] if isinstance(row[GENE], str) and row[GENE] != row["name"] else ""
             subset = row[SUBSET] if isinstance(row[SUBSET], str) else "several"
-            z = ""
-            if not math.isnan(row["z"]):
-                z = f"  z {row['z']:4.1f} (expected {row['z_expected_null']:.1f})"
+            z = "" if math.isnan(row["z"]) else f"{row['z']:6.1f}{row['z_expected_null']:6.1f}"
             name = f"{row['name'][:19]:<20}{gene[:9]:<10}{subset:<11}"
-            lines.append(f"    {name}{row['similarity']:5.2f}{z}")
+            lines.append(f"    {name}{row['similarity']:6.2f}{z}")
     return "\n".join(lines)

@@ -16,7 +16,7 @@ def matching_section(matching_metrics: pd.DataFrame) -> Section:
         test_rows=rows_with_metrics(of_test),
         all_rows=rows_with_metrics(matching_metrics),
     )
-    return Section("Profiles against profiles", html)
+    return Section("Comparing profiles", html)
 
 
 def rows_with_metrics(matching: pd.DataFrame) -> list[dict[str, Any]]:

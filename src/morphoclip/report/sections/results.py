@@ -22,8 +22,15 @@ def results_section(
         target_counts=target_counts(targets),
         target_examples=target_examples(targets),
         pairs=records(strongest_pairs(nearest_treatments)),
+        example=_example_name(nearest_treatments),
     )
     return Section("What the model finds", html)
+
+
+def _example_name(nearest_treatments: pd.DataFrame) -> str:
+    """A treatment of this run that a user can ask about."""
+    names = nearest_treatments["name"]
+    return str(names.iloc[0]) if len(names) else "<name>"
 
 
 def example_texts(retrieved_texts: pd.DataFrame) -> list[dict[str, Any]]:
