@@ -14,8 +14,9 @@ from morphoclip.backbones.config import ImageBackboneConfig, UntrainedViT
 from morphoclip.backbones.image import load_image_backbone
 from morphoclip.columns import PLATE, SUBSET, WELL
 from morphoclip.features.extract import extract_features
+from morphoclip.imaging.config import PreprocessConfig
 from morphoclip.imaging.grey_levels import GreyRange
-from morphoclip.imaging.preprocess import PreprocessConfig, SiteImages, prepare_sites
+from morphoclip.imaging.preprocess import SiteImages, prepare_sites
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import training_data
 from morphoclip.training.epoch import train_one_epoch

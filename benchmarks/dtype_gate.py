@@ -20,7 +20,8 @@ from morphoclip.backbones.config import ImageBackboneConfig
 from morphoclip.backbones.image import load_image_backbone
 from morphoclip.device import resolve_device
 from morphoclip.errors import InputError
-from morphoclip.imaging.grey_levels import GreyRange, Normalisation, grey_map
+from morphoclip.imaging.config import Normalisation
+from morphoclip.imaging.grey_levels import GreyRange, grey_map
 from morphoclip.imaging.preprocess import resize_plane
 from morphoclip.imaging.tiff import decode_plane
 

@@ -32,8 +32,9 @@ class Growth:
 def decoding(size: float) -> Callable[[], object]:
     """``24 * size`` sites through the reader threads."""
     from benchmarks.images import synthetic_plane, tiff_bytes
+    from morphoclip.imaging.config import PreprocessConfig
     from morphoclip.imaging.grey_levels import GreyRange
-    from morphoclip.imaging.preprocess import PreprocessConfig, SiteImages, prepare_sites
+    from morphoclip.imaging.preprocess import SiteImages, prepare_sites
 
     content = tiff_bytes(synthetic_plane(), compression="lzw")
     ranges = {"P": {"DNA": GreyRange(0, 3000)}}

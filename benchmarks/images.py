@@ -10,15 +10,9 @@ import torch
 
 from benchmarks.harness import Timing, Way, interleave
 from benchmarks.literal import IMAGENET_MEAN, IMAGENET_SD, model_input
-from morphoclip.imaging.grey_levels import GreyRange, Normalisation, grey_map, image_levels
-from morphoclip.imaging.preprocess import (
-    PreprocessConfig,
-    Resize,
-    SiteImages,
-    prepare_site,
-    prepare_sites,
-    resize_plane,
-)
+from morphoclip.imaging.config import Normalisation, PreprocessConfig, Resize
+from morphoclip.imaging.grey_levels import GreyRange, grey_map, image_levels
+from morphoclip.imaging.preprocess import SiteImages, prepare_site, prepare_sites, resize_plane
 from morphoclip.imaging.tiff import decode_plane
 
 SIZE = 384

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from morphoclip.imaging.grey_levels import GreyRange, Normalisation, grey_map, plate_levels
+from morphoclip.imaging.config import Normalisation
+from morphoclip.imaging.grey_levels import GreyRange, grey_map, plate_levels
 from morphoclip.imaging.preprocess import resize_plane
 from morphoclip.imaging.tiff import decode_plane
 

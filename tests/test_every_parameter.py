@@ -11,8 +11,9 @@ import torch
 from pydantic import BaseModel
 from small_training import MODEL, QUICK, manifest_of, wells
 
+from morphoclip.imaging.config import PreprocessConfig
 from morphoclip.imaging.grey_levels import GreyRange
-from morphoclip.imaging.preprocess import PreprocessConfig, SiteImages, prepare_site, prepare_sites
+from morphoclip.imaging.preprocess import SiteImages, prepare_site, prepare_sites
 from morphoclip.losses import LossConfig
 from morphoclip.models.morphoclip import ModelConfig
 from morphoclip.plate_effects import normalise_tokens

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from morphoclip.columns import PLATE, SITE, WELL
+from morphoclip.imaging.config import Normalisation
 from morphoclip.imaging.grey_levels import (
     GreyRange,
-    Normalisation,
     grey_map,
     histogram,
     image_levels,

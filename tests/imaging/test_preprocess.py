@@ -8,15 +8,9 @@ import tifffile
 import torch
 from torch.nn.functional import interpolate
 
+from morphoclip.imaging.config import PreprocessConfig, Resize
 from morphoclip.imaging.grey_levels import GreyMap, GreyRange
-from morphoclip.imaging.preprocess import (
-    PreprocessConfig,
-    Resize,
-    SiteImages,
-    prepare_site,
-    prepare_sites,
-    resize_plane,
-)
+from morphoclip.imaging.preprocess import SiteImages, prepare_site, prepare_sites, resize_plane
 
 AS_IT_IS = GreyMap(0.0, 1.0, -np.inf, np.inf)
 

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from morphoclip.backbones.config import ImageBackboneConfig, TextBackboneConfig
 from morphoclip.config import Config, NumberedNames, as_names
-from morphoclip.imaging.preprocess import PreprocessConfig
+from morphoclip.imaging.config import PreprocessConfig
 from morphoclip.perturbations.prompts import Context, TextLevel
 
 

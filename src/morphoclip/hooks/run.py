@@ -3,6 +3,7 @@
 import copy
 import difflib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,15 @@ class StopBeforeMissingInputs:
             InputError: ``--params`` names a group of parameters that no pipeline has.
         """
         self._data = context.config_loader["globals"]["data"]
-        source = context.config_loader["parameters"]["ingestion"]["source"]
+        runtime = context.config_loader.runtime_params or {}
+        loader = copy.copy(context.config_loader)
+        loader.runtime_params = {}
+        written: dict[str, Any] = loader["parameters"]
+        _refuse_unknown_groups(runtime, written)
+        _refuse_paths_in_files(runtime, written)
+        runtime_source = _group(runtime, "ingestion").get("source", {})
+        source = written["ingestion"]["source"] | runtime_source
         self._root = redact_path(source["root"])
-        runtime_source = (
-            (context.config_loader.runtime_params or {}).get("ingestion", {}).get("source", {})
-        )
         expected = dict(context.config_loader["globals"]["source"]) | runtime_source
         apart = [key for key in expected if key in source and source[key] != expected[key]]
         if apart:
@@ -51,21 +56,6 @@ class StopBeforeMissingInputs:
                 f"ingestion.source.{apart[0]} is {source[apart[0]]} in the parameters and "
                 f"{expected[apart[0]]} in the catalog: set source.{apart[0]} in globals.yml, which "
                 "both read, or on the command line"
-            )
-        _refuse_paths_in_files(context)
-        given = set(context.config_loader.runtime_params or {})
-        written = copy.copy(context.config_loader)
-        written.runtime_params = {}
-        groups = set(written["parameters"]) if given else set()
-        unknown = sorted(given - groups)
-        if unknown:
-            if unknown[0] in PARAMETERS:
-                raise InputError(renamed("parameter group", unknown[0], PARAMETERS))
-            close = difflib.get_close_matches(unknown[0], groups, n=1)
-            hint = f"; did you mean {close[0]}?" if close else "."
-            raise InputError(
-                f"--params names {unknown[0]}, which no pipeline reads{hint} "
-                f"There are {', '.join(sorted(groups))}"
             )
 
     @hook_impl(tryfirst=True)
@@ -110,15 +100,33 @@ _PATHS = {
 """Parameters that the catalog takes from the command line alone."""
 
 
-def _refuse_paths_in_files(context: KedroContext) -> None:
+def _group(parameters: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A group of parameters; what is no mapping is left to its own model to refuse."""
+    group = parameters.get(name)
+    return group if isinstance(group, dict) else {}
+
+
+def _refuse_unknown_groups(runtime: Mapping[str, Any], written: Mapping[str, Any]) -> None:
+    """``--params`` may name only groups that conf/ knows."""
+    unknown = sorted(set(runtime) - set(written))
+    if not unknown:
+        return
+    if unknown[0] in PARAMETERS:
+        raise InputError(renamed("parameter group", unknown[0], PARAMETERS))
+    close = difflib.get_close_matches(unknown[0], written, n=1)
+    hint = f"; did you mean {close[0]}?" if close else "."
+    raise InputError(
+        f"--params names {unknown[0]}, which no pipeline reads{hint} "
+        f"There are {', '.join(sorted(written))}"
+    )
+
+
+def _refuse_paths_in_files(runtime: Mapping[str, Any], written: Mapping[str, Any]) -> None:
     """A path in a parameter file would be read by nobody: the catalog does not see it."""
-    parameters = context.config_loader["parameters"]
-    runtime = context.config_loader.runtime_params or {}
-    groups = [name for name in _PATHS if isinstance(parameters.get(name), dict)]
-    for group in groups:
-        for field in _PATHS[group]:
-            value = parameters[group].get(field)
-            if value is not None and field not in runtime.get(group, {}):
+    for group, fields in _PATHS.items():
+        for field in fields:
+            value = _group(written, group).get(field)
+            if value is not None and field not in _group(runtime, group):
                 raise InputError(
                     f"{group}.{field} is set in a parameter file, and is read from the command "
                     f"line only: --params {group}.{field}:{value}"

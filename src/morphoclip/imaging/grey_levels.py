@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import NamedTuple, assert_never
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from morphoclip.columns import PLATE, SITE, WELL
+from morphoclip.imaging.config import Normalisation
 from morphoclip.imaging.kernels import Plane, count_levels, laplacian_variance
 
 LOW_PERCENT, HIGH_PERCENT = 0.1, 99.9
@@ -19,16 +19,6 @@ _LEAST_CONTRAST = 1.5
 """An image whose brightest pixels are not this many times its darkest shows no cells."""
 
 _IMAGENET_GREY_MEAN, _IMAGENET_GREY_SD = 0.449, 0.226
-
-
-class Normalisation(StrEnum):
-    """How counts of the camera become model input; see `grey_map`."""
-
-    PLATE_PERCENTILE = "plate_percentile"
-    IMAGE_PERCENTILE = "image_percentile"
-    MINMAX_SITE = "minmax_site"
-    SELF_STANDARDISE = "self_standardise"
-    UINT16 = "uint16"
 
 
 class GreyRange(NamedTuple):

@@ -1,24 +1,21 @@
 """Decode, normalise, resize: sites to model input, overlapping, in bounded memory."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, assert_never
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
 
-from morphoclip.config import Config
 from morphoclip.errors import InputError
+from morphoclip.imaging.config import PreprocessConfig, Resize
 from morphoclip.imaging.grey_levels import (
     GreyMap,
     GreyRange,
     ImageLevels,
-    Normalisation,
     correct_illumination,
     grey_map,
     image_levels,
@@ -26,34 +23,6 @@ from morphoclip.imaging.grey_levels import (
 )
 from morphoclip.imaging.kernels import Plane, Taps, scaled_and_resized
 from morphoclip.imaging.tiff import UnusablePlane, decode_plane
-
-Resize = Literal["area", "bilinear"]
-
-
-class PreprocessConfig(Config):
-    """``image_features.preprocess``."""
-
-    size: int = Field(384, ge=16, description="Pixels per side of the model's input.")
-    normalise: Normalisation = Normalisation.PLATE_PERCENTILE
-    resize: Resize = "area"
-    illumination: Literal["none", "npy"] = Field(
-        "none", description="npy divides by the gallery's illumination functions."
-    )
-    workers: Literal["auto"] | int = Field(
-        "auto", description="Threads that read and decode; auto is one per core."
-    )
-
-    @property
-    def n_workers(self) -> int:
-        """Threads."""
-        return (os.cpu_count() or 1) if self.workers == "auto" else self.workers
-
-    @field_validator("workers")
-    @classmethod
-    def _at_least_one(cls, workers: str | int) -> str | int:
-        if isinstance(workers, int) and workers < 1:
-            raise ValueError("at least one thread has to read")
-        return workers
 
 
 @dataclass(frozen=True)
