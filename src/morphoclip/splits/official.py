@@ -19,9 +19,7 @@ from morphoclip.table_checks import require_columns
 from morphoclip.well_names import well_name, well_position
 
 _FILE = "the official table (ingestion.source.official_splits)"
-_TYPE, _CODE = "Metadata_experiment_type", "Metadata_timepoint_code"
 _CONDITION = "Metadata_experiment_condition"
-_TARGET, _ACROSS = "Metadata_target_radix", "Metadata_target_is_across"
 
 
 def require_official(
@@ -37,7 +35,7 @@ def require_official(
     """
     if official is None or strategy.official is None:
         return 0
-    columns = {PLATE, WELL, _TYPE, _CODE, _CONDITION, _TARGET, _ACROSS}
+    columns = {PLATE, WELL, _CONDITION, *strategy.official_columns}
     require_columns(official, columns, _FILE)
     table = with_missing(official.apply(lambda column: column.str.strip('"')))
     table[WELL] = [well_name(*well_position(well)) for well in table[WELL]]

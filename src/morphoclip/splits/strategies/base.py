@@ -40,6 +40,12 @@ KEPT_APART_BY_GROUP = {
 """What no two subsets may share when groups of this kind are divided."""
 
 
+FIXED_BY_METADATA = (
+    "group_by", "assignment", "val_fraction", "test_fraction", "seed", "val_from", "plate_mode"
+)  # fmt: skip
+"""Parameters that change nothing where the metadata alone decide who goes where."""
+
+
 @dataclass(frozen=True)
 class SplitStrategy:
     """A way to divide wells into train, validation and test.
@@ -55,6 +61,7 @@ class SplitStrategy:
         kept_apart: What no two subsets may share; None where `splitting.group_by` decides.
         has_folds: Whether `splitting.folds` works with it.
         official: The subset of each row of CPJUMP1's own table of this split, where there is one.
+        official_columns: The columns of that table which ``official`` reads.
     """
 
     name: str
@@ -64,6 +71,7 @@ class SplitStrategy:
     kept_apart: frozenset[str] | None = None
     has_folds: bool = False
     official: Callable[[pd.DataFrame], pd.Series] | None = None
+    official_columns: frozenset[str] = frozenset()
 
 
 def digest_of(seed: int, group: str) -> str:

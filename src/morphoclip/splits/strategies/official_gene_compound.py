@@ -16,6 +16,7 @@ from morphoclip.columns import (
 from morphoclip.errors import InputError
 from morphoclip.splits.fields import SplitSettings
 from morphoclip.splits.strategies.base import (
+    FIXED_BY_METADATA,
     SplitStrategy,
     consecutive,
     unassigned,
@@ -23,7 +24,6 @@ from morphoclip.splits.strategies.base import (
 
 _NAME = "cpjump1_official_gene_compound"
 _TARGET, _ACROSS = "Metadata_target_radix", "Metadata_target_is_across"
-_TRAIN, _VALIDATION = 0.6, 0.2
 
 
 def _assign(
@@ -50,38 +50,30 @@ def _assign(
     across = set.intersection(*genes_of.values())
     orfs = treated[treated[MODALITY] == Modality.ORF].sort_values(WELL)
     order = [gene for gene in orfs[GENE].drop_duplicates() if gene in across]
-    n_train = int(_TRAIN * len(order))
-    n_validation = -int(-_VALIDATION * len(order) // 1)
-    subset_of = consecutive(order, n_train, n_validation)
     assigned = unassigned(wells)
-    assigned[SUBSET] = wells[GENE].map(subset_of).fillna(str(Subset.EXCLUDED))
+    assigned[SUBSET] = wells[GENE].map(_divided(order)).fillna(str(Subset.EXCLUDED))
     outside = assigned[SUBSET] == Subset.EXCLUDED
     assigned.loc[outside, REASON] = "gene not in all modalities"
     return assigned
 
 
 def _official(table: pd.DataFrame) -> pd.Series:
-    """Genes by first appearance in the file: floor(0.6 n) train, ceil(0.2 n) validate."""
+    """Genes in the order of their first appearance in CPJUMP1's own table."""
     across = table[table[_ACROSS].str.upper() == "TRUE"]
     genes = list(across[_TARGET].dropna().drop_duplicates())
-    n_train, n_validation = 6 * len(genes) // 10, -(-2 * len(genes) // 10)
-    subsets = [Subset.TRAIN] * n_train + [Subset.VALIDATION] * n_validation
-    subsets += [Subset.TEST] * (len(genes) - len(subsets))
-    return table[_TARGET].map({g: str(s) for g, s in zip(genes, subsets, strict=True)})
+    return table[_TARGET].map(_divided(genes))
+
+
+def _divided(genes: list[str]) -> dict[str, str]:
+    """The first floor(0.6 n) genes train, the next ceil(0.2 n) validate, the rest test."""
+    return consecutive(genes, 6 * len(genes) // 10, -(-2 * len(genes) // 10))
 
 
 OFFICIAL_GENE_COMPOUND = SplitStrategy(
     name=_NAME,
     assign=_assign,
-    ignored=(
-        "group_by",
-        "assignment",
-        "val_fraction",
-        "test_fraction",
-        "seed",
-        "val_from",
-        "plate_mode",
-    ),
+    ignored=FIXED_BY_METADATA,
     kept_apart=frozenset({"well", "broad_sample", "gene"}),
     official=_official,
+    official_columns=frozenset({_TARGET, _ACROSS}),
 )

@@ -12,6 +12,7 @@ from morphoclip.columns import (
 from morphoclip.errors import InputError, example_of
 from morphoclip.splits.fields import SplitSettings
 from morphoclip.splits.strategies.base import (
+    FIXED_BY_METADATA,
     SplitStrategy,
     require_conditions,
     unassigned,
@@ -60,15 +61,8 @@ def _official(table: pd.DataFrame) -> pd.Series:
 OFFICIAL_REPRESENTATION = SplitStrategy(
     name=_NAME,
     assign=_assign,
-    ignored=(
-        "group_by",
-        "assignment",
-        "val_fraction",
-        "test_fraction",
-        "seed",
-        "val_from",
-        "plate_mode",
-    ),
+    ignored=FIXED_BY_METADATA,
     kept_apart=frozenset({"well", "plate"}),
     official=_official,
+    official_columns=frozenset({_TYPE, _CODE}),
 )
