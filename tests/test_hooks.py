@@ -9,6 +9,7 @@ from project import PROJECT, Workspace
 
 from morphoclip.datasets.epoch_log import EpochLog
 from morphoclip.errors import InputError
+from morphoclip.hooks.run import _refuse_paths_in_files
 from morphoclip.hooks.tracking import _flatten
 
 
@@ -38,6 +39,21 @@ def test_a_parameter_group_that_nothing_reads_is_refused(tmp_path) -> None:
         InputError, match="names modle, which no pipeline reads; did you mean model"
     ):
         Workspace(tmp_path).run("splitting", modle={"ccf_layers": 4})
+
+
+def test_an_old_parameter_group_is_answered_with_its_new_name(tmp_path) -> None:
+    with pytest.raises(InputError, match="parameter group look_up is now called find_similar"):
+        Workspace(tmp_path).run("splitting", look_up={"treatment": "HDAC1"})
+
+
+@pytest.mark.parametrize(
+    ("group", "field"), [("check_split", "path"), ("gene_annotations", "hgnc")]
+)
+def test_a_path_in_a_parameter_file_is_refused_where_nobody_would_read_it(group, field) -> None:
+    written = {group: {field: "mine.csv"}}
+    with pytest.raises(InputError, match=rf"{group}\.{field} is set in a parameter file"):
+        _refuse_paths_in_files({}, written)
+    _refuse_paths_in_files(written, written)
 
 
 @pytest.fixture(scope="module")

@@ -107,12 +107,12 @@ def _group(parameters: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _refuse_unknown_groups(runtime: Mapping[str, Any], written: Mapping[str, Any]) -> None:
-    """``--params`` may name only groups that conf/ knows."""
+    """``--params`` may name only groups that conf/ knows; neither may name groups of before."""
+    for name in sorted({*runtime, *written} & set(PARAMETERS)):
+        raise InputError(renamed("parameter group", name, PARAMETERS))
     unknown = sorted(set(runtime) - set(written))
     if not unknown:
         return
-    if unknown[0] in PARAMETERS:
-        raise InputError(renamed("parameter group", unknown[0], PARAMETERS))
     close = difflib.get_close_matches(unknown[0], written, n=1)
     hint = f"; did you mean {close[0]}?" if close else "."
     raise InputError(
