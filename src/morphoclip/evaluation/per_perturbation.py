@@ -15,7 +15,7 @@ from morphoclip.evaluation.profiles import embed_with, subset_embeddings
 from morphoclip.metrics.chance import chance_metrics
 from morphoclip.metrics.matrix import Matrix
 from morphoclip.metrics.ranking import DECIMALS
-from morphoclip.metrics.retrieval import Block, consensus_profiles, query_metrics
+from morphoclip.metrics.retrieval import Block, query_metrics, similarity_to_texts
 from morphoclip.models.morphoclip import TrainedModel
 from morphoclip.schemas.evaluation import PER_PERTURBATION_RETRIEVAL
 from morphoclip.wells.assemble import Wells
@@ -56,8 +56,7 @@ def rows_of_profiles(
 ) -> pd.DataFrame:
     """The model's rows on a subset, from tables of profiles."""
     found = subset_embeddings(profiles, prompt_embeddings, subset)
-    consensus = consensus_profiles(found.image, found.prompt_of_well, len(found.text))
-    similarity = consensus @ found.text.T.astype(np.float64)
+    similarity = similarity_to_texts(found.image, found.prompt_of_well, found.text)
     return retrieval_rows(similarity, found.digests, found.modality, MODEL_METHOD)
 
 
@@ -67,8 +66,7 @@ def rows_of_model(
     """The model's rows on the test subset, from its wells."""
     test = wells.select(wells.rows_of_subset(manifest, Subset.TEST))
     embedded = embed_with(trained, test, batch_size=batch_size, device=device)
-    consensus = consensus_profiles(embedded.image, test.prompt_of_well.numpy(), len(embedded.text))
-    similarity = consensus @ embedded.text.T.astype(np.float64)
+    similarity = similarity_to_texts(embedded.image, test.prompt_of_well.numpy(), embedded.text)
     return retrieval_rows(
         similarity, np.array(test.digests), test.modality_of_prompts, MODEL_METHOD
     )

@@ -7,7 +7,7 @@ from morphoclip.columns import MODALITY, PROMPT, Subset
 from morphoclip.evaluation.profiles import subset_embeddings
 from morphoclip.evaluation.treatments import top_matches
 from morphoclip.metrics.ranking import expected_rank
-from morphoclip.metrics.retrieval import consensus_profiles
+from morphoclip.metrics.retrieval import similarity_to_texts
 from morphoclip.perturbations.prompts import text_by_digest
 from morphoclip.schemas.treatments import RETRIEVED_TEXTS
 
@@ -17,12 +17,12 @@ def retrieved_texts(
 ) -> pd.DataFrame:
     """The closest texts of each test perturbation, among the test texts of its modality."""
     test = subset_embeddings(profiles, prompt_embeddings, Subset.TEST)
-    consensus = consensus_profiles(test.image, test.prompt_of_well, len(test.text))
+    to_texts = similarity_to_texts(test.image, test.prompt_of_well, test.text)
     texts = text_by_digest(prompts).loc[test.digests].to_numpy()
     tables = []
     for name in np.unique(test.modality):
         rows = np.flatnonzero(test.modality == name)
-        similarity = consensus[rows] @ test.text[rows].T.astype(np.float64)
+        similarity = to_texts[np.ix_(rows, rows)]
         rank_of_true = expected_rank(similarity, np.diag(similarity))
         found = top_matches(similarity, top_k)
         tables.append(

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from morphoclip.columns import (
     BROAD_SAMPLE,
@@ -30,7 +29,12 @@ from morphoclip.metrics.average_precision import (
     score_groups,
 )
 from morphoclip.metrics.chance import NullConfig
-from morphoclip.metrics.conditions import compound_gene_pairs, scored_controls, treated_wells
+from morphoclip.metrics.conditions import (
+    compound_gene_pairs,
+    rows_by_condition,
+    scored_controls,
+    treated_wells,
+)
 from morphoclip.metrics.embedding_quality import is_collapsed
 from morphoclip.metrics.matching import consensus_profiles_by_condition
 from morphoclip.metrics.matrix import Matrix
@@ -57,7 +61,7 @@ def benchmark(
     logging.getLogger("copairs").setLevel(logging.ERROR)
     rows: list[dict[str, object]] = []
     replicable: dict[str, set[str]] = {}
-    for track, members in _tracks(metadata):
+    for track, members in rows_by_condition(metadata):
         if is_collapsed(matrix[members]):
             rows.append(_flagged("replicability", track, _COLLAPSED))
             continue
@@ -201,12 +205,6 @@ def _strata_rows(scored: Scored, task: str, track: str) -> list[dict[str, object
             }
         )
     return rows
-
-
-def _tracks(metadata: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    condition = metadata[CONDITION].to_numpy(dtype=str)
-    for name in np.unique(condition):
-        yield str(name), np.flatnonzero(condition == name)
 
 
 def _replicable_rows(table: pd.DataFrame, replicable: dict[str, set[str]]) -> pd.DataFrame:

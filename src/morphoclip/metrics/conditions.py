@@ -7,7 +7,9 @@ on the same cells are compared.
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from morphoclip.columns import (
     CELL_TYPE,
@@ -18,6 +20,13 @@ from morphoclip.columns import (
     Modality,
     Role,
 )
+
+
+def rows_by_condition(metadata: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Each condition and the numbers of its rows, conditions in order of their names."""
+    condition = metadata[CONDITION].to_numpy(dtype=str)
+    for name in np.unique(condition):
+        yield str(name), np.flatnonzero(condition == name)
 
 
 class ConditionPair(NamedTuple):

@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import silhouette_samples
 
-from morphoclip.columns import CONDITION, PLATE
-from morphoclip.metrics.conditions import scored_controls, treated_wells
+from morphoclip.columns import PLATE
+from morphoclip.metrics.conditions import rows_by_condition, scored_controls, treated_wells
 from morphoclip.metrics.matrix import Matrix, unit_rows
 from morphoclip.schemas.evaluation import EMBEDDING_QUALITY
 
@@ -111,9 +111,7 @@ def plate_silhouette(metadata: pd.DataFrame, unit: Matrix) -> float:
 def _plates_by_condition(
     metadata: pd.DataFrame,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    condition = metadata[CONDITION].to_numpy(dtype=str)
-    for name in np.unique(condition):
-        rows = np.flatnonzero(condition == name)
+    for _, rows in rows_by_condition(metadata):
         plates, names = pd.factorize(metadata[PLATE].to_numpy()[rows])
         if 2 <= len(names) < len(rows):
             yield rows, plates

@@ -29,6 +29,7 @@ from morphoclip.errors import example_of
 from morphoclip.metrics.chance import chance_metrics
 from morphoclip.metrics.conditions import (
     compound_gene_pairs,
+    rows_by_condition,
     scored_controls,
     single_subset,
     treated_wells,
@@ -117,7 +118,8 @@ def identification(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
     unit = unit_rows(matrix.astype(np.float64))
     treated = np.flatnonzero(treated_wells(metadata))
     rows = []
-    for condition, members in _conditions(metadata, treated):
+    for condition, rows_of_treated in rows_by_condition(metadata.iloc[treated]):
+        members = treated[rows_of_treated]
         table = metadata.iloc[members]
         parts = []
         for plate in sorted(table[PLATE].unique()):
@@ -261,14 +263,6 @@ def _strata(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         rows = table[table[SUBSET] == subset]
         if len(rows):
             yield str(subset), rows
-
-
-def _conditions(
-    metadata: pd.DataFrame, rows: NDArray[np.int64]
-) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    condition = metadata[CONDITION].to_numpy()[rows]
-    for name in np.unique(condition.astype(str)):
-        yield str(name), rows[condition == name]
 
 
 def _by(metadata: pd.DataFrame, column: str) -> Iterator[NDArray[np.int64]]:

@@ -118,6 +118,14 @@ def consensus_profiles(
     return np.divide(sums, length, out=np.zeros_like(sums), where=length > 0)
 
 
+def similarity_to_texts(
+    image: Matrix, prompt_of_well: NDArray[np.int64], text: Matrix
+) -> NDArray[np.float64]:
+    """Cosine of the consensus profile of each text's wells to every text, ``(P, P)``."""
+    consensus = consensus_profiles(image, prompt_of_well, len(text))
+    return np.asarray(consensus @ text.T.astype(np.float64))
+
+
 def mrr_within_modality(
     image: Matrix, prompt_of_well: NDArray[np.int64], text: Matrix, modality: NDArray[np.str_]
 ) -> float:
@@ -130,8 +138,7 @@ def reciprocal_ranks_by_modality(
     image: Matrix, prompt_of_well: NDArray[np.int64], text: Matrix, modality: NDArray[np.str_]
 ) -> list[NDArray[np.float64]]:
     """For each modality ``(P_M, P_M)``: 1 / rank of text j for the consensus profile of text i."""
-    consensus = consensus_profiles(image, prompt_of_well, len(text))
-    similarity = np.round(consensus @ text.T.astype(np.float64), DECIMALS)
+    similarity = np.round(similarity_to_texts(image, prompt_of_well, text), DECIMALS)
     blocks = []
     for name in np.unique(modality):
         rows = np.flatnonzero(modality == name)

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from morphoclip.evaluation.baseline_comparison import headline_comparison
+from morphoclip.evaluation.per_perturbation import MODEL_METHOD
 from morphoclip.report.figures import draw_baseline_comparison
 from morphoclip.report.rendering import Section, records, render
 
@@ -21,4 +22,5 @@ def method_rows(baseline_comparison: pd.DataFrame) -> list[dict[str, Any]]:
     within = baseline_comparison[baseline_comparison["scope"] == "within_modality"]
     recall = within[within["metric"] == "recall@1"].set_index("method")["value"]
     rows = headline_comparison(baseline_comparison)
-    return records(rows.assign(recall=rows["method"].map(recall)))
+    is_model = rows["method"] == MODEL_METHOD
+    return records(rows.assign(recall=rows["method"].map(recall), is_model=is_model))

@@ -24,7 +24,7 @@ def replicability_section(
         flags=flag_counts(benchmark_metrics),
         test_rows=records(test_rows),
         all_rows=records(benchmark_metrics),
-        figure=figure if test_rows["mean_average_precision"].notna().any() else "",
+        figure=figure,
     )
     return Section("Replicability and matching", html, {"benchmark_figure": figure})
 
