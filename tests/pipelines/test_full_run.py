@@ -3,7 +3,6 @@
 import html
 import json
 import math
-import os
 import shutil
 from pathlib import Path
 
@@ -34,6 +33,13 @@ def finished(tmp_path_factory) -> Workspace:
     workspace.run("demo_gallery")
     workspace.run()
     return workspace
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Workspace:
+    """What the finished job wrote, to be changed by one test alone."""
+    shutil.copytree(finished.folder / "data", tmp_path / "data")
+    return Workspace(tmp_path)
 
 
 def files_below(folder: Path) -> dict[str, int]:
@@ -138,14 +144,12 @@ def test_a_user_can_ask_in_words_or_by_name(finished, caplog) -> None:
     assert "the closest prompt of the training, at a cosine of 0." in caplog.text
 
 
-def test_plates_are_embedded_without_a_split(finished, tmp_path) -> None:
-    workspace = Workspace(tmp_path)
-    shutil.copytree(finished.folder / "data", tmp_path / "data")
+def test_plates_are_embedded_without_a_split(finished, copied) -> None:
     plates = sorted(finished.load("well_index")[PLATE].unique())
-    shutil.rmtree(workspace.data / "02_intermediate/split_manifest.parquet")
-    workspace.run("ingestion", ingestion={"plates": plates[0]})
-    workspace.run("embed_plates")
-    embedded = workspace.load("embedded_plates")
+    shutil.rmtree(copied.data / "02_intermediate/split_manifest.parquet")
+    copied.run("ingestion", ingestion={"plates": plates[0]})
+    copied.run("embed_plates")
+    embedded = copied.load("embedded_plates")
     assert set(embedded[PLATE]) == {plates[0]}
     assert SUBSET not in embedded
     profiles = finished.load("well_profiles")
@@ -153,25 +157,19 @@ def test_plates_are_embedded_without_a_split(finished, tmp_path) -> None:
     pd.testing.assert_frame_equal(embedded, of_plate.drop(columns=SUBSET))
 
 
-def test_profiles_of_another_model_are_refused(finished, tmp_path) -> None:
-    workspace = Workspace(tmp_path)
-    shutil.copytree(finished.folder / "data", tmp_path / "data")
-    workspace.run("training", training={"seed": 5, "epochs": 1})
+def test_profiles_of_another_model_are_refused(copied) -> None:
+    copied.run("training", training={"seed": 5, "epochs": 1})
     with pytest.raises(InputError, match=r"has no profiles yet .* --pipeline evaluation"):
-        workspace.run("find_similar", find_similar={"treatment": "x"})
+        copied.run("find_similar", find_similar={"treatment": "x"})
 
 
-def test_a_text_is_not_embedded_by_another_model_than_the_record_describes(
-    finished, tmp_path
-) -> None:
-    workspace = Workspace(tmp_path)
-    shutil.copytree(finished.folder / "data", tmp_path / "data")
-    workspace.run("training", training={"seed": 5, "epochs": 1})
-    record = max((workspace.data / "06_models/model_record.json").glob("*/*.json"))
-    of_profiles = workspace.load("well_profiles")["Metadata_model"].iloc[0]
+def test_a_text_is_not_embedded_by_another_model_than_the_record_describes(copied) -> None:
+    copied.run("training", training={"seed": 5, "epochs": 1})
+    record = max((copied.data / "06_models/model_record.json").glob("*/*.json"))
+    of_profiles = copied.load("well_profiles")["Metadata_model"].iloc[0]
     record.write_text(json.dumps(json.loads(record.read_text()) | {"digest": of_profiles}))
     with pytest.raises(InputError, match="model and model_record are of different trainings"):
-        workspace.run("find_similar", find_similar={"text": "inhibitor"})
+        copied.run("find_similar", find_similar={"text": "inhibitor"})
 
 
 def test_another_backbone_is_refused_although_nothing_is_left_to_extract(finished) -> None:
@@ -249,21 +247,15 @@ def test_other_settings_are_not_mixed_into_stored_features(finished) -> None:
         finished.run("image_features", image_features={"preprocess": {"normalise": "uint16"}})
 
 
-def test_layers_on_the_command_line_reach_model_and_mlflow(finished) -> None:
-    before = finished.load("model")
-    finished.run("training", model={"ccf_layers": 4}, training={"epochs": 1})
-    model = finished.load("model")
-    try:
-        layers = {name.split(".")[3] for name in model.state if "encoder.layers" in name}
-        assert layers == {"0", "1", "2", "3"}
-        assert model.config.ccf_layers == 4
-        assert before.config.ccf_layers == 1
-        runs = finished.mlflow().search_runs(["1"], order_by=["attributes.start_time DESC"])
-        assert runs[0].data.params["model.ccf_layers"] == "4"
-    finally:
-        newest = max((finished.data / "06_models/model.pt").iterdir(), key=os.path.getmtime)
-        (newest / "model.pt").unlink()
-        newest.rmdir()
+def test_layers_on_the_command_line_reach_model_and_mlflow(finished, copied) -> None:
+    copied.run("training", model={"ccf_layers": 4}, training={"epochs": 1})
+    model = copied.load("model")
+    layers = {name.split(".")[3] for name in model.state if "encoder.layers" in name}
+    assert layers == {"0", "1", "2", "3"}
+    assert model.config.ccf_layers == 4
+    assert finished.load("model").config.ccf_layers == 1
+    runs = copied.mlflow().search_runs(["1"], order_by=["attributes.start_time DESC"])
+    assert runs[0].data.params["model.ccf_layers"] == "4"
 
 
 def test_a_damaged_image_is_set_aside_until_it_is_mended(tmp_path) -> None:
@@ -409,43 +401,37 @@ def test_illumination_functions_change_features_and_must_be_there(fresh) -> None
     assert fingerprint["illumination"] == "npy"
 
 
-def test_the_text_level_changes_features_and_switching_back_encodes_nothing(
-    finished, tmp_path
-) -> None:
-    workspace = Workspace(tmp_path)
-    shutil.copytree(finished.folder / "data", tmp_path / "data")
-    full = workspace.load("text_features")
-    workspace.run("text_features", text_features={"level": "name_only"})
-    name_only = workspace.load("text_features")
+def test_the_text_level_changes_features_and_switching_back_encodes_nothing(copied) -> None:
+    full = copied.load("text_features")
+    copied.run("text_features", text_features={"level": "name_only"})
+    name_only = copied.load("text_features")
     assert set(name_only.digests) != set(full.digests)
-    known = workspace.data / "04_feature/text_feature_cache"
+    known = copied.data / "04_feature/text_feature_cache"
     before = files_below(known)
-    workspace.run("text_features")
+    copied.run("text_features")
     assert files_below(known) == before != {}
-    back = workspace.load("text_features")
+    back = copied.load("text_features")
     assert back.digests == full.digests
     torch.testing.assert_close(back.features, full.features)
 
 
 def test_gene_annotations_are_built_from_a_users_file_and_reach_the_prompts(
-    finished, tmp_path
+    copied, tmp_path
 ) -> None:
-    workspace = Workspace(tmp_path)
-    shutil.copytree(finished.folder / "data", tmp_path / "data")
-    guides = workspace.load("perturbations").query("Metadata_modality == 'crispr'")
+    guides = copied.load("perturbations").query("Metadata_modality == 'crispr'")
     gene = guides["Metadata_gene"].dropna().iloc[0]
     (tmp_path / "uniprot.tsv").write_text(
         "Entry\tGene Names\tProtein names\tFunction [CC]\n"
         f"X1\t{gene}\tSome protein (EC 1.1.1.1)\tFUNCTION: Does something (PubMed:1).\n"
     )
-    workspace.run(
+    copied.run(
         "gene_annotations",
         gene_annotations={"uniprot": str(tmp_path / "uniprot.tsv"), "date": "2026-11-22"},
     )
     built = tmp_path / "data/test/01_raw/gene_annotations.tsv"
-    workspace.run("ingestion", ingestion={"source": {"gene_annotations": str(built)}})
-    workspace.run("text_features")
-    said = set(workspace.load("prompts")["Metadata_prompt"])
+    copied.run("ingestion", ingestion={"source": {"gene_annotations": str(built)}})
+    copied.run("text_features")
+    said = set(copied.load("prompts")["Metadata_prompt"])
     words = f"CRISPR knockout of {gene}. Protein: Some protein. Function: Does something."
     assert words in said
 
@@ -465,27 +451,23 @@ def test_a_users_own_split_is_checked(finished, tmp_path) -> None:
     assert finished.load("external_split_leakage")["verdict"].eq("LEAK").any()
 
 
-def test_cross_validation_tests_everything_once_a_seed_beside_baselines(finished, tmp_path) -> None:
-    workspace = Workspace(tmp_path)
-    shutil.copytree(finished.folder / "data", tmp_path / "data")
-    workspace.run(
-        "cross_validation", splitting={"folds": 3}, training={"seeds": "1+2", "epochs": 1}
-    )
-    queries = workspace.load("cross_validation_per_perturbation_retrieval")
-    eligible = workspace.load("split_manifest").query("Metadata_subset != 'excluded'")
+def test_cross_validation_tests_everything_once_a_seed_beside_baselines(copied) -> None:
+    copied.run("cross_validation", splitting={"folds": 3}, training={"seeds": "1+2", "epochs": 1})
+    queries = copied.load("cross_validation_per_perturbation_retrieval")
+    eligible = copied.load("split_manifest").query("Metadata_subset != 'excluded'")
     model = queries[queries["method"] == "model"]
     counts = model.groupby("seed")["Metadata_prompt_digest"].nunique()
     assert counts.to_dict() == {1: 45, 2: 45}
     assert model.groupby(["seed", "fold"]).size().tolist() == [15] * 6
     assert len(eligible) == 45
-    summary = workspace.load("cross_validation_metrics").set_index(["scope", "metric", "method"])
+    summary = copied.load("cross_validation_metrics").set_index(["scope", "metric", "method"])
     row = summary.loc[("within_modality", "mrr", "model")]
     assert row["n_perturbations"] == 45
     assert row["n_seeds"] == 2
     assert row["ci_low"] < row["value"] < row["ci_high"]
     assert row["difference"] == 0
     assert row["value"] == pytest.approx(model["mrr"].mean())
-    runs = workspace.mlflow().search_runs(["1"])
+    runs = copied.mlflow().search_runs(["1"])
     nested = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     assert sorted(run.info.run_name for run in nested) == [
         f"fold {fold}, seed {seed}" for fold in range(3) for seed in (1, 2)
@@ -494,11 +476,11 @@ def test_cross_validation_tests_everything_once_a_seed_beside_baselines(finished
     assert all("test.mrr" in run.data.metrics for run in nested)
     assert all("training.train_loss" in run.data.metrics for run in nested)
 
-    shutil.rmtree(_newest_checkpoints(workspace))
+    shutil.rmtree(_newest_checkpoints(copied))
     resumed = {"seeds": "1+2", "epochs": 1, "resume": True}
-    workspace.run("cross_validation", splitting={"folds": 3}, training=resumed)
+    copied.run("cross_validation", splitting={"folds": 3}, training=resumed)
     pd.testing.assert_frame_equal(
-        workspace.load("cross_validation_per_perturbation_retrieval"), queries
+        copied.load("cross_validation_per_perturbation_retrieval"), queries
     )
 
 
