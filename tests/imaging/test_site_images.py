@@ -122,6 +122,14 @@ def test_missing_illumination_functions_are_named() -> None:
         illumination_of_plates(loaders, ["BR1", "BR2"], CHANNELS)
 
 
+def test_illumination_functions_of_two_folders_are_not_chosen_between() -> None:
+    loaders = Functions("BR1").loaders
+    loaders["other/illum/BR1/BR1_IllumDNA"] = loaders["batch/illum/BR1/BR1_IllumDNA"]
+    message = r"1 illumination .* more than once: batch/\S+/BR1_IllumDNA and other/\S+_IllumDNA;"
+    with pytest.raises(InputError, match=message):
+        illumination_of_plates(loaders, ["BR1"], CHANNELS)
+
+
 def test_the_channels_that_the_sites_were_indexed_by_are_accepted() -> None:
     require_channels(index(), CHANNELS)
     require_channels(pd.concat([index("BR1"), index("BR2")]), dict(CHANNELS))

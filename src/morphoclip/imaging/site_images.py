@@ -1,5 +1,6 @@
 """The images of sites, and the illumination functions that even them."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
@@ -63,21 +64,28 @@ def illumination_of_plates(
     Those of two plates at most are held in memory: sites are read plate by plate.
 
     Raises:
-        InputError: One is not there.
+        InputError: One is not there, or there twice.
     """
     channels = tuple(channels)
-    by_name = {key.rsplit("/", 1)[-1].lower(): load for key, load in functions.items()}
+    keys: dict[str, list[str]] = defaultdict(list)
+    for key in functions:
+        keys[key.rsplit("/", 1)[-1].lower()].append(key)
     names = {(p, c): f"{p}_illum{c}".lower() for p in plates for c in channels}
-    absent = [f"{p}_Illum{c}.npy" for (p, c), name in names.items() if name not in by_name]
+    absent = [f"{p}_Illum{c}.npy" for (p, c), name in names.items() if name not in keys]
     if absent:
         raise InputError(
             f"{len(absent)} illumination function(s) are not there: {example_of(absent)}; copy the "
             "batch's illum/ folder, or set image_features.preprocess.illumination to none"
         )
+    if repeated := [keys[name] for name in names.values() if len(keys[name]) > 1]:
+        raise InputError(
+            f"{len(repeated)} illumination function(s) are there more than once: "
+            f"{' and '.join(sorted(repeated[0]))}; keep one of each below illum/"
+        )
 
     @lru_cache(maxsize=2 * len(channels))
     def read(plate: str, channel: str) -> NDArray[np.floating]:
-        return by_name[names[plate, channel]]()
+        return functions[keys[names[plate, channel]][0]]()
 
     return {plate: PlateIllumination(plate, channels, read) for plate, _ in names}
 
