@@ -55,7 +55,8 @@ def extraction(
 ) -> Extraction:
     """Sites of five LZW planes, read by as many threads as there are cores."""
     dtype = "bfloat16" if precision == "bfloat16" else "float32"
-    backbone = load_image_backbone(ImageBackboneConfig(untrained=vit, dtype=dtype)).to(device)
+    settings = ImageBackboneConfig(kind="untrained", untrained=vit, dtype=dtype)
+    backbone = load_image_backbone(settings, CHANNELS).to(device)
     content = tiff_bytes(synthetic_plane(), compression="lzw")
     files = {f"channel {n}": "x" for n in range(CHANNELS)}
     ranges = {"P": dict.fromkeys(files, GreyRange(0, 3000))}

@@ -72,9 +72,9 @@ def read_images(folder: Path, *, number: int, size: int) -> Tensor:
 def features(images: Tensor, config: ImageBackboneConfig) -> Tensor:
     """``(N, D)`` float32 on the CPU."""
     device = resolve_device("auto")
-    backbone = load_image_backbone(config).to(device)
+    backbone = load_image_backbone(config, 1).to(device)
     batches = track(images.split(8), config.dtype, transient=True)
-    return torch.cat([backbone(batch.to(device)).cpu() for batch in batches])
+    return torch.cat([backbone(batch.to(device)).squeeze(1).cpu() for batch in batches])
 
 
 def report(exact: Tensor, rounded: Tensor, dtype: str) -> int:

@@ -62,8 +62,10 @@ def test_the_dtype_gate_reads_a_folder_and_a_model(tmp_path) -> None:
         )
     images = dtype_gate.read_images(tmp_path, number=64, size=32)
     assert images.shape == (3, 1, 32, 32)
-    exact = dtype_gate.features(images, ImageBackboneConfig(untrained=vit))
-    rounded = dtype_gate.features(images, ImageBackboneConfig(untrained=vit, dtype="bfloat16"))
+    exact = dtype_gate.features(images, ImageBackboneConfig(kind="untrained", untrained=vit))
+    rounded = dtype_gate.features(
+        images, ImageBackboneConfig(kind="untrained", untrained=vit, dtype="bfloat16")
+    )
     assert exact.shape == rounded.shape == (3, 16)
     assert not torch.equal(exact, rounded)
     (tmp_path / "1.tiff").unlink()

@@ -8,10 +8,8 @@ from pydantic import BaseModel
 from torch import nn
 
 
-def model_name(model_id: str | None) -> str:
+def model_name(model_id: str) -> str:
     """What a fingerprint calls the model: the hub's id, or a folder's name without its path."""
-    if model_id is None:
-        return "untrained DINOv3ViTModel"
     folder = Path(model_id)
     return folder.name if folder.is_dir() else model_id
 

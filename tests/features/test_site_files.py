@@ -71,7 +71,7 @@ def test_features_made_differently_are_not_added_to_a_plate() -> None:
     existing = {"BR1": lambda: {"fingerprint": FINGERPRINT | {"size": "64"}}}
     message = (
         r"plate BR1 on disk were made differently \(size: 32, not 64\).*"
-        "move 04_feature/site_features/BR1 away"
+        "give this one a name, --params image_features.name:"
     )
     with pytest.raises(InputError, match=message):
         refuse_mixing(existing, ["BR0", "BR1"], FINGERPRINT)

@@ -247,6 +247,31 @@ def test_other_settings_are_not_mixed_into_stored_features(finished) -> None:
         finished.run("image_features", image_features={"preprocess": {"normalise": "uint16"}})
 
 
+def test_feature_sets_lie_side_by_side_and_are_chosen_by_name(copied) -> None:
+    before = files_below(copied.data / "04_feature")
+    other = {"name": "uint16", "preprocess": {"normalise": "uint16"}}
+    copied.run("image_features", image_features=other)
+    after = files_below(copied.data / "04_feature")
+    assert before.items() <= after.items(), "nothing of the first set is overwritten"
+    assert set(copied.load("feature_sets")) == {
+        f"{name}/{plate}"
+        for name in ("default", "uint16")
+        for plate in copied.load("plate_features")
+    }
+    with pytest.raises(InputError, match=r"trained on other image features .*normalise: uint16"):
+        copied.run("evaluation", image_features={"name": "uint16"})
+    copied.run("training", image_features={"name": "uint16"}, training={"epochs": 1})
+    assert copied.load("model").image_fingerprint["normalise"] == "uint16"
+    with pytest.raises(InputError, match="normalise: plate_percentile, not uint16"):
+        copied.run("evaluation")
+    with pytest.raises(
+        InputError, match=r"image_features\.batch_size, which this pipeline does not"
+    ):
+        copied.run("training", image_features={"name": "uint16", "batch_size": 2})
+    with pytest.raises(InputError, match=r"lacks .*plate_features/nowhere"):
+        copied.run("training", image_features={"name": "nowhere"})
+
+
 def test_layers_on_the_command_line_reach_model_and_mlflow(finished, copied) -> None:
     copied.run("training", model={"ccf_layers": 4}, training={"epochs": 1})
     model = copied.load("model")

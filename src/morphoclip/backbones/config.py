@@ -1,35 +1,80 @@
 """Parameters of the image and text backbones."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from morphoclip.config import Config
+from morphoclip.backbone_identity import model_name
+from morphoclip.config import Config, as_names
+
+Colours = Annotated[tuple[float, ...], BeforeValidator(as_names)]
+"""One number per colour; ``0.5+0.5+0.5`` on the command line."""
 
 
 class UntrainedViT(Config):
-    """A DINOv3 of the real class with fixed random weights: for demos and tests, offline."""
+    """Random weights in a small DINOv3, or in the architecture of another model."""
 
-    hidden_size: int = 192
+    like: str | None = Field(None, description="Hub id or folder; takes the place of the sizes.")
+    hidden_size: int = Field(192, ge=1)
     layers: int = Field(4, ge=1)
     heads: int = Field(3, ge=1)
     register_tokens: int = Field(4, ge=0)
     patch_size: int = Field(16, ge=1)
     seed: int = 0
 
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.hidden_size % self.heads:
+            raise ValueError(f"heads {self.heads} does not divide hidden_size {self.hidden_size}")
+        return self
+
 
 class ImageBackboneConfig(Config):
-    """``image_features.backbone``: a model by id or folder, or an untrained one."""
+    """``image_features.backbone``."""
 
-    model_id: str | None = Field(None, description="Hub id or folder.")
+    kind: Literal["transformers", "timm", "untrained"] = "transformers"
+    model_id: str | None = Field(None, description="Hub id or folder; not for kind untrained.")
     revision: str | None = Field(None, description="Commit of the hub's repository.")
-    untrained: UntrainedViT | None = None
+    input: Literal["per_channel", "multi_channel"] = Field(
+        "per_channel", description="One token per channel, or one per site from all at once."
+    )
+    mean: Colours | None = Field(None, description="Of each colour in [0, 1]; the model's own.")
+    sd: Colours | None = None
+    untrained: UntrainedViT | None = Field(None, description="For kind untrained.")
+    adapter: str | None = Field(None, description="Name of an adapter that pipeline lora made.")
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
+    @property
+    def name(self) -> str:
+        """What a fingerprint calls the model: its id, or a folder's name without its path."""
+        if self.kind == "untrained":
+            like = self.untrained.like if self.untrained else None
+            return f"untrained {model_name(like)}" if like else "untrained DINOv3ViTModel"
+        return model_name(self.required_model_id)
+
+    @property
+    def folder(self) -> str | None:
+        """The id of what is read, which may be a folder."""
+        if self.kind == "untrained":
+            return self.untrained.like if self.untrained else None
+        return self.model_id
+
+    @property
+    def required_model_id(self) -> str:
+        """``model_id``, which all kinds but untrained have."""
+        assert self.model_id is not None
+        return self.model_id
+
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.model_id is None) == (self.untrained is None):
-            raise ValueError("give either backbone.model_id or backbone.untrained")
+    def _model_and_kind_go_together(self) -> Self:
+        if self.kind != "untrained" and self.untrained is not None:
+            raise ValueError(f"untrained is given and kind is {self.kind}; take kind untrained")
+        if self.kind != "untrained" and self.model_id is None:
+            raise ValueError(f"kind {self.kind} needs a model_id")
+        if (self.mean is None) != (self.sd is None):
+            raise ValueError("give mean and sd, or neither")
+        if self.sd is not None and min(self.sd) <= 0:
+            raise ValueError("sd has to be above 0")
         return self
 
 

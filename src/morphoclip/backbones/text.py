@@ -1,6 +1,6 @@
 """A frozen text encoder by id or folder; hashed n-grams, which need no weights.
 
-transformers is imported where a model is loaded, as in `morphoclip.backbones.image`.
+transformers is imported where a model is loaded: it takes seconds.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from morphoclip.backbone_identity import identity_of
 from morphoclip.backbones.config import TextBackboneConfig
-from morphoclip.backbones.image import explain_unavailable
+from morphoclip.backbones.image.transformers_model import explain_unavailable
 
 _TOKENS_PER_BATCH = {"cpu": 1024, "gpu": 32_768}
 """A CPU gains nothing from large batches and loses by padding; a GPU wants to be filled."""

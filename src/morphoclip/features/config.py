@@ -13,6 +13,11 @@ from morphoclip.perturbations.prompts import Context, TextLevel
 class ImageFeaturesConfig(Config):
     """``params:image_features``."""
 
+    name: str = Field(
+        "default",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="The feature set; a folder of its own.",
+    )
     channels: NumberedNames = Field(
         description="Channel names to the numbers in file names, in order.", min_length=1
     )
@@ -21,6 +26,11 @@ class ImageFeaturesConfig(Config):
     batch_size: int = Field(48, ge=1, description="Sites.")
     device: str = Field("auto", description="auto takes a CUDA device where there is one.")
     save_tensors: bool = Field(False, description="Keep the resized images as .pt, too.")
+
+    @property
+    def n_tokens(self) -> int:
+        """T, tokens per site: one per channel, or one where all go through the model at once."""
+        return 1 if self.backbone.input == "multi_channel" else len(self.channels)
 
     @model_validator(mode="after")
     def _numbers_are_distinct(self) -> Self:

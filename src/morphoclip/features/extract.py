@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from morphoclip.backbone_identity import model_name
 from morphoclip.backbones.image import ImageBackbone
 from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.fingerprint import Fingerprint
@@ -20,7 +19,7 @@ from morphoclip.imaging.tiff import UnusablePlane
 class SiteBatch:
     """Some sites and, for those that could be used, their features.
 
-    ``features`` holds one separate ``(C, D)`` float32 tensor per usable site, in order.
+    ``features`` holds one separate ``(T, D)`` float32 tensor per usable site, in order.
     """
 
     sites: list[PreparedSite]
@@ -39,13 +38,13 @@ def fingerprint_of(backbone: ImageBackbone, config: ImageFeaturesConfig) -> Fing
 
 def named_settings(config: ImageFeaturesConfig) -> Fingerprint:
     """The part of the fingerprint that is known before a model is loaded, its name included."""
-    return {"model": model_name(config.backbone.model_id)} | settings_of(config)
+    return {"model": config.backbone.name} | settings_of(config)
 
 
 def settings_of(config: ImageFeaturesConfig) -> Fingerprint:
     """The part of the fingerprint that the parameters say without loading a model."""
     channels = "+".join(f"{name}={number}" for name, number in config.channels.items())
-    return {
+    settings = {
         "channels": channels,
         "normalise": str(config.preprocess.normalise),
         "size": str(config.preprocess.size),
@@ -53,6 +52,12 @@ def settings_of(config: ImageFeaturesConfig) -> Fingerprint:
         "illumination": config.preprocess.illumination,
         "dtype": config.backbone.dtype,
     }
+    backbone = config.backbone  # what is not usual is named; the usual stays unnamed
+    if backbone.input != "per_channel":
+        settings["input"] = backbone.input
+    if backbone.mean is not None:
+        settings |= {"mean": str(backbone.mean), "sd": str(backbone.sd)}
+    return settings
 
 
 def extract_features(
@@ -87,12 +92,10 @@ def _without_infinite(batch: SiteBatch) -> SiteBatch:
     return SiteBatch(sites, features)
 
 
+@torch.inference_mode()
 def _features(pixels: np.ndarray, backbone: ImageBackbone, device: str) -> list[Tensor]:
     images = torch.from_numpy(pixels)
     if device.startswith("cuda"):
         images = images.pin_memory()
     images = images.to(device, non_blocking=True)
-    n_sites, n_channels, height, width = images.shape
-    tokens = backbone(images.reshape(n_sites * n_channels, 1, height, width))
-    tokens = tokens.reshape(n_sites, n_channels, -1).cpu()
-    return [site.clone() for site in tokens]
+    return [site.clone() for site in backbone(images).cpu()]

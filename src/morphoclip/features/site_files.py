@@ -63,7 +63,7 @@ def refuse_mixing(existing: Loaders[Any], plates: Iterable[str], fingerprint: Fi
             named = {key: text for key, text in on_disk.items() if key in fingerprint}
             require_same(
                 {f"plate {plate} on disk": named, "this run": fingerprint},
-                f"move 04_feature/site_features/{plate} away, or go back to those settings",
+                "keep both side by side: give this one a name, --params image_features.name:<name>",
             )
 
 

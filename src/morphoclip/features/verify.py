@@ -83,7 +83,7 @@ def _is_whole(load: Callable[[], Any], config: ImageFeaturesConfig) -> bool:
     return (
         isinstance(tokens, torch.Tensor)
         and tokens.ndim == 2
-        and len(tokens) == len(config.channels)
+        and len(tokens) == config.n_tokens
         and bool(torch.isfinite(tokens).all())
     )
 

@@ -3,7 +3,7 @@
 import copy
 import difflib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +49,16 @@ class StopBeforeMissingInputs:
         runtime_source = _group(runtime, "ingestion").get("source", {})
         source = written["ingestion"]["source"] | runtime_source
         self._root = redact_path(source["root"])
-        expected = dict(context.config_loader["globals"]["source"]) | runtime_source
-        apart = [key for key in expected if key in source and source[key] != expected[key]]
-        if apart:
-            raise InputError(
-                f"ingestion.source.{apart[0]} is {source[apart[0]]} in the parameters and "
-                f"{expected[apart[0]]} in the catalog: set source.{apart[0]} in globals.yml, which "
-                "both read, or on the command line"
-            )
+        shared = context.config_loader["globals"]
+        _refuse_apart(source, dict(shared["source"]) | runtime_source, "ingestion.source", "source")
+        runtime_features = _group(runtime, "image_features")
+        name = {"name": runtime_features["name"]} if "name" in runtime_features else {}
+        _refuse_apart(
+            _group(written, "image_features") | name,
+            dict(shared["image_features"]) | name,
+            "image_features",
+            "image_features",
+        )
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(
@@ -76,7 +78,7 @@ class StopBeforeMissingInputs:
                 "the environment profiles has published profiles instead of images: run "
                 "kedro run --env profiles --pipeline profiles"
             )
-        ignored = sorted(set(run_params["runtime_params"] or {}) - _parameter_groups(pipeline))
+        ignored = sorted(_ignored(run_params["runtime_params"] or {}, pipeline, catalog))
         if ignored:
             raise InputError(
                 f"--params names {', '.join(ignored)}, which this pipeline does not read; it reads "
@@ -121,6 +123,18 @@ def _refuse_unknown_groups(runtime: Mapping[str, Any], written: Mapping[str, Any
     )
 
 
+def _refuse_apart(
+    written: Mapping[str, Any], expected: Mapping[str, Any], group: str, shared: str
+) -> None:
+    """Refuse a parameter of a file from which the catalog, which reads globals.yml, differs."""
+    for key, value in expected.items():
+        if key in written and written[key] != value:
+            raise InputError(
+                f"{group}.{key} is {written[key]} in the parameters and {value} in the catalog: "
+                f"set {shared}.{key} in globals.yml, which both read, or on the command line"
+            )
+
+
 def _refuse_paths_in_files(runtime: Mapping[str, Any], written: Mapping[str, Any]) -> None:
     """A path in a parameter file would be read by nobody: the catalog does not see it."""
     for group, fields in _PATHS.items():
@@ -149,6 +163,29 @@ def _parameter_groups(pipeline: Pipeline) -> set[str]:
     return {name.removeprefix("params:").split(".", 1)[0] for name in inputs}
 
 
+def _ignored(runtime: Mapping[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> Iterator[str]:
+    """Groups of ``--params`` that neither a node nor the paths of the catalog read."""
+    chosen = {
+        parameter.partition(".")[::2]
+        for name in pipeline.datasets()
+        if not name.startswith(("params:", "parameters")) and name in catalog
+        if (parameter := _notes(catalog.get(name)).get("one_per"))
+    }
+    for group in set(runtime) - _parameter_groups(pipeline):
+        by_catalog = {key for of_group, key in chosen if of_group == group}
+        others = sorted(set(_group(runtime, group)) - by_catalog)
+        if not by_catalog:
+            yield group
+        elif others:
+            yield f"{group}.{others[0]}"
+
+
+def _notes(dataset: object) -> dict[str, Any]:
+    """What the catalog says of an entry under ``metadata: {morphoclip: ...}``."""
+    notes: dict[str, Any] = (getattr(dataset, "metadata", None) or {}).get("morphoclip", {})
+    return notes
+
+
 def _is_missing(name: str, catalog: DataCatalog) -> bool:
     if name.startswith("params:"):
         return name not in catalog
@@ -166,15 +203,14 @@ def _is_missing(name: str, catalog: DataCatalog) -> bool:
 def _is_raw(name: str, catalog: DataCatalog) -> bool:
     """Whether a user has to put this there: it is kept, and no pipeline makes it."""
     dataset = catalog.get(name)
-    notes = (getattr(dataset, "metadata", None) or {}).get("morphoclip", {})
-    return _location_of(dataset) is not None and not {"made_by", "named_by"} & set(notes)
+    return _location_of(dataset) is not None and not {"made_by", "named_by"} & set(_notes(dataset))
 
 
 def _what_belongs_there(name: str, catalog: DataCatalog) -> str:
     if name.startswith("params:"):
         return f"the parameters {name.removeprefix('params:')}"
     dataset = catalog.get(name)
-    notes = (getattr(dataset, "metadata", None) or {}).get("morphoclip", {})
+    notes = _notes(dataset)
     location = _location_of(dataset)
     if "named_by" in notes:
         return f"the file {_relative(str(location))} that {notes['named_by']} names"

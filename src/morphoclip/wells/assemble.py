@@ -131,8 +131,9 @@ def assemble_wells(
     if absent:
         raise InputError(
             f"{len(absent)} of {len(plates)} plates have no features: {example_of(absent)}; run "
-            "kedro run --pipeline image_features for them, or kedro run --pipelines "
-            "ingestion,splitting with ingestion.plates to work on the others alone"
+            "kedro run --pipeline image_features for them, name another feature set "
+            "(image_features.name), or kedro run --pipelines ingestion,splitting with "
+            "ingestion.plates to work on the others alone"
         )
     loaded = {plate: plate_features[plate]() for plate in plates}
     fingerprint = require_same(

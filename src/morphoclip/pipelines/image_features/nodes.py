@@ -104,12 +104,12 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     missing = without_features(images, existing_features)
     device = resolve_device(config.device)
     logger.info("%d of %d sites to extract on %s", len(missing), len(images), device)
-    digest = parameters_digest(config.backbone, config.backbone.model_id)
+    digest = parameters_digest(config.backbone, config.backbone.folder)
     if not missing and were_made_by(digest, existing_records, plates):
         yield {"records": {}, "site_qc": {}, "features": {}, "tensors": {}}
         return
 
-    backbone = load_image_backbone(config.backbone)
+    backbone = load_image_backbone(config.backbone, len(config.channels))
     backbone.check_size(config.preprocess.size)
     fingerprint = fingerprint_of(backbone, config)
     refuse_mixing(existing_records, plates, fingerprint)
