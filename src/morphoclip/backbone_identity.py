@@ -1,11 +1,12 @@
 """What a backbone is called by, down to its weights."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from pydantic import BaseModel
-from torch import nn
+from torch import Tensor, nn
 
 
 def model_name(model_id: str) -> str:
@@ -14,17 +15,26 @@ def model_name(model_id: str) -> str:
     return folder.name if folder.is_dir() else model_id
 
 
-def parameters_digest(parameters: BaseModel, model_id: str | None) -> str | None:
-    """Digest of a backbone's parameters; None for a folder, whose files may have changed."""
+def parameters_digest(parameters: BaseModel, model_id: str | None, *files: str) -> str | None:
+    """Digest of a backbone's parameters; None for a folder, whose files may have changed.
+
+    ``files`` are digests of files that parameters name.
+    """
     if model_id is not None and Path(model_id).is_dir():
         return None
-    return hashlib.sha256(parameters.model_dump_json().encode()).hexdigest()[:16]
+    text = "\n".join([parameters.model_dump_json(), *files])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def weights_digest(model: nn.Module) -> str:
     """SHA-256 over names and values of all weights, 16 characters."""
+    return tensors_digest(model.state_dict().items())
+
+
+def tensors_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """SHA-256 over names and values, in the order of names, 16 characters."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(tensors, key=lambda named: named[0]):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -8,6 +8,10 @@ Fingerprint = dict[str, str]
 """Plain text on both sides, so that it survives JSON and ``weights_only=True``."""
 
 
+NAMED_WHERE_USED = frozenset({"adapter", "input", "mean", "sd"})
+"""What a fingerprint of image features names only where it is not the usual."""
+
+
 def differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
     """``"key: a, not b"`` for every key that differs."""
     keys = sorted(set(one) | set(other))

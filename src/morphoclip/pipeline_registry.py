@@ -19,6 +19,8 @@ _OTHERS = (
     "verify_features",
     "import_features",
     "gene_annotations",
+    "lora",
+    "merge_adapter",
     "cross_validation",
     "check_split",
     "embed_plates",

@@ -6,7 +6,7 @@ training: cross-well alignment of embeddings, by batch or by condition.
 
 import hashlib
 from enum import StrEnum
-from typing import Literal, assert_never
+from typing import Literal, NamedTuple, assert_never
 
 import pandas as pd
 import torch
@@ -71,25 +71,63 @@ def normalise_tokens(
     """
     if normalisation is TokenNormalisation.NONE:
         return tokens
-    controls = tokens[reference].double()
+    fitted = fit_normalisation(tokens[reference], normalisation, plate=plate)
+    return fitted.apply(tokens.double()).to(tokens.dtype)
+
+
+class PlateNormalisation(NamedTuple):
+    """What one plate's negative controls take tokens by.
+
+    Attributes:
+        mean: ``(C, D)``.
+        sd: ``(C, D)``.
+        rotation: ``(C, D, D)``, or None where channels are not decorrelated.
+    """
+
+    mean: Tensor
+    sd: Tensor
+    rotation: Tensor | None
+
+    def apply(self, tokens: Tensor) -> Tensor:
+        """``(S, C, D)`` -> ``(S, C, D)``."""
+        scaled = (tokens - self.mean) / self.sd
+        if self.rotation is None:
+            return scaled
+        channels = zip(scaled.unbind(1), self.rotation, strict=True)
+        return torch.stack([channel @ rotation for channel, rotation in channels], dim=1)
+
+
+def fit_normalisation(
+    controls: Tensor, normalisation: TokenNormalisation, *, plate: str
+) -> PlateNormalisation:
+    """What `normalise_tokens` does, fitted on the reference sites ``(N, C, D)``; double precision.
+
+    Raises:
+        InputError: The plate has fewer than two reference sites.
+    """
+    controls = controls.double()
+    if normalisation is TokenNormalisation.NONE:
+        zeros = controls.new_zeros(controls.shape[1:])
+        return PlateNormalisation(zeros, zeros + 1, rotation=None)
     if len(controls) < 2:
         raise InputError(
             f"plate {plate} has {len(controls)} site(s) of negative controls to normalise by, and "
             "needs two; mark its negative controls in the JUMP-Target tables, or set "
             "model.token_normalisation to none"
         )
-    centred = tokens.double() - controls.mean(0)
-    sd = controls.std(0)
-    scaled = centred / torch.where(sd > _SMALLEST_SD, sd, torch.ones_like(sd))
+    mean, sd = controls.mean(0), controls.std(0)
+    plain = PlateNormalisation(
+        mean, torch.where(sd > _SMALLEST_SD, sd, torch.ones_like(sd)), rotation=None
+    )
     match normalisation:
         case TokenNormalisation.NEGCON_ZSCORE:
-            normalised = scaled
+            return plain
         case TokenNormalisation.NEGCON_SPHERING:
-            channels = [channel @ _sphering(channel[reference]) for channel in scaled.unbind(1)]
-            normalised = torch.stack(channels, dim=1)
+            scaled = plain.apply(controls)
+            rotation = torch.stack([_sphering(channel) for channel in scaled.unbind(1)])
+            return plain._replace(rotation=rotation)
         case _:
             assert_never(normalisation)
-    return normalised.to(tokens.dtype)
 
 
 def _sphering(controls: Tensor) -> Tensor:

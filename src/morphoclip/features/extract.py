@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from morphoclip.backbones.adapter import Adapter
 from morphoclip.backbones.image import ImageBackbone
 from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.fingerprint import Fingerprint
@@ -36,9 +37,10 @@ def fingerprint_of(backbone: ImageBackbone, config: ImageFeaturesConfig) -> Fing
     return backbone.identity | settings_of(config)
 
 
-def named_settings(config: ImageFeaturesConfig) -> Fingerprint:
+def named_settings(config: ImageFeaturesConfig, adapter: Adapter | None = None) -> Fingerprint:
     """The part of the fingerprint that is known before a model is loaded, its name included."""
-    return {"model": config.backbone.name} | settings_of(config)
+    of_adapter = {"adapter": adapter.digest} if adapter else {}
+    return {"model": config.backbone.name} | settings_of(config) | of_adapter
 
 
 def settings_of(config: ImageFeaturesConfig) -> Fingerprint:

@@ -15,7 +15,7 @@ from morphoclip.columns import (
 from morphoclip.config import Names
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.plate_features import PlateFeatures
-from morphoclip.fingerprint import Fingerprint, require_same
+from morphoclip.fingerprint import NAMED_WHERE_USED, Fingerprint, require_same
 from morphoclip.imaging.preprocess import SiteImages
 from morphoclip.imaging.sites import site_name
 from morphoclip.loaders import Loaders
@@ -43,10 +43,16 @@ def sites_of_plates(site_index: pd.DataFrame, plates: Names | None) -> pd.DataFr
     return site_index[site_index[PLATE].isin(plates)]
 
 
-def without_features(sites: Iterable[SiteImages], existing: Iterable[str]) -> list[SiteImages]:
-    """The sites that have no features on disk yet."""
-    present = set(existing)
+def without_features(sites: Iterable[SiteImages], *existing: Iterable[str]) -> list[SiteImages]:
+    """The sites that lack a file in one of the folders (features, or images that are kept)."""
+    present = set.intersection(*map(set, existing))
     return [s for s in sites if site_key(s.plate, s.well, s.site) not in present]
+
+
+def restricted(on_disk: Fingerprint, fingerprint: Fingerprint) -> Fingerprint:
+    """What is on disk, as far as it can be compared with a fingerprint that is not whole yet."""
+    keys = set(fingerprint) | NAMED_WHERE_USED
+    return {key: text for key, text in on_disk.items() if key in keys}
 
 
 def refuse_mixing(existing: Loaders[Any], plates: Iterable[str], fingerprint: Fingerprint) -> None:
@@ -60,7 +66,7 @@ def refuse_mixing(existing: Loaders[Any], plates: Iterable[str], fingerprint: Fi
     for plate in plates:
         if plate in existing:
             on_disk = existing[plate]()["fingerprint"]
-            named = {key: text for key, text in on_disk.items() if key in fingerprint}
+            named = restricted(on_disk, fingerprint)
             require_same(
                 {f"plate {plate} on disk": named, "this run": fingerprint},
                 "keep both side by side: give this one a name, --params image_features.name:<name>",

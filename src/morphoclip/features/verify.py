@@ -6,13 +6,14 @@ from typing import Any
 import pandas as pd
 import torch
 
+from morphoclip.backbones.adapter import Adapter
 from morphoclip.columns import PLATE, SITE, WELL
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.features.extract import named_settings
 from morphoclip.features.plate_features import PlateFeatures
-from morphoclip.features.site_files import site_key
-from morphoclip.fingerprint import differences
+from morphoclip.features.site_files import restricted, site_key
+from morphoclip.fingerprint import Fingerprint, differences
 from morphoclip.loaders import Loaders
 from morphoclip.schemas.features import FEATURE_CHECK
 
@@ -24,6 +25,7 @@ def check_plates(
     records: Loaders[dict[str, Any]],
     packed: Loaders[PlateFeatures],
     config: ImageFeaturesConfig,
+    adapter: Adapter | None = None,
 ) -> pd.DataFrame:
     """One row per plate; every site file is read.
 
@@ -39,7 +41,7 @@ def check_plates(
         present = keys & set(existing)
         damaged = [key for key in sorted(present) if not _is_whole(existing[key], config)]
         missing = sorted(keys - present)
-        stale = _stale_settings(records.get(plate), config)
+        stale = _stale_settings(records.get(plate), named_settings(config, adapter))
         first = missing[:1] or damaged[:1] or stale[:1]
         rows.append(
             {
@@ -88,9 +90,7 @@ def _is_whole(load: Callable[[], Any], config: ImageFeaturesConfig) -> bool:
     )
 
 
-def _stale_settings(load: Callable[[], Any] | None, config: ImageFeaturesConfig) -> list[str]:
+def _stale_settings(load: Callable[[], Any] | None, expected: Fingerprint) -> list[str]:
     if load is None:
         return ["no fingerprint"]
-    expected = named_settings(config)
-    found = {name: text for name, text in load()["fingerprint"].items() if name in expected}
-    return differences(found, expected)
+    return differences(restricted(load()["fingerprint"], expected), expected)

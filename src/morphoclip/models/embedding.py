@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from morphoclip.columns import PLATE
+from morphoclip.models.fine_tuned import FineTuned
 from morphoclip.models.morphoclip import MorphoCLIP
 from morphoclip.plate_effects import align_by_offset
 from morphoclip.wells.assemble import Wells
@@ -24,7 +25,7 @@ class Embeddings(NamedTuple):
 
 @torch.inference_mode()
 def embed(
-    model: MorphoCLIP,
+    model: MorphoCLIP | FineTuned,
     wells: Wells,
     *,
     batch_size: int,
@@ -35,13 +36,14 @@ def embed(
     was_training = model.training
     model = model.to(device).eval()
     batches = torch.arange(len(wells.table)).split(batch_size)
-    image = [model.encode_image(wells.sites.select(rows).to(device)).cpu() for rows in batches]
+    image = [model.encode_image(wells.batch(rows, device)).cpu() for rows in batches]
     text = model.encode_text(wells.text.to(device)).cpu()
     model.train(was_training)
-    return Embeddings(_less_offsets(torch.cat(image), wells, offsets or {}).numpy(), text.numpy())
+    return Embeddings(less_offsets(torch.cat(image), wells, offsets or {}).numpy(), text.numpy())
 
 
-def _less_offsets(image: Tensor, wells: Wells, offsets: Mapping[str, Tensor]) -> Tensor:
+def less_offsets(image: Tensor, wells: Wells, offsets: Mapping[str, Tensor]) -> Tensor:
+    """Embeddings of wells ``(B, E)`` less the offsets of their plates, at unit length."""
     if not offsets:
         return image
     codes, plates = pd.factorize(wells.table[PLATE])

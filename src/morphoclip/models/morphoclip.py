@@ -92,6 +92,7 @@ class MorphoCLIP(nn.Module):
                 f"{shape.feature_dim}; these do: "
                 + ", ".join(str(n) for n in range(1, 17) if shape.feature_dim % n == 0)
             )
+        self.shape = shape
         self.channels = _channel_aggregation(config, shape)
         self.sites = SitePooling(config.site_pooling, shape.feature_dim)
         self.image_head = projection_head(shape.feature_dim, config)

@@ -23,6 +23,12 @@ class TrainingConfig(Config):
 
     loss: LossConfig = LossConfig()
     batch_size: int = Field(512, ge=2, description="Wells.")
+    micro_batch: int | None = Field(
+        None, ge=1, description="Wells encoded at a time; gradients stay those of the batch."
+    )
+    sites_per_well: int | None = Field(
+        None, ge=1, description="Sites drawn of each well in each epoch; none takes all."
+    )
     learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.2, ge=0)
     warmup_steps: int = Field(100, ge=0)
@@ -47,7 +53,12 @@ class TrainingConfig(Config):
     device: str = Field("auto", description="auto takes a CUDA device where there is one.")
     cpu_threads: int | None = Field(None, ge=1, description="torch's threads; none is its choice.")
     resume: bool = Field(False, description="Go on from the last checkpoint of this very run.")
-    seed: int = 42
+    seed: int = Field(42, ge=0)
     seeds: Annotated[tuple[int, ...], BeforeValidator(as_names)] = Field(
         (), description="Several seeds, for pipeline cross_validation."
     )
+
+    @property
+    def wells_at_once(self) -> int:
+        """Wells that are encoded at a time without gradients."""
+        return min(self.micro_batch or self.batch_size, self.batch_size)

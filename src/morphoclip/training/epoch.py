@@ -7,20 +7,23 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from morphoclip.metrics.retrieval import mrr_within_modality
-from morphoclip.models.embedding import embed
-from morphoclip.models.morphoclip import (
-    MorphoCLIP,
-)
-from morphoclip.plate_effects import condition_offsets
+from morphoclip.models.embedding import embed, less_offsets
+from morphoclip.models.fine_tuned import FineTuned
+from morphoclip.models.morphoclip import MorphoCLIP
+from morphoclip.plate_effects import condition_offsets, fit_normalisation, reference_wells
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData
 from morphoclip.training.distributed import ALONE, World
 from morphoclip.training.state import TrainingState
-from morphoclip.training.step import batch_loss
+from morphoclip.training.step import accumulate_gradients, loss_of_embeddings
 from morphoclip.training.stopping import (
     refuse_infinite_step,
 )
-from morphoclip.wells.sampler import epoch_batches, epoch_seed
+from morphoclip.wells.sampler import epoch_batches, epoch_seed, sites_of_epoch
+from morphoclip.wells.site_images import ImagedWells
+
+_SITES = 1
+"""What the draw of sites mixes into an epoch's seed."""
 
 
 def train_one_epoch(
@@ -40,10 +43,14 @@ def train_one_epoch(
     state.model.train()
     losses, norms = [], []
     batches = epoch_rows(data, config, epoch=state.epoch)
+    kept = sites_of_epoch(
+        data.wells.sites.offsets,
+        config.sites_per_well,
+        seed=epoch_seed(config.seed, state.epoch, _SITES),
+    )
     for rows in batches:
         state.optimizer.zero_grad(set_to_none=True)
-        loss, _ = batch_loss(state, data, rows, config, device, world)
-        state.scaler.scale(loss).backward()
+        loss = accumulate_gradients(state, data, rows, config, device, world, kept)
         world.average_gradients(state.model)
         state.scaler.unscale_(state.optimizer)
         norms.append(clip_grad_norm_(state.model.parameters(), config.grad_clip_norm))
@@ -52,7 +59,7 @@ def train_one_epoch(
         state.scheduler.step()
         with torch.no_grad():
             state.model.logit_scale.clamp_(0, config.max_logit_scale)
-        losses.append(loss.detach())
+        losses.append(loss)
     step_losses = torch.stack(losses).cpu()  # the epoch's one wait for the device
     refuse_infinite_step(step_losses, batches, data, state.epoch + 1)
     return {
@@ -65,11 +72,15 @@ def train_one_epoch(
 
 @torch.no_grad()
 def _measure_offsets(
-    model: MorphoCLIP, data: TrainingData, config: TrainingConfig, device: str, world: World
+    model: MorphoCLIP | FineTuned,
+    data: TrainingData,
+    config: TrainingConfig,
+    device: str,
+    world: World,
 ) -> Tensor:
     """Plate offsets ``(Q, E)`` from the reference wells, held for an epoch."""
     wells_of_rank = data.wells.select(world.rows_of_rank(data.reference))
-    embedded = embed(model, wells_of_rank, batch_size=config.batch_size, device=device)
+    embedded = embed(model, wells_of_rank, batch_size=config.wells_at_once, device=device)
     image = world.gather(torch.from_numpy(embedded.image).to(device), len(data.reference))
     return condition_offsets(image, data.plates[data.reference.to(device)], data.conditions)
 
@@ -80,32 +91,55 @@ def validate(
 ) -> dict[str, float]:
     """Loss, its distance to the least value, and retrieval on the validation wells."""
     state.model.eval()
+    wells = data.wells.select(data.validation)
+    own = data.wells.select(world.rows_of_rank(data.validation))
+    embedded = embed(state.model, own, batch_size=config.wells_at_once, device=device)
+    image = world.gather(torch.from_numpy(embedded.image).to(device), len(data.validation))
+    text = state.model.encode_text(wells.text.to(device))
     loss = floor = 0.0
-    for rows in data.validation.split(config.batch_size):
-        own_loss, own_floor = batch_loss(state, data, rows, config, device, world)
+    for part in torch.arange(len(data.validation)).split(config.batch_size):
+        rows = data.validation[part]
+        own_loss, own_floor = loss_of_embeddings(
+            state, data, rows, image[part], text[wells.prompt_of_well[part]], config
+        )
         share = len(rows) / len(data.validation)
         loss += share * own_loss.item()
         floor += share * own_floor.item()
-    wells = data.wells.select(data.validation)
-    embedded = embed(
-        state.model,
-        data.wells.select(world.rows_of_rank(data.validation)),
-        offsets=named_offsets(state, data),
-        batch_size=config.batch_size,
-        device=device,
-    )
-    image = world.gather(torch.from_numpy(embedded.image).to(device), len(data.validation))
-    text = state.model.encode_text(wells.text.to(device))
+    aligned = less_offsets(image.cpu(), wells, named_offsets(state, data))
     return {
         "validation_loss": loss,
         "validation_loss_above_floor": loss - floor,
         "validation_mrr_within_modality": mrr_within_modality(
-            image.cpu().numpy(),
+            aligned.numpy(),
             wells.prompt_of_well.numpy(),
             text.cpu().numpy(),
             wells.modality_of_prompts,
         ),
     }
+
+
+@torch.no_grad()
+def renew_normalisation(
+    state: TrainingState, data: TrainingData, config: TrainingConfig, device: str
+) -> None:
+    """Measure the plates' negative controls by the backbone as it is now.
+
+    Stored tokens are normalised once, when wells are put together; there this does nothing.
+    """
+    model, wells = state.model, data.wells
+    if not isinstance(model, FineTuned) or not isinstance(wells, ImagedWells):
+        return
+    reference = torch.from_numpy(reference_wells(wells.table).to_numpy().copy())
+    for code, plate in enumerate(data.plate_names):
+        rows = torch.nonzero(reference & (wells.plates == code)).squeeze(1)
+        shape = (0, model.towers.shape.n_channels, model.towers.shape.feature_dim)
+        tokens = [torch.empty(shape, dtype=torch.float64)]
+        for chunk in rows.split(config.wells_at_once):
+            tokens.append(model.tokens(wells.batch(chunk, device)).double().cpu())
+        normalisation = model.normalisation
+        model.set_normalisation(
+            code, fit_normalisation(torch.cat(tokens), normalisation, plate=plate)
+        )
 
 
 def epoch_rows(data: TrainingData, config: TrainingConfig, *, epoch: int) -> list[Tensor]:

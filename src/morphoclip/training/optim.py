@@ -10,8 +10,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 def build_optimizer(model: nn.Module, *, learning_rate: float, weight_decay: float) -> AdamW:
     """AdamW; parameters of fewer than two dimensions (biases, norms, scales) do not decay."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in trained if p.ndim >= 2]
+    others = [p for p in trained if p.ndim < 2]
     groups = [
         {"params": matrices, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},

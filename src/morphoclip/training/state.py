@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from morphoclip.backbone_identity import tensors_digest
 from morphoclip.errors import InputError
 from morphoclip.fingerprint import differences
+from morphoclip.models.fine_tuned import FineTuned
 from morphoclip.models.morphoclip import MorphoCLIP
 from morphoclip.training.distributed import ALONE, World
 
@@ -23,7 +25,7 @@ from morphoclip.training.distributed import ALONE, World
 class TrainingState:
     """One training run between two epochs."""
 
-    model: MorphoCLIP
+    model: MorphoCLIP | FineTuned
     optimizer: Optimizer
     scheduler: LRScheduler
     scaler: GradScaler
@@ -40,7 +42,7 @@ class TrainingState:
         """
         device = next(self.model.parameters()).device
         return {
-            "model": self.model.state_dict(),
+            "model": trained_weights(self.model),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -57,7 +59,7 @@ class TrainingState:
 
     def restore(self, payload: dict[str, Any], world: World = ALONE) -> None:
         """Go on from where `to_payload` was called."""
-        self.model.load_state_dict(payload["model"])
+        load_trained_weights(self.model, payload["model"])
         self.optimizer.load_state_dict(payload["optimizer"])
         self.scheduler.load_state_dict(payload["scheduler"])
         self.scaler.load_state_dict(payload["scaler"])
@@ -70,6 +72,30 @@ class TrainingState:
         self.best_value = payload["best_value"]
         self.best_epoch = payload["best_epoch"]
         self.history = payload["history"]
+
+
+def trained_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Weights and buffers of a model, less the frozen ones, which its backbone's files hold."""
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+    return {name: value for name, value in model.state_dict().items() if name not in frozen}
+
+
+def frozen_digest(model: nn.Module) -> str:
+    """SHA-256 of the frozen weights: the same before and after a training."""
+    return tensors_digest(
+        (name, weight) for name, weight in model.named_parameters() if not weight.requires_grad
+    )
+
+
+def load_trained_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """The inverse of `trained_weights`.
+
+    Raises:
+        RuntimeError: They are of another model.
+    """
+    if set(weights) != set(trained_weights(model)):
+        raise RuntimeError("these are the weights of another model")
+    model.load_state_dict(weights, strict=False)
 
 
 class RunCheckpoints:

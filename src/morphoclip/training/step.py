@@ -15,6 +15,56 @@ from morphoclip.training.distributed import World
 from morphoclip.training.state import TrainingState
 
 
+def accumulate_gradients(
+    state: TrainingState,
+    data: TrainingData,
+    rows: Tensor,
+    config: TrainingConfig,
+    device: str,
+    world: World,
+    kept: Tensor | None = None,
+) -> Tensor:
+    """The loss of a batch of wells, its gradients added to those of the weights.
+
+    With `training.micro_batch`, in two passes (Gao et al. 2021, arXiv:2101.06983): embeddings
+    without a graph, the loss's gradient with respect to them, then each micro-batch once more, with
+    the same random numbers, to carry that gradient to the weights. Exactly the gradients of one
+    pass, in the memory of one micro-batch.
+    """
+    own = world.rows_of_rank(rows)
+    if config.micro_batch is None or config.micro_batch * world.size >= len(rows):
+        loss, _ = batch_loss(state, data, rows, config, device, world, kept)
+        state.scaler.scale(loss).backward()
+        return loss.detach()
+
+    def encode(chunk: Tensor) -> Tensor:
+        wells = data.wells.batch(chunk, device, kept)
+        with _autocast(config, device):
+            return state.model.encode_image(wells)
+
+    chunks = own.split(config.micro_batch)
+    generators, parts = [], []
+    with torch.no_grad():
+        for chunk in chunks:
+            generators.append(_generators(device))
+            parts.append(encode(chunk))
+    embedded = torch.cat(parts).requires_grad_()
+    with _autocast(config, device):
+        text = _encode_text(state, data, own, device)
+    loss, _ = loss_of_embeddings(
+        state, data, rows, world.gather(embedded, len(rows)), world.gather(text, len(rows)), config
+    )
+    state.scaler.scale(loss).backward()
+    after = _generators(device)
+    assert embedded.grad is not None
+    gradients = embedded.grad.split([len(chunk) for chunk in chunks])
+    for chunk, generator, gradient in zip(chunks, generators, gradients, strict=True):
+        _set_generators(generator, device)
+        encode(chunk).backward(gradient)
+    _set_generators(after, device)
+    return loss.detach()
+
+
 def batch_loss(
     state: TrainingState,
     data: TrainingData,
@@ -22,27 +72,62 @@ def batch_loss(
     config: TrainingConfig,
     device: str,
     world: World,
+    kept: Tensor | None = None,
 ) -> LossValue:
-    """The loss of a batch of wells, and the least value it could take."""
-    model, wells, ranks_rows = state.model, data.wells, world.rows_of_rank(rows)
-    sites = wells.sites.select(ranks_rows.to(wells.sites.offsets.device)).to(device)
-    prompts, plates = wells.prompt_of_well[rows].to(device), data.plates[rows.to(device)]
+    """The loss of a batch of wells, and the least value it could take.
+
+    ``kept`` ``(S,)`` bool says which of all sites to take; all by default.
+    """
+    own = world.rows_of_rank(rows)
+    wells = data.wells.batch(own, device, kept)
     with _autocast(config, device):
-        image = model.encode_image(sites)
-        text = model.encode_text(wells.text[wells.prompt_of_well[ranks_rows]].to(device))
+        image = state.model.encode_image(wells)
+        text = _encode_text(state, data, own, device)
     image, text = world.gather(image, len(rows)), world.gather(text, len(rows))
+    return loss_of_embeddings(state, data, rows, image, text, config)
+
+
+def loss_of_embeddings(
+    state: TrainingState,
+    data: TrainingData,
+    rows: Tensor,
+    image: Tensor,
+    text: Tensor,
+    config: TrainingConfig,
+) -> LossValue:
+    """The loss of a batch whose wells and prompts are embedded, ``(B, E)`` each."""
+    device = image.device
+    prompts, plates = data.wells.prompt_of_well[rows].to(device), data.plates[rows.to(device)]
     image = _aligned(image, plates, state, config)
     loss, floor = contrastive_loss(
         config.loss.name,
         image,
         text,
-        model.logit_scale,
+        state.model.logit_scale,
         affinity=data.affinity[prompts][:, prompts],
     )
     if config.loss.replicate_weight > 0:
-        replicates = replicate_alignment(image, prompts, model.logit_scale)
+        replicates = replicate_alignment(image, prompts, state.model.logit_scale)
         loss = loss + config.loss.replicate_weight * replicates
     return LossValue(loss, floor)
+
+
+def _encode_text(state: TrainingState, data: TrainingData, rows: Tensor, device: str) -> Tensor:
+    """The embedding of each well's prompt, ``(B, E)``."""
+    wells = data.wells
+    return state.model.encode_text(wells.text[wells.prompt_of_well[rows]].to(device))
+
+
+def _generators(device: str) -> tuple[Tensor, Tensor | None]:
+    """The states of the random generators that an encoder draws from."""
+    on_gpu = device.startswith("cuda")
+    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if on_gpu else None
+
+
+def _set_generators(states: tuple[Tensor, Tensor | None], device: str) -> None:
+    torch.set_rng_state(states[0])
+    if states[1] is not None:
+        torch.cuda.set_rng_state(states[1], device)
 
 
 def _aligned(image: Tensor, plates: Tensor, state: TrainingState, config: TrainingConfig) -> Tensor:

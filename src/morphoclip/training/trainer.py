@@ -12,7 +12,9 @@ import pandas as pd
 import torch
 from torch.amp import GradScaler
 
+from morphoclip.backbones.adapter import Adapter
 from morphoclip.device import resolve_device
+from morphoclip.models.fine_tuned import FineTuned
 from morphoclip.models.morphoclip import (
     ModelConfig,
     ModelShape,
@@ -25,9 +27,21 @@ from morphoclip.splits.manifest import manifest_sha256
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData, training_data
 from morphoclip.training.distributed import ALONE, World, launch
-from morphoclip.training.epoch import epoch_rows, named_offsets, train_one_epoch, validate
+from morphoclip.training.epoch import (
+    epoch_rows,
+    named_offsets,
+    renew_normalisation,
+    train_one_epoch,
+    validate,
+)
+from morphoclip.training.fine_tuning import FineTuning, fingerprint_with
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
-from morphoclip.training.state import CheckpointStore, RunCheckpoints, TrainingState
+from morphoclip.training.state import (
+    CheckpointStore,
+    RunCheckpoints,
+    TrainingState,
+    frozen_digest,
+)
 from morphoclip.training.step import precision_of
 from morphoclip.training.stopping import (
     is_patience_over,
@@ -43,10 +57,11 @@ LogEpoch = Callable[[int, Mapping[str, float]], None]
 
 
 class TrainingResult(NamedTuple):
-    """The best weights, and one row per epoch."""
+    """The best weights, one row per epoch, and the adapter where the backbone was trained, too."""
 
     model: TrainedModel
     history: pd.DataFrame
+    adapter: Adapter | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,7 @@ class TrainingJob:
     training: TrainingConfig
     run: RunCheckpoints
     log_epoch: LogEpoch
+    fine_tuning: FineTuning | None = None
 
 
 def train(
@@ -67,17 +83,20 @@ def train(
     config: TrainingConfig,
     checkpoints: CheckpointStore,
     log_epoch: LogEpoch,
+    fine_tuning: FineTuning | None = None,
 ) -> TrainingResult:
     """Train on the manifest's train wells, stop by its validation wells, return the best weights.
 
-    With ``training.devices`` above 1, in that many processes.
+    With ``training.devices`` above 1, in that many processes. With ``fine_tuning``, an adapter of
+    the vision backbone is trained, too, on the images of the wells.
 
     Raises:
         InputError: A subset has no wells, the loss is not finite, or the precision needs a GPU.
     """
     device = resolve_device(config.device)
-    run = _open_run(checkpoints, wells, manifest, model_config, config)
-    job = TrainingJob(manifest, model_config, config, run, log_epoch)
+    what = _description(wells, manifest, model_config, config, fine_tuning)
+    run = _open_run(checkpoints, what, resume=config.resume)
+    job = TrainingJob(manifest, model_config, config, run, log_epoch, fine_tuning)
     if config.devices == 1:
         return train_rank(ALONE, device, wells, job)
     result: TrainingResult = launch(
@@ -91,12 +110,15 @@ def train_rank(world: World, device: str, wells: Wells, job: TrainingJob) -> Tra
     config, run = job.training, job.run
     _set_threads(config, world)
     data = training_data(wells, job.manifest, config, device)
-    state = initial_state(data, job.model, config, device)
+    state = initial_state(data, job.model, config, device, job.fine_tuning)
+    frozen = frozen_digest(state.model)
     if not world.is_first:  # alike weights, other dropout
         torch.manual_seed(epoch_seed(config.seed, 2**20 + world.rank))
     last = run.load_last() if config.resume else None
     if last is not None:
         state.restore(last, world)
+    else:
+        renew_normalisation(state, data, config, device)
     if world.is_first:
         logger.info(
             "%s run %s: %d wells train, %d validate; %s trainable parameters on %s",
@@ -111,6 +133,7 @@ def train_rank(world: World, device: str, wells: Wells, job: TrainingJob) -> Tra
     while state.epoch < config.epochs and not is_patience_over(state, config):
         record = {"epoch": float(state.epoch + 1)}
         record |= train_one_epoch(state, data, config, device, world)
+        renew_normalisation(state, data, config, device)
         record |= validate(state, data, config, device, world)
         refuse_infinite_validation(record)
         state.epoch += 1
@@ -130,32 +153,53 @@ def train_rank(world: World, device: str, wells: Wells, job: TrainingJob) -> Tra
     best = run.load_best()
     if world.is_first:
         logger.info("best epoch %d of %d", best["epoch"], len(state.history))
-    history_rows = state.history
+    history = pd.DataFrame(state.history)
+    history["is_best"] = history["epoch"] == best["epoch"]
     state.restore(best, world)
+    if frozen_digest(state.model) != frozen:
+        raise RuntimeError("weights that should stay frozen have changed")
+    return _result(state, data, job, history[list(TRAINING_HISTORY.columns)])
+
+
+def _result(
+    state: TrainingState, data: TrainingData, job: TrainingJob, history: pd.DataFrame
+) -> TrainingResult:
+    """The model whose weights the state holds."""
+    wells, adapter, towers = data.wells, None, state.model
+    if isinstance(towers, FineTuned):
+        assert job.fine_tuning is not None
+        adapter, towers = job.fine_tuning.adapter(towers), towers.towers
+    weights = {name: weight.detach().cpu().clone() for name, weight in towers.state_dict().items()}
     trained = TrainedModel(
         config=job.model,
         shape=ModelShape.of(wells),
-        state=best["model"],
+        state=weights,
         plate_offsets=named_offsets(state, data),
-        image_fingerprint=wells.image_fingerprint,
+        image_fingerprint=fingerprint_with(wells.image_fingerprint, adapter),
         text_fingerprint=wells.text_fingerprint,
         manifest_sha256=manifest_sha256(job.manifest),
         wells_sha256=wells.sha256,
-        epoch=best["epoch"],
+        epoch=state.epoch,
     )
-    history = pd.DataFrame(history_rows)
-    history["is_best"] = history["epoch"] == best["epoch"]
-    return TrainingResult(trained, history[list(TRAINING_HISTORY.columns)])
+    return TrainingResult(trained, history, adapter)
 
 
 def initial_state(
-    data: TrainingData, model_config: ModelConfig, config: TrainingConfig, device: str
+    data: TrainingData,
+    model_config: ModelConfig,
+    config: TrainingConfig,
+    device: str,
+    fine_tuning: FineTuning | None = None,
 ) -> TrainingState:
     """Weights, optimiser and schedule before the first step, by the seed."""
     torch.manual_seed(config.seed)
-    model = MorphoCLIP(
+    towers = MorphoCLIP(
         model_config, ModelShape.of(data.wells), init_temperature=config.init_temperature
-    ).to(device)
+    )
+    model: MorphoCLIP | FineTuned = towers
+    if fine_tuning is not None:
+        model = fine_tuning.model(data.wells, towers, model_config, len(data.plate_names))
+    model = model.to(device)
     optimizer = build_optimizer(
         model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -166,15 +210,15 @@ def initial_state(
     return TrainingState(model, optimizer, scheduler, scaler, offsets)
 
 
-def _open_run(
-    checkpoints: CheckpointStore,
+def _description(
     wells: Wells,
     manifest: pd.DataFrame,
     model_config: ModelConfig,
     config: TrainingConfig,
-) -> RunCheckpoints:
-    """The checkpoints of this very run: configuration, split, features."""
-    what: dict[str, Any] = {
+    fine_tuning: FineTuning | None,
+) -> dict[str, Any]:
+    """What tells this run from others: configuration, split, features."""
+    return {
         "model": model_config.model_dump(mode="json"),
         "training": config.model_dump(
             mode="json", exclude={"resume", "device", "placement", "cpu_threads", "seeds"}
@@ -183,12 +227,18 @@ def _open_run(
         "wells_sha256": wells.sha256,
         "image_fingerprint": wells.image_fingerprint,
         "text_fingerprint": wells.text_fingerprint,
-    }
+    } | ({"fine_tuning": fine_tuning.record} if fine_tuning else {})
+
+
+def _open_run(
+    checkpoints: CheckpointStore, what: dict[str, Any], *, resume: bool
+) -> RunCheckpoints:
+    """The checkpoints of the run that is described so."""
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
-    if config.resume:
+    if resume:
         checkpoints.require_resumable(digest, what)
     run = checkpoints.open(digest)
-    if not config.resume:
+    if not resume:
         run.clear()
     run.describe(what)
     return run

@@ -87,6 +87,13 @@ class Wells:
             )
         return rows
 
+    def batch(self, rows: Tensor, device: str, kept: Tensor | None = None) -> WellBatch:
+        """What the model is given of these wells ``(B',)``, on the device.
+
+        ``kept`` ``(S,)`` bool says which of all sites to take; all by default.
+        """
+        return self.sites.select(rows.to(self.sites.offsets.device), kept).to(device)
+
     def select(self, rows: Tensor) -> Self:
         """These wells, with the prompts that describe them and no others."""
         used, prompt_of_well = self.prompt_of_well[rows].unique(return_inverse=True)

@@ -26,12 +26,14 @@ class WellBatch:
         """Sites per well, ``(B,)``."""
         return self.offsets.diff()
 
-    def select(self, wells: Tensor) -> "WellBatch":
-        """The batch of these wells ``(B',)``, in this order."""
-        n_sites = self.n_sites[wells]
-        offsets = torch.cat([n_sites.new_zeros(1), n_sites.cumsum(0)])
-        within = torch.arange(int(offsets[-1]), device=offsets.device)
-        rows = within + (self.offsets[wells] - offsets[:-1]).repeat_interleave(n_sites)
+    def select(self, wells: Tensor, kept: Tensor | None = None) -> "WellBatch":
+        """The batch of these wells ``(B',)``, in this order.
+
+        Args:
+            wells: Row numbers.
+            kept: Which of all sites to take, ``(S,)`` bool; all by default.
+        """
+        rows, offsets = rows_of_wells(self.offsets, wells, kept)
         return WellBatch(self.tokens.index_select(0, rows), offsets)
 
     def to(self, device: str) -> "WellBatch":
@@ -45,3 +47,25 @@ class WellBatch:
         features = self.tokens.new_zeros(len(self), most, *self.tokens.shape[1:])
         features[site_mask] = self.tokens
         return features, site_mask
+
+
+def rows_of_wells(
+    offsets: Tensor, wells: Tensor, kept: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Rows of the sites of these wells ``(S',)``, one well after the other, and their offsets.
+
+    Args:
+        offsets: Of all wells, ``(B + 1,)``.
+        wells: Row numbers ``(B',)``.
+        kept: Which of all sites to take, ``(S,)`` bool; all by default.
+    """
+    n_sites = offsets.diff()[wells]
+    new_offsets = torch.cat([n_sites.new_zeros(1), n_sites.cumsum(0)])
+    within = torch.arange(int(new_offsets[-1]), device=offsets.device)
+    rows = within + (offsets[wells] - new_offsets[:-1]).repeat_interleave(n_sites)
+    if kept is None:
+        return rows, new_offsets
+    taken = kept.to(rows.device)[rows]
+    well = torch.arange(len(wells), device=rows.device).repeat_interleave(n_sites)
+    n_sites = torch.bincount(well[taken], minlength=len(wells))
+    return rows[taken], torch.cat([n_sites.new_zeros(1), n_sites.cumsum(0)])

@@ -49,9 +49,31 @@ def epoch_batches(
     return [batch for batch in batches if len(batch) > 1]
 
 
-def epoch_seed(seed: int, epoch: int) -> int:
-    """A seed of its own for each epoch."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+def sites_of_epoch(offsets: Tensor, per_well: int | None, *, seed: int) -> Tensor | None:
+    """Which sites ``(S,)`` bool an epoch takes: ``per_well`` of each well, drawn by the seed.
+
+    None where all are taken. Depends on neither batches nor processes.
+
+    Args:
+        offsets: Of all wells, ``(B + 1,)``.
+        per_well: Sites; wells that have fewer give all of theirs.
+        seed: Of this epoch.
+    """
+    if per_well is None:
+        return None
+    counts = offsets.cpu().diff()
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(int(counts.sum()), generator=generator, dtype=torch.float64)
+    well = torch.arange(len(counts)).repeat_interleave(counts)
+    order = torch.argsort(well + drawn)  # by well, and within it by chance
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order))
+    return place - offsets.cpu()[:-1].repeat_interleave(counts) < per_well
+
+
+def epoch_seed(seed: int, epoch: int, *purpose: int) -> int:
+    """A seed of its own for each epoch, and within it for each purpose."""
+    return int(np.random.SeedSequence([seed, epoch, *purpose]).generate_state(1)[0])
 
 
 def _pairs(rows: Tensor, perturbations: Tensor, plates: Tensor) -> list[list[int]]:

@@ -28,7 +28,7 @@ def pretrained(config: ImageBackboneConfig, n_channels: int) -> LoadedModel:
     """Load by id or folder.
 
     Raises:
-        InputError: The model cannot be had, its checkpoint does not fill it, or it lacks a CLS token.
+        InputError: The model cannot be had, or its checkpoint or its architecture lacks something.
     """
     from transformers import AutoModel
 

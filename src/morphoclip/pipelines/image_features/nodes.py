@@ -9,6 +9,7 @@ import torch
 from rich.progress import track
 
 from morphoclip.backbone_identity import parameters_digest
+from morphoclip.backbones.adapter import Adapter, named_adapter, put_on
 from morphoclip.backbones.image import load_image_backbone
 from morphoclip.columns import (
     CHANNEL,
@@ -82,7 +83,9 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     plate_intensities: pd.DataFrame,
     illumination_functions: Loaders[Any],
     existing_features: Loaders[Any],
+    existing_tensors: Loaders[Any],
     existing_records: Loaders[Any],
+    adapters: Loaders[Adapter],
     ingestion: IngestionConfig,
     config: ImageFeaturesConfig,
 ) -> Iterator[Chunk]:
@@ -95,22 +98,27 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     indexed = sites_of_plates(site_index, ingestion.plates)
     require_channels(indexed, config.channels)
     plates = sorted(indexed[PLATE].unique())
-    refuse_mixing(existing_records, plates, named_settings(config))
+    adapter = named_adapter(adapters, config.backbone.adapter)
+    refuse_mixing(existing_records, plates, named_settings(config, adapter))
     images = images_of_sites(
         indexed,
         lambda folder: plate_images[folder].read,
         _illumination(illumination_functions, plates, config),
     )
-    missing = without_features(images, existing_features)
+    kept = [existing_features, existing_tensors] if config.save_tensors else [existing_features]
+    missing = without_features(images, *kept)
     device = resolve_device(config.device)
     logger.info("%d of %d sites to extract on %s", len(missing), len(images), device)
-    digest = parameters_digest(config.backbone, config.backbone.folder)
+    of_adapter = [adapter.digest] if adapter else []
+    digest = parameters_digest(config.backbone, config.backbone.folder, *of_adapter)
     if not missing and were_made_by(digest, existing_records, plates):
         yield {"records": {}, "site_qc": {}, "features": {}, "tensors": {}}
         return
 
     backbone = load_image_backbone(config.backbone, len(config.channels))
     backbone.check_size(config.preprocess.size)
+    if adapter is not None:
+        put_on(backbone, adapter, name=str(config.backbone.adapter))
     fingerprint = fingerprint_of(backbone, config)
     refuse_mixing(existing_records, plates, fingerprint)
     records = {

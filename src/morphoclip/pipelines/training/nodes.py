@@ -51,5 +51,5 @@ def train_model(  # noqa: PLR0913 - one argument per catalog entry
     wells = assemble_wells(
         plate_features, well_index, prompts, text_features, model.token_normalisation
     )
-    trained, history = train(wells, split_manifest, model, training, checkpoints, epoch_log)
-    return TrainedAndRecorded(trained, trained.record, history)
+    done = train(wells, split_manifest, model, training, checkpoints, epoch_log)
+    return TrainedAndRecorded(done.model, done.model.record, done.history)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from morphoclip.backbones.adapter import Adapter, named_adapter
 from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.features.site_files import sites_of_plates
 from morphoclip.features.verify import check_plates, require_complete
@@ -14,12 +15,13 @@ from morphoclip.loaders import Loaders
 logger = logging.getLogger(__name__)
 
 
-def check_features(
+def check_features(  # noqa: PLR0913 - one argument per catalog entry
     site_index: pd.DataFrame,
     set_aside_sites: pd.DataFrame,
     existing_features: Loaders[Any],
     existing_records: Loaders[Any],
     existing_plates: Loaders[Any],
+    adapters: Loaders[Adapter],
     ingestion: IngestionConfig,
     config: ImageFeaturesConfig,
 ) -> pd.DataFrame:
@@ -31,6 +33,7 @@ def check_features(
         existing_records,
         existing_plates,
         config,
+        named_adapter(adapters, config.backbone.adapter),
     )
     logger.info("\n%s", check.drop(columns="example").to_string(index=False))
     return check

@@ -17,6 +17,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "existing_features": "existing_site_features",
                     "existing_records": "existing_plate_records",
                     "existing_plates": "existing_plate_features",
+                    "adapters": "adapters",
                     "ingestion": "params:ingestion",
                     "config": "params:image_features",
                 },

@@ -1,0 +1,89 @@
+"""The two towers with the vision backbone before them: what is trained with an adapter."""
+
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from morphoclip.backbones.adapter import dropouts_of
+from morphoclip.backbones.image.base import ImageBackbone
+from morphoclip.models.morphoclip import MorphoCLIP
+from morphoclip.plate_effects import PlateNormalisation, TokenNormalisation
+from morphoclip.wells.batch import WellBatch
+from morphoclip.wells.site_images import ImageBatch
+
+
+class FineTuned(nn.Module):
+    """Images of wells and prompts to unit vectors of one space.
+
+    Tokens are normalised against their plate's negative controls as stored features are, by
+    constants that `set_normalisation` renews: they are of the backbone as it was before an epoch,
+    and no gradient flows through them.
+    """
+
+    def __init__(
+        self,
+        backbone: ImageBackbone,
+        towers: MorphoCLIP,
+        *,
+        n_plates: int,
+        normalisation: TokenNormalisation,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.towers, self.normalisation = backbone, towers, normalisation
+        shape = (n_plates, towers.shape.n_channels, towers.shape.feature_dim)
+        self.plate_mean: Tensor
+        self.plate_sd: Tensor
+        self.plate_rotation: Tensor | None
+        self.register_buffer("plate_mean", torch.zeros(shape))
+        self.register_buffer("plate_sd", torch.ones(shape))
+        decorrelated = normalisation is TokenNormalisation.NEGCON_SPHERING
+        rotation = torch.zeros(*shape, shape[-1]) if decorrelated else None
+        self.register_buffer("plate_rotation", rotation)
+
+    @property
+    def logit_scale(self) -> nn.Parameter:
+        """Log of the inverse temperature."""
+        return self.towers.logit_scale
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - nn.Module's signature
+        """Towers, and of the backbone the adapter's dropout."""
+        super().train(mode)
+        for dropout in dropouts_of(self.backbone):
+            dropout.train(mode)
+        return self
+
+    def set_normalisation(self, plate: int, fitted: PlateNormalisation) -> None:
+        """What tokens of the plate with this code are normalised by from now on."""
+        self.plate_mean[plate] = fitted.mean
+        self.plate_sd[plate] = fitted.sd
+        if self.plate_rotation is not None and fitted.rotation is not None:
+            self.plate_rotation[plate] = fitted.rotation
+
+    def tokens(self, wells: ImageBatch) -> Tensor:
+        """The backbone's tokens ``(S, C, D)`` of all sites, not normalised."""
+        tokens: Tensor = self.backbone(wells.tokens.to(self.logit_scale.dtype))
+        return tokens.to(self.logit_scale.dtype)
+
+    def encode_image(self, wells: WellBatch) -> Tensor:
+        """``(B, E)`` unit vectors of wells.
+
+        Raises:
+            TypeError: The batch holds tokens instead of images.
+        """
+        if not isinstance(wells, ImageBatch):
+            raise TypeError("a backbone in training takes images")
+        tokens = self.tokens(wells)
+        plate = wells.plates.repeat_interleave(wells.n_sites)
+        tokens = (tokens - self.plate_mean[plate]) / self.plate_sd[plate]
+        if self.plate_rotation is not None:
+            rotated = torch.empty_like(tokens)
+            for code in wells.plates.unique().tolist():
+                own = plate == code
+                rotated[own] = torch.einsum("scd,cde->sce", tokens[own], self.plate_rotation[code])
+            tokens = rotated
+        return self.towers.encode_image(WellBatch(tokens, wells.offsets))
+
+    def encode_text(self, features: Tensor) -> Tensor:
+        """``(P, D_text)`` -> ``(P, E)`` unit vectors of prompts."""
+        return self.towers.encode_text(features)
