@@ -3,11 +3,14 @@
 import os
 import signal
 import threading
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from morphoclip.backbones.image import load_image_backbone
 from morphoclip.columns import (
     CONDITION,
     GENE,
@@ -21,15 +24,18 @@ from morphoclip.columns import (
     WELL,
 )
 from morphoclip.errors import InputError
+from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.models.morphoclip import ModelConfig
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import training_data
 from morphoclip.training.distributed import World
+from morphoclip.training.fine_tuning import FineTuning, LoraConfig
 from morphoclip.training.state import CheckpointStore
-from morphoclip.training.step import batch_loss
+from morphoclip.training.step import accumulate_gradients, batch_loss
 from morphoclip.training.trainer import TrainingResult, initial_state, train
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.batch import WellBatch
+from morphoclip.wells.site_images import ImagedWells
 
 MODEL = ModelConfig(
     ccf_ff_dim=32, proj_hidden_dim=16, output_dim=8, proj_dropout=0.1, token_normalisation="none"
@@ -142,3 +148,61 @@ def run_until_killed(folder: Path, delay: float) -> None:
     data = wells()
     log = KillSoonAfter(3, delay)
     train(data, manifest_of(data), MODEL, QUICK, CheckpointStore(folder), log)
+
+
+FEATURES = ImageFeaturesConfig(
+    channels={"A": 1, "B": 2, "C": 3},
+    preprocess={"size": 32},
+    backbone={
+        "kind": "untrained",
+        "untrained": {"hidden_size": 12, "layers": 2, "heads": 3, "patch_size": 16},
+    },
+)
+LORA = LoraConfig(rank=2, alpha=8, sites_per_well=None, batch_size=8, micro_batch=3, epochs=3)
+
+
+def imaged_wells(prompts: int = 16, replicates: int = 2) -> ImagedWells:
+    """Wells with random images of three channels; tokens are those of the frozen backbone."""
+    data = wells(prompts, replicates)
+    backbone = load_image_backbone(FEATURES.backbone, 3)
+    n_sites = int(data.sites.offsets[-1])
+    images = torch.rand(n_sites, 3, 32, 32, generator=torch.Generator().manual_seed(4))
+    fingerprint = dict(backbone.identity)
+    plates = torch.tensor([int(plate[1]) for plate in data.table[PLATE]])
+    sites = WellBatch(backbone(images).half(), data.sites.offsets)
+    with_tokens = replace(data, sites=sites, image_fingerprint=fingerprint)
+    return ImagedWells(
+        **vars(with_tokens),
+        images=tuple(partial(images.__getitem__, n) for n in range(n_sites)),
+        plates=plates,
+    )
+
+
+def lora_gradients(
+    world: World, device: str, data: ImagedWells, lora: LoraConfig, dtype: torch.dtype
+) -> dict[str, torch.Tensor]:
+    """Gradients of one uneven batch of 7 wells, of a backbone in training."""
+    config = lora.applied_to(QUICK)
+    prepared = training_data(data, manifest_of(data), config, device)
+    tuning = FineTuning(lora, FEATURES, None)
+    state = initial_state(prepared, NO_DROPOUT, config, device, tuning)
+    state.model.to(dtype).train()
+    state.model.backbone.dtype = dtype
+    for name, weight in state.model.named_parameters():
+        if "lora_B" in name:  # 0 at the start, where A has no gradient
+            torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(1))
+    accumulate_gradients(state, prepared, prepared.train[:7], config, device, world)
+    world.average_gradients(state.model)
+    named = state.model.named_parameters()
+    return {name: p.grad for name, p in named if p.grad is not None}
+
+
+def run_lora(
+    folder: Path, lora: LoraConfig = LORA, stop_after: int | None = None, *, resume: bool = False
+) -> TrainingResult:
+    data = imaged_wells()
+    training = lora.applied_to(QUICK.model_copy(update={"resume": resume}))
+    tuning = FineTuning(lora, FEATURES, None)
+    log = StopAfter(stop_after)
+    store = CheckpointStore(folder)
+    return train(data, manifest_of(data), MODEL, training, store, log, tuning)

@@ -80,7 +80,7 @@ CHANGES: dict[type[BaseModel], tuple[BaseModel, Callable[[Any, Any], torch.Tenso
         model_result,
         {
             "token_normalisation": ["negcon_zscore", "negcon_sphering"],
-            "channel_aggregation": ["mean_pool"],
+            "channel_aggregation": ["mean_pool", "attention", "wellformer"],
             "ccf_layers": [2, 4],
             "ccf_heads": [2],
             "ccf_ff_dim": [16],
@@ -96,7 +96,7 @@ CHANGES: dict[type[BaseModel], tuple[BaseModel, Callable[[Any, Any], torch.Tenso
         LOSS,
         loss_result,
         {
-            "name": ["infonce"],
+            "name": ["infonce", "cellclip_cwcl", "siglip"],
             "target_weight": [0.1],
             "gene_source": ["target_list"],
             "replicate_weight": [0.3],
@@ -118,6 +118,7 @@ CHANGES: dict[type[BaseModel], tuple[BaseModel, Callable[[Any, Any], torch.Tenso
             "precision": ["bf16"],
             "cwa": ["batch_mean", "condition_offset"],
             "sampler": ["perturbation_aware"],
+            "sites_per_well": [1],
             "seed": [1],
         },
     ),
@@ -140,6 +141,7 @@ ELSEWHERE = {
         "device": "test_cli, and test_distributed.test_more_processes_than_gpus_are_refused",
         "devices": "test_distributed",
         "cpu_threads": "test_threads_are_set",
+        "micro_batch": "test_fine_tuning.test_two_passes_give_the_gradients_of_one",
         "resume": "test_trainer.test_an_interrupted_run_goes_on_to_the_same_bits",
         "seeds": "test_cross_validation",
     },

@@ -9,11 +9,16 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from morphoclip.losses import (
+    Labels,
+    cellclip_cwcl,
+    channel_similarity,
+    contrastive_loss,
     cwcl,
     infonce,
     label_entropy,
     prompt_affinity,
     replicate_alignment,
+    siglip,
 )
 
 UNIT = torch.tensor(0.0)  # exp(0) = 1
@@ -120,3 +125,56 @@ def test_replicate_alignment_without_replicates_is_nought_with_a_gradient() -> N
 def test_prompts_without_genes_share_none() -> None:
     affinity = prompt_affinity([frozenset(), frozenset(), frozenset("X")], 0.7)
     assert torch.equal(affinity, torch.eye(3))
+
+
+def test_cellclip_weights_of_orthogonal_inputs() -> None:
+    """One channel, two wells: weights 1 and 1/2, so 2/3 and 1/3; text to image is InfoNCE's."""
+    weights = channel_similarity(EYE2.unsqueeze(1))
+    torch.testing.assert_close(weights, torch.tensor([[1.0, 0.5], [0.5, 1.0]]))
+    loss = cellclip_cwcl(EYE2, EYE2, UNIT, weights=weights).item()
+    assert loss == pytest.approx(0.6465950 + 0.3132617, abs=1e-6)
+
+
+def test_channels_count_alike_in_the_similarity_of_inputs() -> None:
+    tokens = torch.tensor([[[1.0, 0], [2, 0]], [[3.0, 0], [0, -5]], [[-1.0, 0], [-4, 0]]])
+    expected = torch.tensor([[1.0, 0.75, 0.0], [0.75, 1.0, 0.25], [0.0, 0.25, 1.0]])
+    torch.testing.assert_close(channel_similarity(tokens), expected)
+
+
+def test_siglip_is_the_sum_of_yes_and_no_over_pairs() -> None:
+    """The paper's equation, pair by pair."""
+    image, text = unit_rows(5, seed=1), unit_rows(5, seed=2)
+    scale, bias = torch.tensor(math.log(10.0)), torch.tensor(-3.0)
+    affinity = torch.eye(5)
+    affinity[0, 1] = affinity[1, 0] = 1.0
+    expected = 0.0
+    for i in range(5):
+        for j in range(5):
+            z = 1 if affinity[i, j] else -1
+            logit = 10 * float(image[i] @ text[j]) - 3
+            expected += math.log(1 + math.exp(-z * logit)) / 5
+    loss = siglip(image, text, scale, bias, affinity=affinity)
+    assert loss.item() == pytest.approx(expected, abs=1e-5)
+
+
+@given(st.integers(2, 6), st.integers(0, 50))
+def test_no_loss_is_below_its_least_value(rows: int, seed: int) -> None:
+    genes = [frozenset({"A"} if n % 2 else {"B"}) for n in range(rows)]
+    labels = Labels(
+        prompt_affinity(genes, 0.4),
+        tokens=torch.randn(rows, 2, 3, generator=torch.Generator().manual_seed(seed)),
+        logit_bias=torch.tensor(-1.0),
+    )
+    image, text = unit_rows(rows, seed=seed), unit_rows(rows, seed=seed + 1)
+    for name in ("infonce", "cwcl", "cellclip_cwcl", "siglip"):
+        loss, floor = contrastive_loss(name, image, text, torch.tensor(1.0), labels)
+        assert loss >= floor - 1e-6, name
+
+
+def test_the_least_value_of_siglip_is_reached_by_logits_of_its_labels() -> None:
+    affinity = torch.tensor([[0.9, 0.4], [0.4, 0.9]])
+    logits = torch.logit(affinity)
+    loss, floor = contrastive_loss(
+        "siglip", logits, EYE2, UNIT, Labels(affinity, logit_bias=torch.tensor(0.0))
+    )
+    torch.testing.assert_close(loss, floor)

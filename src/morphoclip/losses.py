@@ -10,11 +10,16 @@ from typing import Literal, NamedTuple, assert_never
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import cross_entropy, log_softmax
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    log_softmax,
+    normalize,
+)
 
 from morphoclip.config import Config
 
-LossName = Literal["infonce", "cwcl"]
+LossName = Literal["infonce", "cwcl", "cellclip_cwcl", "siglip"]
 TargetGenes = Literal["target", "target_list"]
 
 
@@ -38,18 +43,52 @@ class LossConfig(Config):
     replicate_weight: float = Field(0.0, ge=0, description="Weight of the replicate alignment.")
 
 
+class Labels(NamedTuple):
+    """What losses compare B wells by.
+
+    Attributes:
+        affinity: How alike their perturbations are, ``(B, B)``.
+        tokens: Mean channel tokens of each well, ``(B, C, D)``, for `cellclip_cwcl`.
+        logit_bias: What `siglip` adds to all logits.
+    """
+
+    affinity: Tensor
+    tokens: Tensor | None = None
+    logit_bias: Tensor | None = None
+
+
 def contrastive_loss(
-    name: LossName, image: Tensor, text: Tensor, logit_scale: Tensor, *, affinity: Tensor
+    name: LossName, image: Tensor, text: Tensor, logit_scale: Tensor, labels: Labels
 ) -> LossValue:
     """The loss that `training.loss.name` names, with the least value it could take."""
+    affinity = labels.affinity
     match name:
         case "infonce":
             return LossValue(infonce(image, text, logit_scale), image.new_zeros(()))
         case "cwcl":
             loss = cwcl(image, text, logit_scale, affinity=affinity)
             return LossValue(loss, label_entropy(affinity))
+        case "cellclip_cwcl":
+            assert labels.tokens is not None
+            weights = channel_similarity(labels.tokens)
+            loss = cellclip_cwcl(image, text, logit_scale, weights=weights)
+            return LossValue(loss, _entropy(_rows_to_one(weights)))
+        case "siglip":
+            assert labels.logit_bias is not None
+            loss = siglip(image, text, logit_scale, labels.logit_bias, affinity=affinity)
+            return LossValue(loss, _binary_entropy(affinity).sum(1).mean())
         case _:
             assert_never(name)
+
+
+def needs_tokens(name: LossName) -> bool:
+    """Whether a loss compares the inputs of wells."""
+    return name == "cellclip_cwcl"
+
+
+def has_bias(name: LossName) -> bool:
+    """Whether a loss adds a learnt bias to the logits."""
+    return name == "siglip"
 
 
 def infonce(image: Tensor, text: Tensor, logit_scale: Tensor) -> Tensor:
@@ -71,6 +110,38 @@ def cwcl(image: Tensor, text: Tensor, logit_scale: Tensor, *, affinity: Tensor) 
     image_to_text = -(_rows_to_one(affinity) * log_softmax(logits, dim=1)).sum(1).mean()
     text_to_image = -(_rows_to_one(affinity.T) * log_softmax(logits.T, dim=1)).sum(1).mean()
     return (image_to_text + text_to_image) / 2
+
+
+def cellclip_cwcl(image: Tensor, text: Tensor, logit_scale: Tensor, *, weights: Tensor) -> Tensor:
+    """CellCLIP's loss (Lu et al. 2025, arXiv:2506.06290, after arXiv:2309.14580).
+
+    Image to text is weighted by how alike the *inputs* of wells are, ``weights`` ``(B, B)``; text
+    to image knows one true well. The two are added, not averaged.
+    """
+    logits = logit_scale.exp() * image @ text.T
+    image_to_text = -(_rows_to_one(weights) * log_softmax(logits, dim=1)).sum(1).mean()
+    truth = torch.arange(len(logits), device=logits.device)
+    return image_to_text + cross_entropy(logits.T, truth)
+
+
+def channel_similarity(tokens: Tensor) -> Tensor:
+    """Half of one plus the mean cosine over channels: ``(B, C, D)`` -> ``(B, B)`` in [0, 1]."""
+    unit = normalize(tokens.float(), dim=-1)
+    similarity = 0.5 + torch.einsum("icd,jcd->ij", unit, unit) / (2 * tokens.shape[1])
+    return similarity.clamp(0, 1)
+
+
+def siglip(
+    image: Tensor, text: Tensor, logit_scale: Tensor, logit_bias: Tensor, *, affinity: Tensor
+) -> Tensor:
+    """Pairwise sigmoid loss (Zhai et al. 2023, arXiv:2303.15343): each pair is a yes or a no.
+
+    Summed over the texts of a well, averaged over wells. Affinities between 0 and 1 are soft
+    answers; with zeros and ones it is the paper's equation.
+    """
+    logits = logit_scale.exp() * image @ text.T + logit_bias
+    pairs = binary_cross_entropy_with_logits(logits, affinity.to(logits.dtype), reduction="none")
+    return pairs.sum(1).mean()
 
 
 def label_entropy(affinity: Tensor) -> Tensor:
@@ -106,6 +177,10 @@ def prompt_affinity(genes: Sequence[frozenset[str]], target_weight: float) -> Te
             listed[row, column[name]] = 1.0
     affinity = target_weight * ((listed @ listed.T) > 0).float()
     return affinity.fill_diagonal_(1.0)
+
+
+def _binary_entropy(shares: Tensor) -> Tensor:
+    return -torch.special.xlogy(shares, shares) - torch.special.xlogy(1 - shares, 1 - shares)
 
 
 def _rows_to_one(affinity: Tensor) -> Tensor:

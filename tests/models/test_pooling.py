@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from morphoclip.models.morphoclip import ModelConfig, ModelShape, MorphoCLIP, count_parameters
-from morphoclip.models.pooling import CrossChannelFormer, SitePooling
+from morphoclip.models.pooling import (
+    ChannelAttention,
+    CrossChannelFormer,
+    SitePooling,
+    WellFormer,
+)
 from morphoclip.wells.batch import WellBatch
 
 
@@ -141,3 +146,63 @@ def test_the_first_row_alone_has_right_gradients() -> None:
         torch.nn.init.normal_(parameter, std=0.5)
     sites = torch.randn(2, 5, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(model, (sites,))
+
+
+def well_former(**changes: object) -> WellFormer:
+    torch.manual_seed(0)
+    options = {
+        "n_channels": 5, "dim": 16, "layers": 2, "heads": 4, "ff_dim": 32,
+        "aggregate": "cls", "input_norm": "l2",
+    }  # fmt: skip
+    return WellFormer(**options | changes).eval()
+
+
+@pytest.mark.parametrize("aggregate", ["cls", "mean"])
+def test_a_well_transformer_sees_all_tokens_of_a_well_and_no_other(aggregate: str) -> None:
+    """Against the literal form: each well alone, without padding."""
+    model, sites = well_former(aggregate=aggregate), tokens(sites=6)
+    offsets = torch.tensor([0, 1, 4, 6])
+    found = model(sites, offsets)
+    for well, (first, last) in enumerate(itertools.pairwise(offsets.tolist())):
+        own = torch.nn.functional.normalize(sites[first:last], dim=-1) + model.channel_embedding
+        sequence = torch.cat([model.cls_query[0], own.flatten(0, 1)])
+        rows = model.norm_out(model.encoder(model.norm_in(sequence).unsqueeze(0)))[0]
+        expected = rows[0] if aggregate == "cls" else rows[1:].mean(0)
+        torch.testing.assert_close(found[well], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_well_transformer_does_not_know_an_order_of_sites() -> None:
+    model, sites = well_former(), tokens(sites=4)
+    offsets = torch.tensor([0, 4])
+    torch.testing.assert_close(model(sites[[2, 0, 3, 1]], offsets), model(sites, offsets))
+
+
+def test_a_well_transformer_lets_sites_interact() -> None:
+    model, sites = well_former(), tokens(sites=2)
+    together = model(sites, torch.tensor([0, 2]))[0]
+    apart = model(sites, torch.tensor([0, 1, 2])).mean(0)
+    assert not torch.allclose(together, apart, atol=1e-3)
+
+
+def test_attention_over_channels_is_a_weighted_mean() -> None:
+    torch.manual_seed(0)
+    attention, site = ChannelAttention(16, input_norm="none"), tokens(sites=1)[0]
+    gated = [torch.tanh(attention.values(c)) * torch.sigmoid(attention.gates(c)) for c in site]
+    scores = [attention.score(row).item() for row in gated]
+    weights = torch.tensor(scores).exp()
+    expected = (weights / weights.sum()) @ site
+    torch.testing.assert_close(attention(site.unsqueeze(0))[0], expected)
+    equal = torch.ones(1, 5, 16)
+    torch.testing.assert_close(attention(equal), torch.ones(1, 16))
+
+
+@pytest.mark.parametrize("aggregation", ["attention", "wellformer"])
+def test_every_aggregation_trains_all_of_its_weights(aggregation: str) -> None:
+    config = ModelConfig(channel_aggregation=aggregation, ccf_ff_dim=32, output_dim=8)
+    model = MorphoCLIP(config, ModelShape(n_channels=5, feature_dim=16, text_dim=4))
+    batch = WellBatch(tokens(sites=4), torch.tensor([0, 1, 4]))
+    (model.encode_image(batch) * torch.randn(2, 8)).sum().backward()
+    without = [
+        n for n, p in model.channels.named_parameters() if p.grad is None or not p.grad.any()
+    ]
+    assert not [name for name in without if not name.endswith("score.bias")]

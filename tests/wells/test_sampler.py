@@ -1,10 +1,13 @@
 """Batches of an epoch."""
 
+import itertools
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from morphoclip.wells.sampler import epoch_batches, epoch_seed
+from morphoclip.wells.batch import WellBatch
+from morphoclip.wells.sampler import epoch_batches, epoch_seed, sites_of_epoch
 
 # 10 perturbations, each with two wells on each of two plates
 PERTURBATIONS = torch.arange(10).repeat(4)
@@ -51,3 +54,24 @@ def test_a_last_batch_of_one_well_is_left_out() -> None:
 def test_epochs_have_seeds_of_their_own() -> None:
     assert len({epoch_seed(42, epoch) for epoch in range(50)}) == 50
     assert epoch_seed(42, 1) != epoch_seed(43, 1)
+
+
+def test_some_sites_of_each_well_are_drawn_anew_in_each_epoch() -> None:
+    offsets = torch.tensor([0, 3, 4, 9])
+    assert sites_of_epoch(offsets, None, seed=0) is None
+    draws = torch.stack([sites_of_epoch(offsets, 2, seed=seed) for seed in range(300)])
+    for first, last in itertools.pairwise(offsets.tolist()):
+        taken = draws[:, first:last].sum(1)
+        assert (taken == min(2, last - first)).all()
+        share = draws[:, first:last].double().mean(0)
+        assert torch.allclose(share, share.mean(), atol=0.12)
+    assert torch.equal(draws[0], sites_of_epoch(offsets, 2, seed=0))
+
+
+def test_drawn_sites_are_those_of_their_wells() -> None:
+    tokens = torch.arange(9.0).view(9, 1, 1)
+    batch = WellBatch(tokens, torch.tensor([0, 3, 4, 9]))
+    kept = torch.tensor([1, 0, 1, 1, 0, 1, 0, 0, 1], dtype=torch.bool)
+    drawn = batch.select(torch.tensor([2, 0]), kept)
+    assert drawn.tokens.flatten().tolist() == [5, 8, 0, 2]
+    assert drawn.offsets.tolist() == [0, 2, 4]

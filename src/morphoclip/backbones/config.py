@@ -26,6 +26,11 @@ class UntrainedViT(Config):
     def _heads_divide(self) -> Self:
         if self.hidden_size % self.heads:
             raise ValueError(f"heads {self.heads} does not divide hidden_size {self.hidden_size}")
+        if self.hidden_size // self.heads % 4:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} over heads {self.heads} is no multiple of 4, "
+                "which DINOv3's positions need"
+            )
         return self
 
 

@@ -101,11 +101,27 @@ def _manifests(
 ) -> Iterator[tuple[int, pd.DataFrame]]:
     """The split of each fold, checked for leaks."""
     for fold in range(splitting.folds or 1):
-        update = {"fold": fold} if splitting.folds else {}
-        split = splitting.model_copy(update=update)
-        manifest = assign_subsets(data.well_index, split)
-        report = leakage_report(
-            manifest, data.well_index, data.perturbations, data.prompts, split.kept_apart
+        yield (
+            fold,
+            split_of_fold(splitting, fold, data.well_index, data.perturbations, data.prompts),
         )
-        check_no_leakage(report)
-        yield fold, manifest
+
+
+def split_of_fold(
+    splitting: SplitConfig,
+    fold: int,
+    well_index: pd.DataFrame,
+    perturbations: pd.DataFrame,
+    prompts: pd.DataFrame,
+) -> pd.DataFrame:
+    """The split in which a fold is tested, checked for leaks; the one split without folds.
+
+    Raises:
+        LeakageError: Something that the split keeps apart is in two subsets.
+    """
+    update = {"fold": fold} if splitting.folds else {}
+    split = splitting.model_copy(update=update)
+    manifest = assign_subsets(well_index, split)
+    report = leakage_report(manifest, well_index, perturbations, prompts, split.kept_apart)
+    check_no_leakage(report)
+    return manifest

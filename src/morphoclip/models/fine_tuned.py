@@ -17,8 +17,8 @@ class FineTuned(nn.Module):
     """Images of wells and prompts to unit vectors of one space.
 
     Tokens are normalised against their plate's negative controls as stored features are, by
-    constants that `set_normalisation` renews: they are of the backbone as it was before an epoch,
-    and no gradient flows through them.
+    constants that `set_normalisation` renews every ``renew_every`` steps; no gradient flows through
+    them.
     """
 
     def __init__(
@@ -28,9 +28,11 @@ class FineTuned(nn.Module):
         *,
         n_plates: int,
         normalisation: TokenNormalisation,
+        renew_every: int = 1,
     ) -> None:
         super().__init__()
         self.backbone, self.towers, self.normalisation = backbone, towers, normalisation
+        self.renew_every = renew_every
         shape = (n_plates, towers.shape.n_channels, towers.shape.feature_dim)
         self.plate_mean: Tensor
         self.plate_sd: Tensor
@@ -45,6 +47,11 @@ class FineTuned(nn.Module):
     def logit_scale(self) -> nn.Parameter:
         """Log of the inverse temperature."""
         return self.towers.logit_scale
+
+    @property
+    def logit_bias(self) -> nn.Parameter | None:
+        """Of a loss that has one."""
+        return self.towers.logit_bias
 
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - nn.Module's signature
         """Towers, and of the backbone the adapter's dropout."""

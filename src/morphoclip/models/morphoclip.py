@@ -13,7 +13,14 @@ from morphoclip.backbone_identity import weights_digest
 from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.fingerprint import Fingerprint, differences
-from morphoclip.models.pooling import ChannelMean, CrossChannelFormer, InputNorm, SitePooling
+from morphoclip.models.pooling import (
+    ChannelAttention,
+    ChannelMean,
+    CrossChannelFormer,
+    InputNorm,
+    SitePooling,
+    WellFormer,
+)
 from morphoclip.plate_effects import TokenNormalisation
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.batch import WellBatch
@@ -23,7 +30,7 @@ class ModelConfig(Config):
     """``params:model``."""
 
     token_normalisation: TokenNormalisation = TokenNormalisation.NEGCON_ZSCORE
-    channel_aggregation: Literal["ccf", "mean_pool"] = "ccf"
+    channel_aggregation: Literal["ccf", "mean_pool", "attention", "wellformer"] = "ccf"
     ccf_layers: int = Field(1, ge=1)
     ccf_heads: int = Field(4, ge=1)
     ccf_ff_dim: int = Field(4096, ge=1)
@@ -73,6 +80,18 @@ def _channel_aggregation(config: ModelConfig, shape: ModelShape) -> nn.Module:
                 aggregate=config.ccf_aggregate,
                 input_norm=config.ccf_input_norm,
             )
+        case "wellformer":
+            return WellFormer(
+                n_channels=shape.n_channels,
+                dim=shape.feature_dim,
+                layers=config.ccf_layers,
+                heads=config.ccf_heads,
+                ff_dim=config.ccf_ff_dim,
+                aggregate=config.ccf_aggregate,
+                input_norm=config.ccf_input_norm,
+            )
+        case "attention":
+            return ChannelAttention(shape.feature_dim, input_norm=config.ccf_input_norm)
         case "mean_pool":
             return ChannelMean(input_norm=config.ccf_input_norm)
         case _:
@@ -86,7 +105,10 @@ class MorphoCLIP(nn.Module):
         self, config: ModelConfig, shape: ModelShape, *, init_temperature: float = 0.07
     ) -> None:
         super().__init__()
-        if config.channel_aggregation == "ccf" and shape.feature_dim % config.ccf_heads:
+        if (
+            config.channel_aggregation in ("ccf", "wellformer")
+            and shape.feature_dim % config.ccf_heads
+        ):
             raise InputError(
                 f"model.ccf_heads {config.ccf_heads} does not divide the feature width "
                 f"{shape.feature_dim}; these do: "
@@ -98,11 +120,23 @@ class MorphoCLIP(nn.Module):
         self.image_head = projection_head(shape.feature_dim, config)
         self.text_head = projection_head(shape.text_dim, config)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / init_temperature)))
+        self.logit_bias: nn.Parameter | None = None
+
+    def add_logit_bias(self) -> None:
+        """A bias of all logits, which `siglip` learns from -10 (its paper, section 3.2).
+
+        It orders nothing, so trained models are kept without it.
+        """
+        self.logit_bias = nn.Parameter(self.logit_scale.new_tensor(-10.0))
 
     def encode_image(self, wells: WellBatch) -> Tensor:
         """``(B, E)`` unit vectors of wells."""
-        sites = self.channels(wells.tokens.to(self.logit_scale.dtype))
-        wells_in_space = self.image_head(self.sites(sites, wells.offsets))
+        tokens = wells.tokens.to(self.logit_scale.dtype)
+        if isinstance(self.channels, WellFormer):
+            pooled = self.channels(tokens, wells.offsets)
+        else:
+            pooled = self.sites(self.channels(tokens), wells.offsets)
+        wells_in_space = self.image_head(pooled)
         return normalize(wells_in_space.to(self.logit_scale.dtype), dim=-1)
 
     def encode_text(self, features: Tensor) -> Tensor:

@@ -6,7 +6,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from morphoclip.wells.batch import WellBatch
+
 InputNorm = Literal["l2", "none"]
+
+
+def _encoder(dim: int, *, layers: int, heads: int, ff_dim: int) -> nn.TransformerEncoder:
+    """Pre-norm layers without dropout."""
+    layer = nn.TransformerEncoderLayer(
+        dim,
+        heads,
+        dim_feedforward=ff_dim,
+        dropout=0.0,
+        activation="gelu",
+        batch_first=True,
+        norm_first=True,
+    )
+    return nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
 
 
 class CrossChannelFormer(nn.Module):
@@ -34,16 +50,7 @@ class CrossChannelFormer(nn.Module):
         if aggregate == "cls":
             self.cls_query = nn.Parameter(0.02 * torch.randn(1, 1, dim))
         self.norm_in = nn.LayerNorm(dim)
-        layer = nn.TransformerEncoderLayer(
-            dim,
-            heads,
-            dim_feedforward=ff_dim,
-            dropout=0.0,
-            activation="gelu",
-            batch_first=True,
-            norm_first=True,
-        )
-        self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.encoder = _encoder(dim, layers=layers, heads=heads, ff_dim=ff_dim)
         self.norm_out = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -114,6 +121,72 @@ def normalised_input(tokens: Tensor, input_norm: InputNorm) -> Tensor:
             return tokens
         case _:
             assert_never(input_norm)
+
+
+class WellFormer(nn.Module):
+    """One transformer over all channel tokens of all sites of a well.
+
+    Channel embeddings, a learnable CLS query, pre-norm layers between two layer norms; sites have
+    no order. ``(S, C, D)`` tokens of B wells -> ``(B, D)``, without a pooling of sites.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_channels: int,
+        dim: int,
+        layers: int,
+        heads: int,
+        ff_dim: int,
+        aggregate: Literal["cls", "mean"],
+        input_norm: InputNorm,
+    ) -> None:
+        super().__init__()
+        self.aggregate = aggregate
+        self.input_norm = input_norm
+        self.channel_embedding = nn.Parameter(0.02 * torch.randn(n_channels, dim))
+        self.cls_query = nn.Parameter(0.02 * torch.randn(1, 1, dim))
+        self.norm_in = nn.LayerNorm(dim)
+        self.encoder = _encoder(dim, layers=layers, heads=heads, ff_dim=ff_dim)
+        self.norm_out = nn.LayerNorm(dim)
+
+    def forward(self, tokens: Tensor, offsets: Tensor) -> Tensor:
+        """``(S, C, D)`` tokens and ``(B + 1,)`` offsets to ``(B, D)``."""
+        embedded = normalised_input(tokens, self.input_norm) + self.channel_embedding
+        padded, is_site = WellBatch(embedded, offsets).padded()
+        sequence = torch.cat([self.cls_query.expand(len(padded), -1, -1), padded.flatten(1, 2)], 1)
+        is_token = is_site.repeat_interleave(tokens.shape[1], dim=1)
+        is_token = torch.cat([is_token.new_ones(len(padded), 1), is_token], dim=1)
+        rows = self.encoder(self.norm_in(sequence), src_key_padding_mask=~is_token)
+        rows = self.norm_out(rows)
+        match self.aggregate:
+            case "cls":
+                return rows[:, 0]
+            case "mean":
+                weights = is_token[:, 1:].unsqueeze(-1).to(rows.dtype)
+                return (rows[:, 1:] * weights).sum(1) / weights.sum(1)
+            case _:
+                assert_never(self.aggregate)
+
+
+class ChannelAttention(nn.Module):
+    """Gated attention over channels (Ilse et al. 2018, arXiv:1802.04712, equation 9).
+
+    The weighted mean of a site's channel tokens. ``(S, C, D)`` -> ``(S, D)``.
+    """
+
+    def __init__(self, dim: int, *, input_norm: InputNorm) -> None:
+        super().__init__()
+        self.input_norm = input_norm
+        self.values = nn.Linear(dim, dim // 4)
+        self.gates = nn.Linear(dim, dim // 4)
+        self.score = nn.Linear(dim // 4, 1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """``(S, C, D)`` channel tokens to one ``(S, D)`` token per site."""
+        tokens = normalised_input(tokens, self.input_norm)
+        scores = self.score(self.values(tokens).tanh() * self.gates(tokens).sigmoid())
+        return (scores.softmax(dim=1) * tokens).sum(dim=1)
 
 
 class ChannelMean(nn.Module):

@@ -3,6 +3,7 @@
 import pandera.pandas as pa
 
 from morphoclip.columns import (
+    BROAD_SAMPLE,
     MODALITY,
     PROMPT_DIGEST,
     Modality,
@@ -135,3 +136,48 @@ PERMUTATION_TEST = table(
     unique=["subset", "scope"],
 )
 """Perturbation-level image-to-text MRR against the same ranking with permuted texts."""
+
+ABLATION_TRAININGS = table(
+    {
+        MODALITY: text(among=Modality),
+        BROAD_SAMPLE: text(),
+        PROMPT_DIGEST: text(),
+        "fold": count(),
+        "seed": count(),
+        "n_candidates": count(),
+        "mrr": number(),
+        "recall@1": number(),
+        "recall@5": number(),
+        "mrr_chance": number(),
+        "recall@1_chance": number(),
+        "recall@5_chance": number(),
+        "epochs": count(),
+        "seconds": number(),
+    },
+    unique=[MODALITY, BROAD_SAMPLE, PROMPT_DIGEST],
+)
+"""One training of an ablation: where it ranks the text of each held-out perturbation."""
+
+ABLATION_METRICS = table(
+    {
+        "parameter": text(),
+        "value": text(),
+        "mrr": number(),
+        "ci_low": number(),
+        "ci_high": number(),
+        "chance": number(),
+        "difference": number(nullable=True),
+        "difference_low": number(nullable=True),
+        "difference_high": number(nullable=True),
+        "same_candidates": pa.Column(bool),
+        "sd_over_seeds": number(nullable=True),
+        "n_perturbations": count(),
+        "n_compared": count(),
+        "n_seeds": count(),
+        "n_trainings": count(),
+        "seconds": number(),
+        "finding": text(),
+    },
+    unique=["parameter", "value"],
+)
+"""Cells of an ablation against its base cell; intervals are paired, over perturbations."""

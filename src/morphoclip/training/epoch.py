@@ -10,7 +10,12 @@ from morphoclip.metrics.retrieval import mrr_within_modality
 from morphoclip.models.embedding import embed, less_offsets
 from morphoclip.models.fine_tuned import FineTuned
 from morphoclip.models.morphoclip import MorphoCLIP
-from morphoclip.plate_effects import condition_offsets, fit_normalisation, reference_wells
+from morphoclip.plate_effects import (
+    TokenNormalisation,
+    condition_offsets,
+    fit_normalisation,
+    reference_wells,
+)
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData
 from morphoclip.training.distributed import ALONE, World
@@ -48,7 +53,9 @@ def train_one_epoch(
         config.sites_per_well,
         seed=epoch_seed(config.seed, state.epoch, _SITES),
     )
-    for rows in batches:
+    for step, rows in enumerate(batches):
+        if isinstance(state.model, FineTuned) and step and step % state.model.renew_every == 0:
+            renew_normalisation(state, data, config, device, kept)
         state.optimizer.zero_grad(set_to_none=True)
         loss = accumulate_gradients(state, data, rows, config, device, world, kept)
         world.average_gradients(state.model)
@@ -120,26 +127,36 @@ def validate(
 
 @torch.no_grad()
 def renew_normalisation(
-    state: TrainingState, data: TrainingData, config: TrainingConfig, device: str
+    state: TrainingState,
+    data: TrainingData,
+    config: TrainingConfig,
+    device: str,
+    kept: Tensor | None = None,
 ) -> None:
     """Measure the plates' negative controls by the backbone as it is now.
 
     Stored tokens are normalised once, when wells are put together; there this does nothing.
+    ``kept`` ``(S,)`` bool says which of all sites to take; all by default.
     """
     model, wells = state.model, data.wells
     if not isinstance(model, FineTuned) or not isinstance(wells, ImagedWells):
         return
+    if model.normalisation is TokenNormalisation.NONE:
+        return
+    was_training = model.training
+    model.eval()
     reference = torch.from_numpy(reference_wells(wells.table).to_numpy().copy())
     for code, plate in enumerate(data.plate_names):
         rows = torch.nonzero(reference & (wells.plates == code)).squeeze(1)
         shape = (0, model.towers.shape.n_channels, model.towers.shape.feature_dim)
         tokens = [torch.empty(shape, dtype=torch.float64)]
-        for chunk in rows.split(config.wells_at_once):
-            tokens.append(model.tokens(wells.batch(chunk, device)).double().cpu())
+        for chunk in rows.split(config.wells_at_once) if len(rows) else ():
+            tokens.append(model.tokens(wells.batch(chunk, device, kept)).double().cpu())
         normalisation = model.normalisation
         model.set_normalisation(
             code, fit_normalisation(torch.cat(tokens), normalisation, plate=plate)
         )
+    model.train(was_training)
 
 
 def epoch_rows(data: TrainingData, config: TrainingConfig, *, epoch: int) -> list[Tensor]:

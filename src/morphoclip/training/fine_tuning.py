@@ -31,6 +31,9 @@ class LoraConfig(AdapterSettings):
     gradient_checkpointing: bool = Field(
         False, description="Compute each layer twice instead of keeping what it computed."
     )
+    renew_every: int = Field(
+        1, ge=1, description="Steps between measurements of the plates' negative controls."
+    )
     sites_per_well: int | None = Field(2, ge=1)
     batch_size: int = Field(512, ge=2, description="Wells.")
     micro_batch: int | None = Field(16, ge=1, description="Wells.")
@@ -67,7 +70,7 @@ class FineTuning:
     @property
     def record(self) -> dict[str, Any]:
         """What tells this training from others."""
-        given = {"rank", "alpha", "dropout", "modules", "gradient_checkpointing"}
+        given = {"rank", "alpha", "dropout", "modules", "gradient_checkpointing", "renew_every"}
         return {
             "lora": self.lora.model_dump(mode="json", include=given),
             "start": self.start.digest if self.start else None,
@@ -98,7 +101,11 @@ class FineTuning:
         if self.lora.gradient_checkpointing:
             _keep_little(backbone.model)
         return FineTuned(
-            backbone, towers, n_plates=n_plates, normalisation=model.token_normalisation
+            backbone,
+            towers,
+            n_plates=n_plates,
+            normalisation=model.token_normalisation,
+            renew_every=self.lora.renew_every,
         )
 
     def adapter(self, model: FineTuned) -> Adapter | None:
@@ -159,6 +166,10 @@ def _keep_little(network: Any) -> None:
             f"the backbone {type(network).__name__} has no gradient checkpointing; set "
             "lora.gradient_checkpointing to false and lower lora.micro_batch instead"
         )
-    network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    enable = getattr(network, "activation_checkpointing_enable", None)
+    if enable is not None:
+        enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    else:  # its name in transformers before 5.20
+        network.gradient_checkpointing_enable({"use_reentrant": False})
     for layer in layers:
         layer.training = True

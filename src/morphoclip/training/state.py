@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +116,10 @@ class RunCheckpoints:
         """Delete the checkpoints of an earlier try."""
         self.best_path.unlink(missing_ok=True)
         self.last_path.unlink(missing_ok=True)
+
+    def delete(self) -> None:
+        """Delete the checkpoints and what describes them, once their result is kept elsewhere."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def save_last(self, payload: dict[str, Any]) -> None:
         """Replace the last checkpoint."""

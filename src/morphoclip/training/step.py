@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from morphoclip.errors import InputError
-from morphoclip.losses import LossValue, contrastive_loss, replicate_alignment
+from morphoclip.losses import (
+    Labels,
+    LossValue,
+    contrastive_loss,
+    needs_tokens,
+    replicate_alignment,
+)
 from morphoclip.plate_effects import align_by_batch_mean, align_by_offset
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData
@@ -104,12 +110,25 @@ def loss_of_embeddings(
         image,
         text,
         state.model.logit_scale,
-        affinity=data.affinity[prompts][:, prompts],
+        Labels(
+            data.affinity[prompts][:, prompts],
+            tokens=_mean_tokens(data, rows, device) if needs_tokens(config.loss.name) else None,
+            logit_bias=state.model.logit_bias,
+        ),
     )
     if config.loss.replicate_weight > 0:
         replicates = replicate_alignment(image, prompts, state.model.logit_scale)
         loss = loss + config.loss.replicate_weight * replicates
     return LossValue(loss, floor)
+
+
+def _mean_tokens(data: TrainingData, rows: Tensor, device: torch.device) -> Tensor:
+    """Mean over sites of the channel tokens of these wells, ``(B, C, D)``."""
+    sites = data.wells.sites.select(rows.to(data.wells.sites.offsets.device)).to(str(device))
+    well = torch.arange(len(rows), device=device).repeat_interleave(sites.n_sites)
+    sums = torch.zeros(len(rows), *sites.tokens.shape[1:], device=device)
+    sums.index_add_(0, well, sites.tokens.float())
+    return sums / sites.n_sites.view(-1, 1, 1)
 
 
 def _encode_text(state: TrainingState, data: TrainingData, rows: Tensor, device: str) -> Tensor:

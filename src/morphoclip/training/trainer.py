@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from torch.amp import GradScaler
 
 from morphoclip.backbones.adapter import Adapter
 from morphoclip.device import resolve_device
+from morphoclip.losses import has_bias
 from morphoclip.models.fine_tuned import FineTuned
 from morphoclip.models.morphoclip import (
     ModelConfig,
@@ -169,7 +171,11 @@ def _result(
     if isinstance(towers, FineTuned):
         assert job.fine_tuning is not None
         adapter, towers = job.fine_tuning.adapter(towers), towers.towers
-    weights = {name: weight.detach().cpu().clone() for name, weight in towers.state_dict().items()}
+    weights = {
+        name: weight.detach().cpu().clone()
+        for name, weight in towers.state_dict().items()
+        if name != "logit_bias"
+    }
     trained = TrainedModel(
         config=job.model,
         shape=ModelShape.of(wells),
@@ -199,6 +205,8 @@ def initial_state(
     model: MorphoCLIP | FineTuned = towers
     if fine_tuning is not None:
         model = fine_tuning.model(data.wells, towers, model_config, len(data.plate_names))
+    if has_bias(config.loss.name):
+        towers.add_logit_bias()
     model = model.to(device)
     optimizer = build_optimizer(
         model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
@@ -208,6 +216,20 @@ def initial_state(
     scaler = GradScaler(device.split(":")[0], enabled=precision_of(config, device) == "fp16")
     offsets = torch.zeros(len(data.plate_names), model_config.output_dim, device=device)
     return TrainingState(model, optimizer, scheduler, scaler, offsets)
+
+
+def seconds_of_an_epoch(
+    wells: Wells, manifest: pd.DataFrame, model_config: ModelConfig, config: TrainingConfig
+) -> float:
+    """How long one epoch takes here, validation included; nothing is kept of it."""
+    device = resolve_device(config.device)
+    _set_threads(config, ALONE)
+    data = training_data(wells, manifest, config, device)
+    state = initial_state(data, model_config, config, device)
+    started = time.perf_counter()
+    train_one_epoch(state, data, config, device)
+    validate(state, data, config, device, ALONE)
+    return time.perf_counter() - started
 
 
 def _description(

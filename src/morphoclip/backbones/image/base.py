@@ -54,6 +54,7 @@ class ImageBackbone(nn.Module):
     ) -> None:
         super().__init__()
         self.model: Any = loaded.model.to(dtype).eval().requires_grad_(requires_grad=False)
+        self.training = False
         self.identity = loaded.identity
         self.feature_dim = loaded.feature_dim
         self.dtype = dtype
