@@ -145,7 +145,10 @@ ELSEWHERE = {
         "resume": "test_trainer.test_an_interrupted_run_goes_on_to_the_same_bits",
         "seeds": "test_cross_validation",
     },
-    PreprocessConfig: {"workers": "test_as_many_sites_are_read_ahead_as_there_are_workers"},
+    PreprocessConfig: {
+        "count_nuclei": "test_nuclei.test_the_nuclear_channel_is_found_by_name_or_named",
+        "workers": "test_as_many_sites_are_read_ahead_as_there_are_workers",
+    },
 }
 """Fields whose effect is not a number of a result, and the tests that show it."""
 

@@ -22,9 +22,24 @@ def test_a_1536_well_plate_has_a_larger_map() -> None:
 def test_each_channel_has_a_map_of_its_levels_and_one_of_its_focus() -> None:
     qc = pd.DataFrame(
         {WELL: ["A01", "A01"], CHANNEL: ["DNA", "ER"], "mean": [5.0, None], "focus": [0.1, None]}
-    )
+    ).assign(nuclei=None)
     figure = draw_plate_maps(qc, ["ER", "DNA"])
     titles = [axes.get_title() for axes in figure.axes if axes.images and axes.get_title()]
     assert titles == ["ER", "DNA"]
     shown = figure.axes[1].images[0].get_array()
     assert shown.count() == 1 or np.isfinite(shown).sum() == 1
+
+
+def test_nuclei_have_a_map_of_their_own_where_they_were_counted() -> None:
+    qc = pd.DataFrame(
+        {
+            WELL: ["A01", "A01"],
+            CHANNEL: ["DNA", "ER"],
+            "mean": 5.0,
+            "focus": 0.1,
+            "nuclei": [7, None],
+        }
+    )
+    figure = draw_plate_maps(qc, ["ER", "DNA"])
+    (axes,) = [axes for axes in figure.axes if axes.get_title() == "nuclei per site"]
+    assert np.nansum(axes.images[0].get_array()) == 7

@@ -86,7 +86,7 @@ def test_the_benchmark_is_drawn_from_test_rows_and_controls() -> None:
     rows = [
         ("trained model", "replicability", "all", 0.9),
         ("trained model", "replicability", "test", 0.5),
-        ("untrained features", "replicability", "test", 0.4),
+        ("input features", "replicability", "test", 0.4),
         ("trained model", "same_position_controls", "all", 0.2),
     ]
     metrics = pd.DataFrame(
@@ -96,7 +96,7 @@ def test_the_benchmark_is_drawn_from_test_rows_and_controls() -> None:
     (axes,) = draw_benchmark(metrics).axes
     drawn = {line.get_label(): sorted(line.get_xdata()) for line in axes.lines}
     assert drawn == {
-        "untrained features": [0.4], "trained model": [0.2, 0.5], "chance": [0.3] * 3
+        "input features": [0.4], "trained model": [0.2, 0.5], "chance": [0.3] * 3
     }  # fmt: skip
     assert [text.get_text() for text in axes.get_yticklabels()] == [
         "replicability\ncompound U2OS Parental 48 h",

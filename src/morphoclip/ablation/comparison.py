@@ -26,7 +26,7 @@ def compare_cells(cells: list[tuple[str, str, pd.DataFrame]], bootstrap: Bootstr
     rows = []
     for parameter, value, trainings in cells:
         own = _per_perturbation(trainings)
-        both = own.join(base, how="inner", rsuffix="_base")
+        both = own.join(base.add_suffix("_base"), how="inner")
         alike = len(both) == len(own) == len(base) and bool(
             (both["n_candidates"] == both["n_candidates_base"]).all()
         )

@@ -6,13 +6,14 @@ its plates' negative controls) and the text features of its prompt. A baseline i
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 
+from morphoclip.evaluation.humble_inputs import CELL_COUNT, UNTRAINED_BACKBONE
 from morphoclip.evaluation.perturbation_sets import PerturbationSet
 from morphoclip.metrics.matrix import Matrix, unit_rows
 
@@ -94,6 +95,29 @@ def _nearest_mechanism(data: BaselineData, _: np.random.Generator) -> list[Matri
     return [_nearest_sharing(data, data.train.mechanisms, data.held_out.mechanisms)]
 
 
+def _cell_count(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
+    """Kernel ridge that sees the number of cells alone, over its controls, as a log."""
+    if CELL_COUNT not in data.train.others or CELL_COUNT not in data.held_out.others:
+        return []
+    train, held_out = data.train.others[CELL_COUNT], data.held_out.others[CELL_COUNT]
+    scale = max(float(train.std()), 1e-6)
+    train, held_out = (train - train.mean()) / scale, (held_out - train.mean()) / scale
+    regression = KernelRidge(kernel="rbf", gamma=0.5, alpha=0.1)
+    seen = replace(data, train_image=train, held_out_image=held_out)
+    return [_predicted(regression, seen, data.train.text, data.held_out.text)]
+
+
+def _untrained_backbone(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
+    """Kernel ridge on the features of a backbone with random weights."""
+    name = UNTRAINED_BACKBONE
+    if name not in data.train.others or name not in data.held_out.others:
+        return []
+    train = replace(data.train, image=data.train.others[name])
+    held_out = replace(data.held_out, image=data.held_out.others[name])
+    seen = BaselineData.of(train, held_out)
+    return [_predicted(_rbf(seen), seen, data.train.text, data.held_out.text)]
+
+
 BASELINES: Mapping[str, Baseline] = {
     "ridge": _ridge,
     "kernel_ridge": _kernel_ridge,
@@ -101,6 +125,8 @@ BASELINES: Mapping[str, Baseline] = {
     "permuted_text": _permuted_text,
     "nearest_target": _nearest_target,
     "nearest_mechanism": _nearest_mechanism,
+    CELL_COUNT: _cell_count,
+    UNTRAINED_BACKBONE: _untrained_backbone,
 }
 
 

@@ -14,6 +14,9 @@ class EvaluationConfig(Config):
     bootstrap_draws: int = Field(2000, ge=100, description="Draws of an interval.")
     top_k: int = Field(5, ge=1, description="Results kept per question.")
     seed: int = 42
+    untrained_features: str | None = Field(
+        "untrained", description="Feature set of the backbone's untrained twin."
+    )
     batch_size: int = Field(512, ge=1, description="Wells embedded at a time.")
     device: str = Field("auto", description="auto takes a CUDA device where there is one.")
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import pandas as pd
@@ -39,12 +39,16 @@ class NestedRunLog(Protocol):
 
 @dataclass(frozen=True)
 class CrossValidationData:
-    """What every fold reads: wells with features, and the metadata that splits need."""
+    """What every fold reads: wells with features, and the metadata that splits need.
+
+    ``others`` are tables of wells that are not the model's input.
+    """
 
     wells: Wells
     well_index: pd.DataFrame
     perturbations: pd.DataFrame
     prompts: pd.DataFrame
+    others: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def cross_validate(
@@ -67,7 +71,12 @@ def cross_validate(
     parts: list[pd.DataFrame] = []
     for fold, manifest in _manifests(data, splitting):
         baselines = rows_of_baselines(
-            data.wells, manifest, data.perturbations, data.prompts, seed=training.seed
+            data.wells,
+            manifest,
+            data.perturbations,
+            data.prompts,
+            data.others,
+            seed=training.seed,
         )
         for seed in seeds:
             name = f"fold {fold}, seed {seed}"

@@ -4,6 +4,8 @@ Rows of several methods on the same perturbations can be compared pair by pair, 
 taken over perturbations: they, not wells, are what a sample is of.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -77,12 +79,16 @@ def rows_of_baselines(
     manifest: pd.DataFrame,
     perturbations: pd.DataFrame,
     prompts: pd.DataFrame,
+    others: Mapping[str, pd.DataFrame] | None = None,
     *,
     seed: int,
 ) -> pd.DataFrame:
-    """The baselines' rows on the test subset, fitted on the train subset."""
+    """The baselines' rows on the test subset, fitted on the train subset.
+
+    ``others`` are tables of wells that are not the model's input: cell counts and the like.
+    """
     train, test = (
-        perturbation_set(wells, manifest, subset, perturbations, prompts)
+        perturbation_set(wells, manifest, subset, perturbations, prompts, others)
         for subset in (Subset.TRAIN, Subset.TEST)
     )
     parts = []

@@ -1,7 +1,7 @@
 """Wells of a subset as one row per perturbation: what baselines are fitted on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ class PerturbationSet:
             features themselves.
         genes: Target genes of each: its own, or a compound's listed targets.
         mechanisms: Mechanisms of action of each; empty where none is known.
+        others: Other inputs by name, ``(P, F')`` each: what a model has to beat.
     """
 
     digests: NDArray[np.str_]
@@ -40,6 +41,7 @@ class PerturbationSet:
     ngrams: Matrix | None
     genes: Sequence[frozenset[str]]
     mechanisms: Sequence[frozenset[str]]
+    others: Mapping[str, Matrix] = field(default_factory=dict)
 
 
 def perturbation_set(
@@ -48,10 +50,12 @@ def perturbation_set(
     subset: Subset,
     perturbations: pd.DataFrame,
     prompts: pd.DataFrame,
+    others: Mapping[str, pd.DataFrame] | None = None,
 ) -> PerturbationSet:
     """The distinct prompts of a subset, with the mean image features of their sites.
 
-    Channels stand side by side: ``F = C * D``.
+    Channels stand side by side: ``F = C * D``. ``others`` are tables of wells, by plate and well;
+    one that lacks a well of the subset is left out.
 
     Raises:
         InputError: The subset has no wells.
@@ -73,7 +77,18 @@ def perturbation_set(
         ngrams=_ngrams(chosen, prompts),
         genes=[frozenset(names) for names in genes_of(by_prompt, listed=True)],
         mechanisms=[frozenset(names) for names in entries_of(by_prompt[MOA_LIST])],
+        others=_means_by_prompt(chosen, others or {}),
     )
+
+
+def _means_by_prompt(wells: Wells, others: Mapping[str, pd.DataFrame]) -> dict[str, Matrix]:
+    keys = pd.MultiIndex.from_frame(wells.table[[PLATE, WELL]])
+    means = {}
+    for name, table in others.items():
+        rows = table.reindex(keys)
+        if not rows.isna().any(axis=None):
+            means[name] = rows.groupby(wells.prompt_of_well.numpy()).mean().to_numpy(dtype=float)
+    return means
 
 
 def _ngrams(wells: Wells, prompts: pd.DataFrame) -> Matrix | None:

@@ -57,6 +57,7 @@ def qc_rows(sites: Iterable[PreparedSite]) -> pd.DataFrame:
         for channel in prepared.images.files:
             levels, finding = prepared.levels.get(channel), prepared.unusable.get(channel)
             numbers = [getattr(levels, name, None) for name in _MEASURES]
+            numbers.append(prepared.nuclei.get(channel))
             reason = (finding.reason, str(finding)) if finding else (None, None)
             rows.append((*key, channel, *numbers, *reason))
     return pd.DataFrame(rows, columns=list(SITE_QC.columns))

@@ -1,12 +1,17 @@
 """``image_features.preprocess``: how images become model input."""
 
 import os
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from morphoclip.config import Config
+from morphoclip.errors import InputError
+
+NUCLEAR_STAINS = frozenset({"dna", "dapi", "hoechst", "nuclei", "nucleus", "nuclear"})
+"""Names that the channel of nuclei goes by, in lower case."""
 
 
 class Normalisation(StrEnum):
@@ -31,6 +36,10 @@ class PreprocessConfig(Config):
     illumination: Literal["none", "npy"] = Field(
         "none", description="npy divides by the gallery's illumination functions."
     )
+    count_nuclei: str = Field(
+        "auto",
+        description="Channel whose nuclei are counted; auto finds it by name, none does not.",
+    )
     workers: Literal["auto"] | int = Field(
         "auto", description="Threads that read and decode; auto is one per core."
     )
@@ -39,6 +48,27 @@ class PreprocessConfig(Config):
     def n_workers(self) -> int:
         """Threads."""
         return (os.cpu_count() or 1) if self.workers == "auto" else self.workers
+
+    def nuclear_channel(self, channels: Iterable[str]) -> str | None:
+        """The channel whose nuclei are counted, among these; None where there is none.
+
+        Raises:
+            InputError: A channel is named that is not there.
+        """
+        names = list(channels)
+        match self.count_nuclei:
+            case "none":
+                return None
+            case "auto":
+                found = [name for name in names if name.lower() in NUCLEAR_STAINS]
+                return found[0] if found else None
+            case name if name in names:
+                return name
+            case name:
+                raise InputError(
+                    f"image_features.preprocess.count_nuclei names {name}, which is no channel; "
+                    f"there are {', '.join(names)}, and none and auto"
+                )
 
     @field_validator("workers")
     @classmethod

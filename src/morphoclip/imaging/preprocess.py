@@ -22,6 +22,7 @@ from morphoclip.imaging.grey_levels import (
     plate_levels,
 )
 from morphoclip.imaging.kernels import Plane, Taps, scaled_and_resized
+from morphoclip.imaging.nuclei import count_nuclei
 from morphoclip.imaging.tiff import UnusablePlane, decode_plane
 
 
@@ -44,13 +45,15 @@ class SiteImages:
 class PreparedSite:
     """A site as the model takes it, with what was seen on the way.
 
-    ``pixels`` is ``(C, size, size)`` float32, or None where an image is unusable.
+    ``pixels`` is ``(C, size, size)`` float32, or None where an image is unusable; ``nuclei`` how
+    many the channel shows whose nuclei are counted.
     """
 
     images: SiteImages
     pixels: NDArray[np.float32] | None
     levels: Mapping[str, ImageLevels]
     unusable: Mapping[str, UnusablePlane]
+    nuclei: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_site(images: SiteImages) -> tuple[dict[str, Plane], dict[str, UnusablePlane]]:
@@ -99,7 +102,9 @@ def prepare_site(
             for channel in images.files
         ]
     )
-    return PreparedSite(images, pixels, levels, unusable)
+    nuclear = config.nuclear_channel(images.files)
+    nuclei = {nuclear: count_nuclei(planes[nuclear])} if nuclear else {}
+    return PreparedSite(images, pixels, levels, unusable, nuclei)
 
 
 def prepare_sites(

@@ -13,6 +13,12 @@ from morphoclip.evaluation.per_perturbation import MODEL_METHOD
 from morphoclip.perturbations.well_index import readable_condition
 
 _MEASURED, _CHANCE = "#3b5b92", "#c9ced6"
+_PROFILE_COLOURS = {
+    "cell count": "#d9a441",
+    "untrained backbone": "#c9ced6",
+    "input features": "#8b95a3",
+    "trained model": _MEASURED,
+}
 _SCOPE_NAMES = {
     "overall": "all texts",
     "within_modality": "own modality",
@@ -97,8 +103,10 @@ def draw_benchmark(metrics: pd.DataFrame) -> Figure:
         return _note("no group of test perturbations could be scored")
     figure = Figure(figsize=(8, 0.42 * len(tracks) + 1.0), layout="constrained")
     axes = figure.subplots()
-    for name, colour in (("untrained features", "#8b95a3"), ("trained model", _MEASURED)):
+    for name, colour in _PROFILE_COLOURS.items():
         of_profiles = rows[rows["profiles"] == name]
+        if of_profiles.empty:
+            continue
         places = [tracks.index(tuple(key)) for key in of_profiles[keys].to_numpy()]
         axes.plot(of_profiles["mean_average_precision"], places, "o", color=colour, label=name)
     places = [tracks.index(tuple(key)) for key in rows[keys].to_numpy()]
@@ -107,7 +115,7 @@ def draw_benchmark(metrics: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(tracks)), labels, fontsize=7)
     axes.set(xlabel="mean average precision, test perturbations", xlim=(0, 1.02))
     axes.invert_yaxis()
-    axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1), ncols=3)
+    axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1), ncols=5)
     _plain(axes)
     return figure
 

@@ -28,22 +28,37 @@ def plate_grid(wells: pd.Series, values: pd.Series) -> NDArray[np.float64]:
 
 
 def draw_plate_maps(site_qc: pd.DataFrame, channels: Sequence[str]) -> Figure:
-    """Grey level and focus of one plate's wells, one column per channel; sites are averaged."""
-    figure = Figure(figsize=(2.1 * len(channels) + 0.6, 3.1), layout="constrained")
-    grid = figure.subplots(len(_MEASURES), len(channels), squeeze=False)
+    """One plate's wells; sites are averaged.
+
+    Grey level and focus, one column per channel, and a column for the nuclei where they were
+    counted.
+    """
+    counted = site_qc.dropna(subset=["nuclei"])
+    n_columns = len(channels) + (not counted.empty)
+    figure = Figure(figsize=(2.1 * n_columns + 0.6, 3.1), layout="constrained")
+    grid = figure.subplots(len(_MEASURES), n_columns, squeeze=False)
     for column, channel in enumerate(channels):
         rows = site_qc[site_qc[CHANNEL] == channel]
         for row, (measure, name) in enumerate(_MEASURES.items()):
-            axes: Axes = grid[row, column]
-            image = axes.imshow(plate_grid(rows[WELL], rows[measure]), cmap="viridis")
-            axes.set(xticks=[0, 11, 23], yticks=[0, 7, 15])
-            axes.set_xticklabels(["1", "12", "24"], fontsize=6)
-            axes.set_yticklabels(["A", "H", "P"], fontsize=6)
+            axes = grid[row, column]
+            _draw_wells(axes, rows[WELL], rows[measure])
             if row == 0:
                 axes.set_title(channel, fontsize=9)
             if column == 0:
                 axes.set_ylabel(name, fontsize=7)
-            bar = figure.colorbar(image, ax=axes, shrink=0.62, pad=0.02)
-            bar.ax.tick_params(labelsize=5.5)
-            bar.ax.yaxis.get_offset_text().set_fontsize(5.5)
+    if not counted.empty:
+        _draw_wells(grid[0, -1], counted[WELL], counted["nuclei"])
+        grid[0, -1].set_title("nuclei per site", fontsize=9)
+        for axes in grid[1:, -1]:
+            axes.set_axis_off()
     return figure
+
+
+def _draw_wells(axes: Axes, wells: pd.Series, values: pd.Series) -> None:
+    image = axes.imshow(plate_grid(wells, values), cmap="viridis")
+    axes.set(xticks=[0, 11, 23], yticks=[0, 7, 15])
+    axes.set_xticklabels(["1", "12", "24"], fontsize=6)
+    axes.set_yticklabels(["A", "H", "P"], fontsize=6)
+    bar = axes.figure.colorbar(image, ax=axes, shrink=0.62, pad=0.02)
+    bar.ax.tick_params(labelsize=5.5)
+    bar.ax.yaxis.get_offset_text().set_fontsize(5.5)

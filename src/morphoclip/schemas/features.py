@@ -47,12 +47,16 @@ SITE_QC = table(
         "saturated_fraction": number(nullable=True),
         "focus": number(nullable=True),
         "near_empty": pa.Column("boolean", nullable=True),
+        "nuclei": number(nullable=True),
         REASON: text(nullable=True),
         DETAIL: text(nullable=True),
     },
     unique=[PLATE, WELL, SITE, CHANNEL],
 )
-"""One row per image that was read, or could not be (then ``Metadata_reason`` says why)."""
+"""One row per image that was read, or could not be (then ``Metadata_reason`` says why).
+
+``nuclei`` is how many the image shows, in the channel whose nuclei are counted.
+"""
 
 FEATURE_CHECK = table(
     {

@@ -37,7 +37,8 @@ class LoraConfig(AdapterSettings):
     sites_per_well: int | None = Field(2, ge=1)
     batch_size: int = Field(512, ge=2, description="Wells.")
     micro_batch: int | None = Field(16, ge=1, description="Wells.")
-    learning_rate: float = Field(1e-4, gt=0)
+    learning_rate: float = Field(1e-4, gt=0, description="Of the towers.")
+    adapter_learning_rate: float = Field(1e-5, gt=0)
     warmup_steps: int = Field(20, ge=0)
     epochs: int = Field(10, ge=1)
 
@@ -70,7 +71,15 @@ class FineTuning:
     @property
     def record(self) -> dict[str, Any]:
         """What tells this training from others."""
-        given = {"rank", "alpha", "dropout", "modules", "gradient_checkpointing", "renew_every"}
+        given = {
+            "adapter_learning_rate",
+            "rank",
+            "alpha",
+            "dropout",
+            "modules",
+            "gradient_checkpointing",
+            "renew_every",
+        }
         return {
             "lora": self.lora.model_dump(mode="json", include=given),
             "start": self.start.digest if self.start else None,

@@ -209,7 +209,10 @@ def initial_state(
         towers.add_logit_bias()
     model = model.to(device)
     optimizer = build_optimizer(
-        model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
+        model,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        adapter_learning_rate=fine_tuning.lora.adapter_learning_rate if fine_tuning else None,
     )
     steps = config.epochs * len(epoch_rows(data, config, epoch=0))
     scheduler = warmup_then_cosine(optimizer, warmup_steps=config.warmup_steps, total_steps=steps)

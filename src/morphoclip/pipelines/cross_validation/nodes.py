@@ -15,6 +15,7 @@ from morphoclip.evaluation.cross_validation import (
     NestedRunLog,
     cross_validate,
 )
+from morphoclip.evaluation.humble_inputs import other_inputs
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.loaders import Loaders
@@ -36,6 +37,9 @@ def train_every_fold(  # noqa: PLR0913 - one argument per catalog entry
     splitting: SplitConfig,
     model: ModelConfig,
     training: TrainingConfig,
+    feature_sets: Loaders[PlateFeatures],
+    site_qc: pd.DataFrame | None,
+    evaluation: EvaluationConfig,
     checkpoints: CheckpointStore,
     epoch_log: NestedRunLog,
 ) -> pd.DataFrame:
@@ -43,7 +47,16 @@ def train_every_fold(  # noqa: PLR0913 - one argument per catalog entry
     wells = assemble_wells(
         plate_features, well_index, prompts, text_features, model.token_normalisation
     )
-    data = CrossValidationData(wells, well_index, perturbations, prompts)
+    others = other_inputs(
+        site_qc,
+        feature_sets,
+        evaluation.untrained_features,
+        wells,
+        prompts,
+        text_features,
+        model.token_normalisation,
+    )
+    data = CrossValidationData(wells, well_index, perturbations, prompts, others)
     return cross_validate(data, splitting, model, training, checkpoints, epoch_log)
 
 

@@ -16,6 +16,7 @@ from morphoclip.evaluation.held_out_retrieval import (
     headline_metrics,
     held_out_retrieval,
 )
+from morphoclip.evaluation.humble_inputs import CELL_COUNT, on_a_quarter_circle, other_inputs
 from morphoclip.evaluation.nearest_treatments import nearest_treatments
 from morphoclip.evaluation.per_perturbation import rows_of_baselines, rows_of_profiles
 from morphoclip.evaluation.perturbation_sets import mean_features
@@ -48,7 +49,7 @@ class EmbeddedSplit(NamedTuple):
 
     well_profiles: pd.DataFrame
     prompt_embeddings: pd.DataFrame
-    untrained_profiles: pd.DataFrame
+    plain_profiles: dict[str, pd.DataFrame]
     baseline_retrieval: pd.DataFrame
 
 
@@ -61,6 +62,8 @@ def embed_wells(  # noqa: PLR0913 - one argument per catalog entry
     perturbations: pd.DataFrame,
     split_manifest: pd.DataFrame,
     split_record: Mapping[str, Any],
+    feature_sets: Loaders[PlateFeatures],
+    site_qc: pd.DataFrame | None,
     config: EvaluationConfig,
 ) -> EmbeddedSplit:
     """Profiles of all wells with and without the model, and the retrieval of the baselines.
@@ -75,11 +78,20 @@ def embed_wells(  # noqa: PLR0913 - one argument per catalog entry
     require_same_manifest(model.manifest_sha256, split_manifest)
     model.require_same_wells(wells)
     embedded = embed_with(model, wells, batch_size=config.batch_size, device=config.device)
+    others = other_inputs(
+        site_qc,
+        feature_sets,
+        config.untrained_features,
+        wells,
+        prompts,
+        text_features,
+        model.config.token_normalisation,
+    )
     return EmbeddedSplit(
         with_subsets(well_profiles(embedded, wells, model.digest), split_manifest),
         prompt_embeddings(embedded, wells),
-        mean_features(wells),
-        rows_of_baselines(wells, split_manifest, perturbations, prompts, seed=config.seed),
+        {"input features": mean_features(wells)} | others,
+        rows_of_baselines(wells, split_manifest, perturbations, prompts, others, seed=config.seed),
     )
 
 
@@ -118,19 +130,20 @@ def compare_with_baselines(
 
 
 def score_matching(
-    well_profiles: pd.DataFrame, untrained_profiles: pd.DataFrame, config: EvaluationConfig
+    well_profiles: pd.DataFrame, plain_profiles: dict[str, pd.DataFrame], config: EvaluationConfig
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Distance to controls, identification and gene matching; the CPJUMP1 benchmark."""
     embedded = well_profiles[embedding_columns(well_profiles)].to_numpy()
     keys = pd.MultiIndex.from_frame(well_profiles[[PLATE, WELL]])
-    untrained = untrained_profiles.loc[keys].to_numpy()
-    tracks = pd.concat(
-        [
-            benchmark(well_profiles, embedded, config.null, profiles="trained model"),
-            benchmark(well_profiles, untrained, config.null, profiles="untrained features"),
-        ],
-        ignore_index=True,
-    )
+    scored = [benchmark(well_profiles, embedded, config.null, profiles="trained model")]
+    for name, table in plain_profiles.items():
+        present = keys.isin(table.index)
+        matrix = table.loc[keys[present]].to_numpy(dtype=float)
+        if name == CELL_COUNT:
+            matrix = on_a_quarter_circle(matrix[:, 0])
+        words = name.replace("_", " ")
+        scored.append(benchmark(well_profiles[present], matrix, config.null, profiles=words))
+    tracks = pd.concat(scored, ignore_index=True)
     return match_profiles(well_profiles, embedded), tracks
 
 
