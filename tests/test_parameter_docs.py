@@ -49,6 +49,8 @@ def _options(parts: list[Any]) -> Iterator[str]:
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if name == "ablation.grids":  # the file is the place to read them
+        return
     if isinstance(value, dict) and name != "image_features.channels":
         for key, item in value.items():
             yield from _leaves(f"{name}.{key}" if name else key, item)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from pydantic import Field
 from torch import nn
 
@@ -106,7 +107,8 @@ class FineTuning:
                 f"({'; '.join(differing)}); give the parameters that image_features was run with"
             )
         if self.lora.rank:
-            add_adapter(backbone, self.lora.adapter)
+            with torch.random.fork_rng(devices=[]):  # rank 0 draws the same sites and dropout
+                add_adapter(backbone, self.lora.adapter)
         if self.lora.gradient_checkpointing:
             _keep_little(backbone.model)
         return FineTuned(
