@@ -17,6 +17,7 @@ from benchmarks.evaluation import retrieval
 from benchmarks.growth import PATHS, growth
 from benchmarks.harness import Timing
 from benchmarks.images import overlap, synthetic_plane, tiff_bytes, tiff_to_input
+from benchmarks.lora import lora_step
 from benchmarks.text import text_features
 from benchmarks.training import loading_features, training_epoch
 
@@ -49,6 +50,11 @@ def main() -> None:
     timings, megabytes = loading_features(32 if quick else 192, rounds=rounds // 5 + 2)
     console.print(", ".join(f"{name} {size:.0f} MB" for name, size in megabytes.items()))
     title = "features from disk"
+    console.print(_table(title, timings))
+    results[title] = [asdict(timing) for timing in timings]
+    n_wells = 16 if quick else 64
+    title = f"LoRA step, {n_wells} wells, a small backbone"
+    timings = lora_step(n_wells, micro_batch=8, rounds=2 if quick else 5)
     console.print(_table(title, timings))
     results[title] = [asdict(timing) for timing in timings]
     n_wells, n_texts = (4000, 200) if quick else (19_000, 816)

@@ -95,11 +95,27 @@ def retrieval(size: float) -> Callable[[], object]:
     return lambda: query_metrics(Block(similarity, relevant))
 
 
+def lora_one_pass(size: float) -> Callable[[], object]:
+    """A LoRA step of ``32 * size`` wells, all in one graph."""
+    from benchmarks.lora import one_pass
+
+    return one_pass(size)
+
+
+def lora_two_passes(size: float) -> Callable[[], object]:
+    """A LoRA step of ``32 * size`` wells in micro-batches of 8."""
+    from benchmarks.lora import two_passes
+
+    return two_passes(size)
+
+
 PATHS = {
     "decoding, 24 sites": decoding,
     "loading, 24 wells": loading,
     "training epoch, 16 wells": training,
     "retrieval, 1,200 wells": retrieval,
+    "LoRA step, one pass, 32 wells": lora_one_pass,
+    "LoRA step, two passes, 32 wells": lora_two_passes,
 }
 """What the smallest size is."""
 

@@ -10,6 +10,7 @@ from benchmarks.evaluation import retrieval
 from benchmarks.growth import PATHS
 from benchmarks.harness import Way, interleave
 from benchmarks.images import largest_difference, overlap, synthetic_plane, tiff_bytes
+from benchmarks.lora import lora_step
 from benchmarks.text import literal_features, small_modernbert, synthetic_prompts
 from benchmarks.training import loading_features, training_epoch
 from morphoclip.backbones.config import ImageBackboneConfig, UntrainedViT
@@ -103,6 +104,11 @@ def test_an_epoch_from_a_devices_memory_runs_on_any_device() -> None:
     assert epoch("cpu", n_wells=8, batch_size=4).seconds > 0
 
 
+def test_a_step_of_lora_is_the_same_however_it_is_computed() -> None:
+    """`lora_step` raises where the losses differ."""
+    assert len(lora_step(6, micro_batch=4, rounds=1)) == 3
+
+
 def test_packed_features_are_those_of_the_sites() -> None:
     timings, megabytes = loading_features(8, rounds=1)
     assert len(timings) == 3
@@ -121,3 +127,5 @@ def test_every_path_of_the_growth_table_does_the_work_that_its_name_says() -> No
     assert done["loading, 24 wells"].shape == (6 * 9, 5, 1024)
     assert 0 < done["training epoch, 16 wells"]["train_loss"] < 10
     assert len(done["retrieval, 1,200 wells"]) == 300
+    one, two = (done[f"LoRA step, {way}, 32 wells"] for way in ("one pass", "two passes"))
+    torch.testing.assert_close(one, two)
