@@ -3,10 +3,12 @@
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from pydantic import BaseModel
-from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def model_name(model_id: str) -> str:
@@ -26,13 +28,15 @@ def parameters_digest(parameters: BaseModel, model_id: str | None, *files: str) 
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def weights_digest(model: nn.Module) -> str:
+def weights_digest(model: "nn.Module") -> str:
     """SHA-256 over names and values of all weights, 16 characters."""
     return tensors_digest(model.state_dict().items())
 
 
-def tensors_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
+def tensors_digest(tensors: Iterable[tuple[str, "Tensor"]]) -> str:
     """SHA-256 over names and values, in the order of names, 16 characters."""
+    import torch  # here, since questions about treatments read parameters and no weights
+
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors, key=lambda named: named[0]):
         digest.update(name.encode())
@@ -40,7 +44,7 @@ def tensors_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
     return digest.hexdigest()[:16]
 
 
-def identity_of(model_id: str, model: nn.Module) -> dict[str, str]:
+def identity_of(model_id: str, model: "nn.Module") -> dict[str, str]:
     """What tells this model from others: the hub's commit, or a folder's name and weights."""
     commit = getattr(model.config, "_commit_hash", None)
     if commit is not None and not Path(model_id).is_dir():

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from synthetic_profiles import layout, noise
 
-from morphoclip.columns import CHANNEL, PLATE, ROLE, SITE, WELL
+from morphoclip.columns import BROAD_SAMPLE, CHANNEL, EMBEDDING_PREFIX, PLATE, ROLE, SITE, WELL
 from morphoclip.evaluation.baselines import BASELINES, BaselineData
+from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.evaluation.humble_inputs import (
     CELL_COUNT,
     UNTRAINED_BACKBONE,
@@ -13,7 +15,11 @@ from morphoclip.evaluation.humble_inputs import (
     on_a_quarter_circle,
 )
 from morphoclip.evaluation.perturbation_sets import PerturbationSet
+from morphoclip.metrics.benchmark import benchmark
+from morphoclip.metrics.chance import NullConfig
+from morphoclip.pipelines.evaluation.nodes import score_matching
 
+NULL = NullConfig(size=1000, seed=0)
 WELLS = pd.DataFrame({PLATE: "P", WELL: ["A01", "A02", "A03"], ROLE: ["negcon", "negcon", "trt"]})
 
 
@@ -48,14 +54,48 @@ def test_nothing_counted_is_no_table() -> None:
     assert cell_counts(qc(("A01", 1, 3)).drop(columns="nuclei"), WELLS) is None
 
 
-def test_cosines_on_the_circle_fall_with_the_difference() -> None:
-    numbers = np.array([-2.0, 0.5, 0.0, 3.0])
-    circle = on_a_quarter_circle(numbers)
+def test_cosines_on_the_circle_fall_with_the_wells_between() -> None:
+    numbers = np.array([-2.0, 0.5, 0.0, 300.0])
+    circle = on_a_quarter_circle(numbers, np.random.default_rng(0))
     np.testing.assert_allclose(np.linalg.norm(circle, axis=1), 1)
-    cosines = (circle @ circle.T)[np.triu_indices(4, 1)]
-    distances = np.abs(numbers[:, None] - numbers)[np.triu_indices(4, 1)]
-    assert (np.argsort(-cosines) == np.argsort(distances)).all()
-    np.testing.assert_allclose(on_a_quarter_circle(np.ones(3)), [[1, 0]] * 3)
+    expected = np.cos(np.pi / 6 * np.abs(np.array([0, 2, 1, 3])[:, None] - [0, 2, 1, 3]))
+    np.testing.assert_allclose(circle @ circle.T, expected, atol=1e-12)
+
+
+def test_equal_counts_score_chance_and_counts_that_tell_score_more() -> None:
+    table = layout(n_plates=2, n_treatments=20)
+    few = table[BROAD_SAMPLE].isin([f"compound-{n}" for n in range(10)]).to_numpy()
+    equal, told = (
+        benchmark(table, on_a_quarter_circle(n, np.random.default_rng(3)), NULL, profiles="count")
+        for n in (np.full(len(table), 7.0), np.where(few, 1.0, 7.0))
+    )
+    equal, told = (rows.query("stratum == 'all'").iloc[0] for rows in (equal, told))
+    assert equal["task"] == told["task"] == "replicability"
+    assert equal["mean_average_precision"] == pytest.approx(equal["chance"], abs=0.05)
+    assert equal["fraction_retrieved"] == 0
+    assert told["mean_average_precision"] > 2 * told["chance"]
+
+
+def test_profiles_that_are_alike_are_flagged_only_where_something_could_be_scored() -> None:
+    alike = benchmark(layout(), np.ones((len(layout()), 2)), NULL, profiles="alike")
+    assert alike["flag"].str.startswith("collapsed").all()
+    assert len(alike) == 1
+    alone = layout(n_plates=1)
+    assert benchmark(alone, np.ones((len(alone), 2)), NULL, profiles="alike").empty
+
+
+def test_each_input_is_a_row_of_the_benchmark() -> None:
+    table = layout(n_plates=2, n_treatments=10)
+    keys = pd.MultiIndex.from_frame(table[[PLATE, WELL]])
+    counts = pd.DataFrame({"log_ratio": np.arange(len(keys)) % 5}, index=keys)
+    features = pd.DataFrame(noise(table, 1), index=keys)
+    embedded = pd.DataFrame(noise(table), columns=[f"{EMBEDDING_PREFIX}{n:03d}" for n in range(16)])
+    _, tracks = score_matching(
+        pd.concat([table, embedded], axis=1),
+        {"input_features": features, CELL_COUNT: counts},
+        EvaluationConfig(null_size=100),
+    )
+    assert set(tracks["profiles"]) == {"trained model", "input features", "cell count"}
 
 
 def perturbations(numbers: np.ndarray, text: np.ndarray, **others: np.ndarray) -> PerturbationSet:

@@ -98,6 +98,14 @@ def _texts(data: AblationData, config_json: str) -> tuple[pd.DataFrame, TextFeat
 
 @lru_cache(maxsize=1)  # all of CPJUMP1 fills 2 GB
 def _wells(data: AblationData, feature_set: str, normalisation: str, config_json: str) -> Wells:
+    plates = _plates_of(data, feature_set)
+    prompts, features = _texts(data, config_json)
+    return assemble_wells(
+        plates, data.well_index, prompts, features, TokenNormalisation(normalisation)
+    )
+
+
+def _plates_of(data: AblationData, feature_set: str) -> Loaders[PlateFeatures]:
     prefix = f"{feature_set}/"
     plates = {
         key.removeprefix(prefix): load
@@ -110,10 +118,7 @@ def _wells(data: AblationData, feature_set: str, normalisation: str, config_json
             f"there is no feature set {feature_set}; there are {example_of(names) or 'none'}: run "
             f"kedro run --pipeline image_features --params image_features.name:{feature_set}"
         )
-    prompts, features = _texts(data, config_json)
-    return assemble_wells(
-        plates, data.well_index, prompts, features, TokenNormalisation(normalisation)
-    )
+    return plates
 
 
 def train_cells(
@@ -128,7 +133,8 @@ def train_cells(
     Raises:
         InputError: As splitting and training do.
     """
-    for cell in cells:  # a split that cannot be made is told before hours of training
+    for cell in cells:  # what a cell lacks is told before hours of training
+        _plates_of(data, cell.settings.feature_set)
         _refuse_without_validation(data, cell)
     n_trainings = sum(cell.n_trainings for cell in cells)
     number = 0

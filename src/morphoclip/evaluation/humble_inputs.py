@@ -42,15 +42,16 @@ def cell_counts(site_qc: pd.DataFrame | None, well_index: pd.DataFrame) -> pd.Da
     return pd.DataFrame({"nuclei": nuclei, "log_ratio": ratio})
 
 
-def on_a_quarter_circle(numbers: Matrix) -> Matrix:
-    """Numbers ``(B,)`` as unit vectors ``(B, 2)``.
+def on_a_quarter_circle(numbers: Matrix, rng: np.random.Generator) -> Matrix:
+    """The order of numbers ``(B,)`` as unit vectors ``(B, 2)``, a quarter circle from end to end.
 
-    Their cosine falls with the difference of two numbers, so that what compares profiles by cosine
-    compares these by how far apart they are.
+    What compares profiles by cosine then compares these by how many wells lie between two. Equal
+    numbers, of which counts have many, fall in a random order: ties would count as matches.
     """
-    spread = np.ptp(numbers)
-    angle = np.pi / 2 * (numbers - numbers.min()) / (spread if spread > 0 else 1.0)
-    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    order = np.lexsort((rng.random(len(numbers)), numbers))
+    rank = np.empty(len(numbers))
+    rank[order] = np.linspace(0, 1, len(numbers))
+    return np.stack([np.cos(np.pi / 2 * rank), np.sin(np.pi / 2 * rank)], axis=1)
 
 
 def other_inputs(

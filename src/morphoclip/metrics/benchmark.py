@@ -62,6 +62,8 @@ def benchmark(
     rows: list[dict[str, object]] = []
     replicable: dict[str, set[str]] = {}
     for track, members in rows_by_condition(metadata):
+        if not _with_replicates(metadata.loc[members]).any():
+            continue
         if is_collapsed(matrix[members]):
             rows.append(_flagged("replicability", track, _COLLAPSED))
             continue
@@ -93,16 +95,18 @@ def _flagged(task: str, track: str, flag: str) -> dict[str, object]:
     return {"task": task, "track": track, "stratum": "all", "n_groups": 0, "flag": flag}
 
 
+def _with_replicates(metadata: pd.DataFrame) -> pd.Series:
+    """Treated wells of an ID with several, on plates with scored controls."""
+    treated = treated_wells(metadata)
+    counts = metadata.loc[treated, BROAD_SAMPLE].value_counts()
+    plates = set(metadata.loc[scored_controls(metadata), PLATE])
+    return treated & metadata[BROAD_SAMPLE].map(counts).gt(1) & metadata[PLATE].isin(plates)
+
+
 def _replicability(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> Scored | None:
     """Wells of one ID against the scored controls of each well's own plate."""
     control = scored_controls(metadata)
-    treated = treated_wells(metadata)
-    counts = metadata.loc[treated, BROAD_SAMPLE].value_counts()
-    replicated = treated & metadata[BROAD_SAMPLE].map(counts).gt(1)
-    plates = set(metadata.loc[control, PLATE])
-    used = (replicated & metadata[PLATE].isin(plates)) | control
-    if not (replicated & used).any():
-        return None
+    used = _with_replicates(metadata) | control
     table = metadata[used].assign(**{_IS_CONTROL: control[used].astype(int)})
     scores = average_precisions(
         table[[PLATE, WELL, BROAD_SAMPLE, SUBSET, _IS_CONTROL]],

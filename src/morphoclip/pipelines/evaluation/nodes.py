@@ -140,7 +140,7 @@ def score_matching(
         present = keys.isin(table.index)
         matrix = table.loc[keys[present]].to_numpy(dtype=float)
         if name == CELL_COUNT:
-            matrix = on_a_quarter_circle(matrix[:, 0])
+            matrix = on_a_quarter_circle(matrix[:, 0], np.random.default_rng(config.null.seed))
         words = name.replace("_", " ")
         scored.append(benchmark(well_profiles[present], matrix, config.null, profiles=words))
     tracks = pd.concat(scored, ignore_index=True)
