@@ -1,6 +1,7 @@
 """One epoch: a pass over the train wells, and what the validation wells say of it."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -16,14 +17,13 @@ from morphoclip.plate_effects import (
     fit_normalisation,
     reference_wells,
 )
+from morphoclip.progress import watched
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData
 from morphoclip.training.distributed import ALONE, World
 from morphoclip.training.state import TrainingState
 from morphoclip.training.step import accumulate_gradients, loss_of_embeddings
-from morphoclip.training.stopping import (
-    refuse_infinite_step,
-)
+from morphoclip.training.stopping import refuse_infinite_step
 from morphoclip.wells.sampler import epoch_batches, epoch_seed, sites_of_epoch
 from morphoclip.wells.site_images import ImagedWells
 
@@ -53,7 +53,10 @@ def train_one_epoch(
         config.sites_per_well,
         seed=epoch_seed(config.seed, state.epoch, _SITES),
     )
-    for step, rows in enumerate(batches):
+    shown: Iterable[Tensor] = batches
+    if isinstance(state.model, FineTuned) and world.is_first:  # a step takes long only there
+        shown = watched(batches, f"epoch {state.epoch + 1}", transient=True)
+    for step, rows in enumerate(shown):
         if isinstance(state.model, FineTuned) and step and step % state.model.renew_every == 0:
             renew_normalisation(state, data, config, device, kept)
         state.optimizer.zero_grad(set_to_none=True)

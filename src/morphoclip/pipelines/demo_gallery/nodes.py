@@ -5,12 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.progress import track
 
 from morphoclip.gallery.source import IngestionConfig
 from morphoclip.gallery.synthetic import GalleryTables, gallery_tables, render_wells
 from morphoclip.gallery.synthetic_config import SyntheticConfig
-from morphoclip.progress import SILENT
+from morphoclip.progress import watched
 
 
 def make_tables(config: SyntheticConfig, ingestion: IngestionConfig) -> GalleryTables:
@@ -24,5 +23,5 @@ def render_plates(
     """Images of the planted phenotypes, one well at a time."""
     total = 3 * config.plates_per_modality * (len(truth) // 3 + config.negcon_wells)
     wells = render_wells(config, truth)
-    for folder, images in track(wells, "rendering wells", total=total, disable=SILENT):
+    for folder, images in watched(wells, "rendering wells", total=total):
         yield {folder: images}

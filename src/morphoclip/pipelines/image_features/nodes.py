@@ -6,7 +6,6 @@ from typing import Any, assert_never
 
 import pandas as pd
 import torch
-from rich.progress import track
 
 from morphoclip.backbone_identity import parameters_digest
 from morphoclip.backbones.adapter import Adapter, named_adapter, put_on
@@ -36,7 +35,7 @@ from morphoclip.imaging.grey_levels import GreyRange, sample_sites
 from morphoclip.imaging.preprocess import measure_plate, prepare_sites
 from morphoclip.imaging.site_images import illumination_of_plates, images_of_sites, require_channels
 from morphoclip.loaders import Loaders
-from morphoclip.progress import SILENT
+from morphoclip.progress import watched
 from morphoclip.schemas.features import PLATE_INTENSITIES
 
 logger = logging.getLogger(__name__)
@@ -63,9 +62,7 @@ def measure_grey_levels(
     rows = [row for plate in measured for row in existing_records[plate]()["plate_intensities"]]
     not_measured = indexed[~indexed[PLATE].isin(measured)]
     sampled = not_measured.merge(sample_sites(not_measured), on=[PLATE, WELL, SITE])
-    for plate, sites in track(
-        sampled.groupby(PLATE), "measuring grey levels", disable=SILENT, transient=True
-    ):
+    for plate, sites in watched(sampled.groupby(PLATE), "measuring grey levels", transient=True):
         images = images_of_sites(
             sites,
             lambda folder: plate_images[folder].read,
@@ -141,7 +138,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
         device=device,
     )
     n_batches = -(-len(missing) // config.batch_size)
-    for batch in track(batches, "extracting features", total=n_batches, disable=SILENT):
+    for batch in watched(batches, "extracting features", total=n_batches):
         keys = [site_key(s.images.plate, s.images.well, s.images.site) for s in batch.usable]
         qc = qc_rows(batch.sites)
         yield {

@@ -3,7 +3,6 @@
 import logging
 
 import pandas as pd
-from rich.progress import track
 
 from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.gallery.source import (
@@ -14,7 +13,7 @@ from morphoclip.gallery.source import (
 )
 from morphoclip.imaging.sites import SiteTables, index_plates
 from morphoclip.perturbations.well_index import platemap_of
-from morphoclip.progress import SILENT
+from morphoclip.progress import watched
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +27,7 @@ def index_sites(
     """Complete sites, one row per image; and the sites that are not complete."""
     folder_of = folders_by_barcode(plate_images)
     plates = choose_plates(sorted(folder_of), list(platemap_of(barcode_platemap)), ingestion.plates)
-    folders = (folder_of[plate] for plate in track(plates, "listing plates", disable=SILENT))
+    folders = (folder_of[plate] for plate in watched(plates, "listing plates"))
     site_index, incomplete = index_plates(folders, image_features.channels)
     logger.info(
         "%d plates: %d complete sites, %d incomplete ones set aside",
