@@ -16,7 +16,8 @@ from morphoclip.columns import PLATE, SUBSET, WELL
 from morphoclip.features.extract import extract_features
 from morphoclip.imaging.config import PreprocessConfig
 from morphoclip.imaging.grey_levels import GreyRange
-from morphoclip.imaging.preprocess import SiteImages, prepare_sites
+from morphoclip.imaging.preprocess import ImageFile, SiteImages, prepare_sites
+from morphoclip.imaging.tiff import opened_tiffs
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import training_data
 from morphoclip.training.epoch import train_one_epoch
@@ -58,10 +59,11 @@ def extraction(
     settings = ImageBackboneConfig(kind="untrained", untrained=vit, dtype=dtype)
     backbone = load_image_backbone(settings, CHANNELS).to(device)
     content = tiff_bytes(synthetic_plane(), compression="lzw")
-    files = {f"channel {n}": "x" for n in range(CHANNELS)}
+    files = {f"channel {n}": ImageFile("x") for n in range(CHANNELS)}
     ranges = {"P": dict.fromkeys(files, GreyRange(0, 3000))}
     config = PreprocessConfig(size=SIZE)
-    images = [SiteImages("P", "A01", n, files, lambda _: content) for n in range(sites)]
+    opened = opened_tiffs(lambda _: content)
+    images = [SiteImages("P", "A01", n, files, opened) for n in range(sites)]
     on_device = torch.rand(_BATCH * CHANNELS, 1, SIZE, SIZE, device=device)
 
     def all_sites() -> None:

@@ -34,13 +34,15 @@ def decoding(size: float) -> Callable[[], object]:
     from benchmarks.images import synthetic_plane, tiff_bytes
     from morphoclip.imaging.config import PreprocessConfig
     from morphoclip.imaging.grey_levels import GreyRange
-    from morphoclip.imaging.preprocess import SiteImages, prepare_sites
+    from morphoclip.imaging.preprocess import ImageFile, SiteImages, prepare_sites
+    from morphoclip.imaging.tiff import opened_tiffs
 
     content = tiff_bytes(synthetic_plane(), compression="lzw")
     ranges = {"P": {"DNA": GreyRange(0, 3000)}}
     config = PreprocessConfig(workers=2)
     n_sites = max(int(24 * size), 1)
-    sites = [SiteImages("P", "A01", n, {"DNA": "x"}, lambda _: content) for n in range(n_sites)]
+    opened, files = opened_tiffs(lambda _: content), {"DNA": ImageFile("x")}
+    sites = [SiteImages("P", "A01", n, files, opened) for n in range(n_sites)]
     return lambda: sum(1 for _ in prepare_sites(sites, ranges, config, ahead=16))
 
 

@@ -12,8 +12,14 @@ from benchmarks.harness import Timing, Way, interleave
 from benchmarks.literal import IMAGENET_MEAN, IMAGENET_SD, model_input
 from morphoclip.imaging.config import Normalisation, PreprocessConfig, Resize
 from morphoclip.imaging.grey_levels import GreyRange, grey_map, image_levels
-from morphoclip.imaging.preprocess import SiteImages, prepare_site, prepare_sites, resize_plane
-from morphoclip.imaging.tiff import decode_plane
+from morphoclip.imaging.preprocess import (
+    ImageFile,
+    SiteImages,
+    prepare_site,
+    prepare_sites,
+    resize_plane,
+)
+from morphoclip.imaging.tiff import decode_plane, opened_tiffs
 
 SIZE = 384
 _ANY = GreyRange(0, 1)
@@ -84,7 +90,8 @@ def overlap(cost: float, *, sites: int) -> tuple[float, float, float]:
     content = tiff_bytes(synthetic_plane(), compression="lzw")
     config = PreprocessConfig(size=SIZE, workers=2)
     ranges = {"P": {"DNA": GreyRange(0, 3000)}}
-    images = [SiteImages("P", "A01", n, {"DNA": "x"}, lambda _: content) for n in range(sites)]
+    opened, files = opened_tiffs(lambda _: content), {"DNA": ImageFile("x")}
+    images = [SiteImages("P", "A01", n, files, opened) for n in range(sites)]
     prepare_site(images[0], ranges["P"], config)
 
     def drain(wait: Callable[[], None]) -> float:

@@ -17,7 +17,8 @@ from morphoclip.columns import PLATE, SUBSET, WELL
 from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.imaging.config import PreprocessConfig
 from morphoclip.imaging.grey_levels import GreyRange
-from morphoclip.imaging.preprocess import SiteImages, prepare_site
+from morphoclip.imaging.preprocess import ImageFile, SiteImages, prepare_site
+from morphoclip.imaging.tiff import opened_tiffs
 from morphoclip.models.morphoclip import ModelConfig
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData, training_data
@@ -138,8 +139,9 @@ def _load(path: Path) -> Tensor:
 
 def _from_tiffs(content: bytes, ranges: dict[str, GreyRange]) -> Tensor:
     """The images of one site, decoded, scaled and resized; nuclei are not counted."""
-    files = dict.fromkeys(FEATURES.channels, "x")
+    files = dict.fromkeys(FEATURES.channels, ImageFile("x"))
     config = PreprocessConfig(size=SIZE, count_nuclei="none")
-    site = prepare_site(SiteImages("P", "A01", 1, files, lambda _: content), ranges, config)
+    images = SiteImages("P", "A01", 1, files, opened_tiffs(lambda _: content))
+    site = prepare_site(images, ranges, config)
     assert site.pixels is not None
     return torch.from_numpy(site.pixels)

@@ -13,7 +13,8 @@ from small_training import MODEL, QUICK, manifest_of, wells
 
 from morphoclip.imaging.config import PreprocessConfig
 from morphoclip.imaging.grey_levels import GreyRange
-from morphoclip.imaging.preprocess import SiteImages, prepare_site, prepare_sites
+from morphoclip.imaging.preprocess import ImageFile, SiteImages, prepare_site, prepare_sites
+from morphoclip.imaging.tiff import opened_tiffs
 from morphoclip.losses import LossConfig
 from morphoclip.models.morphoclip import ModelConfig
 from morphoclip.plate_effects import normalise_tokens
@@ -67,7 +68,8 @@ def preprocess_result(_: Any, config: PreprocessConfig) -> torch.Tensor:
     tifffile.imwrite(buffer, plane)
     slope = np.linspace(0.5, 1.5, TIFF_SIDE)[:, None] * np.ones(TIFF_SIDE)
     evening = {"DNA": slope} if config.illumination == "npy" else {}
-    images = SiteImages("P", "A01", 1, {"DNA": "x"}, lambda _: buffer.getvalue(), evening)
+    opened = opened_tiffs(lambda _: buffer.getvalue())
+    images = SiteImages("P", "A01", 1, {"DNA": ImageFile("x")}, opened, evening)
     pixels = prepare_site(images, {"DNA": GreyRange(200, 3000)}, config).pixels
     assert pixels is not None
     return torch.from_numpy(pixels).flatten()
@@ -220,7 +222,10 @@ def test_as_many_sites_are_read_ahead_as_there_are_workers() -> None:
             asked.append(name)
             return b"no image"
 
-        sites = [SiteImages("P", "A01", n, {"DNA": f"{n}"}, read) for n in range(30)]
+        sites = [
+            SiteImages("P", "A01", n, {"DNA": ImageFile(f"{n}")}, opened_tiffs(read))
+            for n in range(30)
+        ]
         config = PreprocessConfig(size=16, workers=workers)
         next(prepare_sites(sites, {"P": {"DNA": GreyRange(0, 1)}}, config))
         assert len(asked) == 2 * workers

@@ -32,5 +32,26 @@ def _split_numbered_names(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(as_names)]
 """A list of names; ``A+B`` on the command line, where Kedro splits at commas."""
 
+
+def _split_channels(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        value = "+".join(str(part) for part in value)
+    if isinstance(value, str):
+        pairs = [part.partition("=") for part in value.split("+") if part]
+        value = {
+            name.strip(): (called if equals else name).strip() for name, equals, called in pairs
+        }
+    if isinstance(value, dict):
+        value = {
+            name: int(called) if isinstance(called, str) and called.isdecimal() else called
+            for name, called in value.items()
+        }
+    return value
+
+
 NumberedNames = Annotated[dict[str, int], BeforeValidator(_split_numbered_names)]
 """An ordered mapping of names to numbers; ``DNA=4+ER=2`` on the command line."""
+
+Channels = Annotated[dict[str, int | str], BeforeValidator(_split_channels)]
+"""An ordered mapping of channel names to what their source calls them, a number or a name:
+``DNA=4+ER=2``, ``DNA=DAPI - DAPI``; ``DNA+ER`` where the source has these names."""

@@ -122,9 +122,9 @@ def test_an_optional_table_that_is_not_given_is_none() -> None:
 
 def test_real_plate_folders_are_listed_and_read(gallery) -> None:
     dataset = PlateImagesDataset(path=str(gallery / "images/2020_11_04_CPJUMP1/images"))
-    folders = dataset.load()
-    folder = folders["BR00117006__2020-11-02T19_54_45-Measurement1"]
-    assert folder.barcode == "BR00117006"
-    assert len(folder.image_names()) == 3
-    assert folder.read(folder.image_names()[0])[:2] == b"II"
+    files = dataset.load()
+    assert files.folders() == ["BR00117006__2020-11-02T19_54_45-Measurement1"]
+    paths = files.files(files.folders()[0])
+    assert len(paths) == 3
+    assert files.read(paths[0])[:2] == b"II"
     assert len(dataset.preview()) > 10_000

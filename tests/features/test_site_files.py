@@ -18,8 +18,9 @@ from morphoclip.features.site_files import (
     were_made_by,
     without_features,
 )
+from morphoclip.imaging.file_names import NamePattern
 from morphoclip.imaging.preprocess import SiteImages
-from morphoclip.imaging.sites import parse_image_name
+from morphoclip.imaging.tiff import opened_tiffs
 
 FINGERPRINT = {"model": "vit", "size": "32"}
 SITES = [("BR2", "B01", 1), ("BR1", "B01", 2), ("BR1", "B01", 1), ("BR1", "A02", 1)]
@@ -32,7 +33,7 @@ def index(*sites: tuple[str, str, int]) -> pd.DataFrame:
 
 
 def images(plate: str, well: str, site: int) -> SiteImages:
-    return SiteImages(plate, well, site, {}, lambda name: name.encode())
+    return SiteImages(plate, well, site, {}, opened_tiffs(str.encode))
 
 
 @pytest.mark.parametrize(
@@ -43,9 +44,9 @@ def test_a_sites_key_is_its_plate_and_the_stem_of_its_images(
     well: str, site: int, stem: str
 ) -> None:
     assert site_key("BR00117010", well, site) == f"BR00117010/{stem}"
-    key = parse_image_name(f"{stem}p01-ch1sk1fk1fl1.tiff")
+    key = NamePattern("opera_phenix").read(f"{stem}p01-ch1sk1fk1fl1.tiff")
     assert key is not None
-    assert key.site == (well, site)
+    assert (key.well, key.site) == (well, site)
 
 
 def test_plates_that_are_named_are_kept_and_none_means_all() -> None:

@@ -9,8 +9,8 @@ from morphoclip.errors import InputError
 from morphoclip.features.site_files import site_key
 from morphoclip.features.site_qc import QcTables, by_plate, qc_parts, qc_rows, summarise_qc
 from morphoclip.imaging.grey_levels import ImageLevels, image_levels
-from morphoclip.imaging.preprocess import PreparedSite, SiteImages
-from morphoclip.imaging.tiff import UnusablePlane
+from morphoclip.imaging.preprocess import ImageFile, PreparedSite, SiteImages
+from morphoclip.imaging.tiff import UnusablePlane, opened_tiffs
 from morphoclip.schemas.features import SITE_QC
 from morphoclip.schemas.ingestion import SET_ASIDE_SITES
 
@@ -29,7 +29,7 @@ def levels(mean: float) -> ImageLevels:
 
 def prepared(site: tuple[str, str, int], mean: float = 1.0, lost: str = "") -> PreparedSite:
     """A site as it is read; the ``lost`` channel cannot be."""
-    images = SiteImages(*site, dict.fromkeys(CHANNELS, "file"), lambda name: name.encode())
+    images = SiteImages(*site, dict.fromkeys(CHANNELS, ImageFile("file")), opened_tiffs(str.encode))
     seen = {channel: levels(mean) for channel in CHANNELS if channel != lost}
     unusable = {lost: UnusablePlane("all_zero", f"{lost} is black")} if lost else {}
     return PreparedSite(images, None if lost else np.zeros((2, 4, 4), np.float32), seen, unusable)

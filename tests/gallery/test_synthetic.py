@@ -16,7 +16,8 @@ from morphoclip.gallery.rendering import (
 )
 from morphoclip.gallery.synthetic import FAMILIES, gallery_tables, render_wells, truth_table
 from morphoclip.gallery.synthetic_config import SyntheticConfig
-from morphoclip.imaging.sites import index_plate
+from morphoclip.imaging.file_names import NamePattern
+from morphoclip.imaging.sites import FoundImage, index_plate
 from morphoclip.perturbations.tables import perturbation_table
 from morphoclip.schemas.ingestion import PERTURBATIONS
 
@@ -139,7 +140,13 @@ def test_every_well_that_is_not_empty_is_imaged_at_every_site_in_every_channel()
     for images, map_name in zip(wells.values(), plates["Plate_Map_Name"], strict=True):
         assert len({image.tobytes() for image in images.values()}) == len(images), "no two alike"
         assert {(image.shape, image.dtype.str) for image in images.values()} == {((16, 16), "<u2")}
-        indexed = index_plate("x", "x", images, CHANNELS)
+        keys = {name: NamePattern("opera_phenix").read(name) for name in images}
+        found = [
+            FoundImage("x", key.well, key.site, key.channel, name)
+            for name, key in keys.items()
+            if key is not None
+        ]
+        indexed = index_plate("x", found, CHANNELS)
         assert indexed.set_aside.empty
         sites = indexed.site_index.groupby(WELL)[SITE].unique()
         assert [list(own) for own in sites] == [[1, 2]] * 12

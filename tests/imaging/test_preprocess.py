@@ -10,7 +10,14 @@ from torch.nn.functional import interpolate
 
 from morphoclip.imaging.config import PreprocessConfig, Resize
 from morphoclip.imaging.grey_levels import GreyMap, GreyRange
-from morphoclip.imaging.preprocess import SiteImages, prepare_site, prepare_sites, resize_plane
+from morphoclip.imaging.preprocess import (
+    ImageFile,
+    SiteImages,
+    prepare_site,
+    prepare_sites,
+    resize_plane,
+)
+from morphoclip.imaging.tiff import opened_tiffs
 
 AS_IT_IS = GreyMap(0.0, 1.0, -np.inf, np.inf)
 
@@ -71,7 +78,8 @@ def test_area_averages_a_checkerboard_away_where_bilinear_keeps_it() -> None:
 
 
 def site(files: dict[str, bytes], number: int = 1) -> SiteImages:
-    return SiteImages("P", "A01", number, {name: name for name in files}, files.__getitem__)
+    places = {name: ImageFile(name) for name in files}
+    return SiteImages("P", "A01", number, places, opened_tiffs(files.__getitem__))
 
 
 RANGES = {"DNA": GreyRange(0, 100), "ER": GreyRange(0, 200)}
@@ -109,7 +117,9 @@ def test_sites_come_in_order_and_only_a_few_are_read_ahead() -> None:
         reads.append(name)
         return content(np.full((16, 16), 50, np.uint16))
 
-    sites = [SiteImages("P", "A01", n, {"DNA": f"{n}"}, read) for n in range(50)]
+    sites = [
+        SiteImages("P", "A01", n, {"DNA": ImageFile(f"{n}")}, opened_tiffs(read)) for n in range(50)
+    ]
     prepared = prepare_sites(iter(sites), {"P": RANGES}, CONFIG)
     first = next(prepared)
     assert len(reads) <= 2 * CONFIG.n_workers + 1

@@ -8,25 +8,32 @@ import pandas as pd
 import pytest
 
 from morphoclip.errors import InputError
+from morphoclip.imaging.preprocess import ImageFile
 from morphoclip.imaging.site_images import (
     PlateIllumination,
     illumination_of_plates,
     images_of_sites,
     require_channels,
 )
-from morphoclip.imaging.sites import index_plate
+from morphoclip.imaging.sites import FoundImage, index_plate
+from morphoclip.imaging.tiff import opened_tiffs
 
 CHANNELS = {"DNA": 5, "ER": 4}
 
 
-def file_name(row: int, field: int, channel: int) -> str:
-    return f"r{row:02d}c01f{field:02d}p01-ch{channel}sk1fk1fl1.tiff"
+def path(plate: str, row: int, field: int, channel: int) -> str:
+    return f"{plate}/{row}-{field}-{channel}.tiff"
 
 
 def index(plate: str = "BR1", channels: dict[str, int] = CHANNELS) -> pd.DataFrame:
     """Wells A01 and B01, two sites each."""
-    names = [file_name(r, f, c) for r in (2, 1) for f in (2, 1) for c in channels.values()]
-    return index_plate(plate, f"{plate}__x", names, channels).site_index
+    images = [
+        FoundImage(plate, f"{'AB'[row - 1]}01", field, number, path(plate, row, field, number))
+        for row in (2, 1)
+        for field in (2, 1)
+        for number in channels.values()
+    ]
+    return index_plate(plate, images, channels).site_index
 
 
 class Functions:
@@ -51,19 +58,20 @@ class Functions:
 def test_every_site_has_its_files_in_order_of_channels_and_wells() -> None:
     table = pd.concat([index("BR2"), index("BR1")])
 
-    def reader(folder: str) -> Callable[[str], bytes]:
-        return lambda name: f"{folder}/{name}".encode()
-
-    sites = images_of_sites(table, reader, {"BR1": {"DNA": np.ones((2, 2))}})
+    open_file = opened_tiffs(str.encode)
+    sites = images_of_sites(table, open_file, {"BR1": {"DNA": np.ones((2, 2))}})
     assert [(s.plate, s.well, s.site) for s in sites] == [
         (plate, well, site)
         for plate in ("BR1", "BR2")
         for well in ("A01", "B01")
         for site in (1, 2)
     ]
-    first, last = sites[0], sites[-1]
-    assert list(first.files.items()) == [("DNA", file_name(1, 1, 5)), ("ER", file_name(1, 1, 4))]
-    assert last.read(last.files["ER"]) == f"BR2__x/{file_name(2, 2, 4)}".encode()
+    assert list(sites[0].files.items()) == [
+        ("DNA", ImageFile(path("BR1", 1, 1, 5))),
+        ("ER", ImageFile(path("BR1", 1, 1, 4))),
+    ]
+    assert sites[-1].files["ER"].path == path("BR2", 2, 2, 4)
+    assert {s.open_file for s in sites} == {open_file}
     assert [list(s.illumination) for s in sites] == [["DNA"]] * 4 + [[]] * 4
 
 

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from morphoclip.imaging.tiff import UnusablePlane, decode_plane
+from morphoclip.imaging.tiff import (
+    UnusablePlane,
+    channels_of,
+    decode_plane,
+    image_of_several,
+    opened_tiffs,
+)
 
 PLANE = np.arange(1, 37 * 53 + 1, dtype=np.uint16).reshape(37, 53)
 
@@ -48,3 +54,54 @@ def test_a_real_plane_reads_as_libtiff_and_tifffile_agree(gallery) -> None:
     plane = decode_plane(path.read_bytes())
     assert plane.shape == (1080, 1080)
     assert np.array_equal(plane, tifffile.imread(path))
+
+
+THREE = np.stack([PLANE, PLANE[::-1], PLANE[:, ::-1]])
+NAMES = {"axes": "CYX", "Channel": {"Name": ["DNA", "ER", "RNA"]}}
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (tiff(THREE, photometric="minisblack"), ["", "", ""]),
+        (tiff(THREE, photometric="minisblack", metadata={"axes": "CYX"}), ["", "", ""]),
+        (tiff(np.moveaxis(THREE, 0, -1), photometric="rgb", compression="lzw"), ["", "", ""]),
+        (tiff(THREE, ome=True, photometric="minisblack", metadata=NAMES), ["DNA", "ER", "RNA"]),
+        (tiff(THREE[None], imagej=True, metadata={"axes": "TCYX"}), ["", "", ""]),
+    ],
+    ids=["pages", "axes", "RGB", "OME", "ImageJ"],
+)
+def test_the_channels_of_one_file_are_told_apart(content: bytes, names: list[str]) -> None:
+    assert channels_of(content) == names
+    open_image = opened_tiffs(lambda _: content)("a.tif")
+    for number, plane in enumerate(THREE, start=1):
+        np.testing.assert_array_equal(open_image(number), plane)
+    with pytest.raises(UnusablePlane, match="3 channels, none of number 4"):
+        open_image(4)
+    with pytest.raises(UnusablePlane):
+        opened_tiffs(lambda _: content)("a.tif")(0)
+
+
+def test_a_plane_is_a_file_of_one_channel() -> None:
+    assert channels_of(tiff(PLANE)) == [""]
+    np.testing.assert_array_equal(image_of_several(tiff(PLANE), 1), PLANE)
+    one = tiff(PLANE, ome=True, metadata={"axes": "YX", "Channel": {"Name": "DNA"}})
+    assert channels_of(one) == ["DNA"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "unreadable"),
+        (tiff(THREE, photometric="minisblack", compression="lzw")[:-900], "unreadable"),
+        (tiff(THREE.astype(np.float32), photometric="minisblack"), "wrong_dtype"),
+        (tiff(np.zeros_like(THREE), photometric="minisblack"), "all_zero"),
+        (tiff(THREE, photometric="minisblack", metadata={"axes": "ZYX"}), "wrong_shape"),
+        (tiff(THREE, photometric="minisblack", metadata={"axes": "TYX"}), "wrong_shape"),
+    ],
+    ids=["empty", "cut off", "floats", "black", "planes", "times"],
+)
+def test_files_of_several_channels_that_cannot_be_used_say_why(content: bytes, reason: str) -> None:
+    with pytest.raises(UnusablePlane) as caught:
+        image_of_several(content, 2)
+    assert caught.value.reason == reason

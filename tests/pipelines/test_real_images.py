@@ -58,7 +58,7 @@ def test_another_microscopes_order_is_a_change_of_configuration(prepared) -> Non
     image_features = {"channels": BY_CONFIG, "preprocess": {"size": 96}}
     plate = {"ingestion": params["ingestion"] | {"plates": "BR00117010"}}
     workspace.run("ingestion", "image_features", image_features=image_features, **plate)
-    site_index = workspace.load("site_index").set_index(CHANNEL)["Metadata_File"]
+    site_index = workspace.load("site_index").set_index(CHANNEL)["Metadata_Path"]
     assert site_index.index.tolist() == ["MITO", "AGP", "RNA", "ER", "DNA"]
     assert "-ch4" in site_index["DNA"]
     assert not site_index.str.contains("-ch6").any(), "brightfield"

@@ -1,4 +1,4 @@
-"""Plate folders of TIFFs: listed when asked for, read image by image."""
+"""Images of plates: listed when asked for, read image by image."""
 
 import base64
 import io
@@ -12,8 +12,8 @@ from kedro_datasets._typing import ImagePreview
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from morphoclip.gallery.source import PlateFolders
-from morphoclip.imaging.sites import parse_image_name
+from morphoclip.gallery.image_files import ImageFiles
+from morphoclip.imaging.file_names import NamePattern
 from morphoclip.imaging.tiff import decode_plane
 
 _SITES_SHOWN = 3
@@ -22,8 +22,8 @@ _SITES_SHOWN = 3
 PlateImages = dict[str, dict[str, NDArray[np.uint16]]]
 
 
-class PlateImagesDataset(AbstractDataset[PlateImages, PlateFolders]):
-    """Loads a lazy mapping of plate folders; saves ``{folder: {file name: (H, W) image}}``."""
+class PlateImagesDataset(AbstractDataset[PlateImages, ImageFiles]):
+    """Loads a folder that lists and reads on demand; saves ``{folder: {file name: (H, W)}}``."""
 
     def __init__(
         self,
@@ -36,8 +36,8 @@ class PlateImagesDataset(AbstractDataset[PlateImages, PlateFolders]):
         self._fs_args = fs_args or {}
         self.metadata = metadata
 
-    def load(self) -> PlateFolders:
-        return PlateFolders(self._path, self._fs_args)
+    def load(self) -> ImageFiles:
+        return ImageFiles(self._path, self._fs_args)
 
     def save(self, data: PlateImages) -> None:
         for folder, images in data.items():
@@ -50,11 +50,13 @@ class PlateImagesDataset(AbstractDataset[PlateImages, PlateFolders]):
 
     def preview(self) -> ImagePreview:
         """The channels of the first sites side by side, each image stretched to its own range."""
-        folder = next(iter(self.load().values()))
-        named = [(parse_image_name(name), name) for name in folder.image_names()[:64]]
-        images = {(key.site, key.channel): name for key, name in named if key is not None}
+        files = self.load()
+        pattern = NamePattern("opera_phenix")
+        paths = files.files(files.folders()[0])[:64]
+        named = [(pattern.read(path), path) for path in paths]
+        images = {((k.well, k.site), k.channel): path for k, path in named if k is not None}
         sites = sorted({site for site, _ in images})[:_SITES_SHOWN]
-        channels = sorted({channel for _, channel in images})
+        channels = sorted({channel for _, channel in images}, key=str)
         figure = Figure(figsize=(2 * len(channels), 2.2 * len(sites)), layout="constrained")
         grid = figure.subplots(len(sites), len(channels), squeeze=False)
         for row, site in zip(grid, sites, strict=True):
@@ -62,13 +64,13 @@ class PlateImagesDataset(AbstractDataset[PlateImages, PlateFolders]):
                 axes.axis("off")
                 axes.set_title(f"{site[0]} site {site[1]} ch{channel}", fontsize=10)
                 if (site, channel) in images:
-                    axes.imshow(decode_plane(folder.read(images[site, channel])), cmap="gray")
+                    axes.imshow(decode_plane(files.read(images[site, channel])), cmap="gray")
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=100)
         return ImagePreview(base64.b64encode(buffer.getvalue()).decode())
 
     def _exists(self) -> bool:
-        return len(self.load()) > 0
+        return bool(self.load().folders() or self.load().files())
 
     def _describe(self) -> dict[str, Any]:
         return {"path": self._path}

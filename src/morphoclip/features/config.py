@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from morphoclip.backbones.config import ImageBackboneConfig, TextBackboneConfig
-from morphoclip.config import Config, NumberedNames, as_names
+from morphoclip.config import Channels, Config, as_names
 from morphoclip.imaging.config import PreprocessConfig
 from morphoclip.perturbations.prompts import Context, TextLevel
 
@@ -18,8 +18,8 @@ class ImageFeaturesConfig(Config):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
         description="The feature set; a folder of its own.",
     )
-    channels: NumberedNames = Field(
-        description="Channel names to the numbers in file names, in order.", min_length=1
+    channels: Channels = Field(
+        description="Channel names to what their source calls them, in order.", min_length=1
     )
     preprocess: PreprocessConfig = PreprocessConfig()
     backbone: ImageBackboneConfig
@@ -35,7 +35,7 @@ class ImageFeaturesConfig(Config):
     @model_validator(mode="after")
     def _numbers_are_distinct(self) -> Self:
         if len(set(self.channels.values())) < len(self.channels):
-            raise ValueError(f"two channels have one number: {self.channels}")
+            raise ValueError(f"two channels are one of the source's: {self.channels}")
         return self
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from morphoclip.config import Config, NumberedNames
+from morphoclip.config import Channels, Config
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.loaders import Loaders
@@ -27,7 +27,7 @@ class ImportConfig(Config):
 
 
 def pack_imported(
-    sites: Loaders[Any], channels: NumberedNames, config: ImportConfig
+    sites: Loaders[Any], channels: Channels, config: ImportConfig
 ) -> Iterator[PlateFeatures]:
     """Pack ``<barcode>/r01c01f01`` tensors plate by plate, in order of wells.
 

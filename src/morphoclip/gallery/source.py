@@ -1,15 +1,13 @@
-"""Plate folders of the Cell Painting Gallery layout on any fsspec path."""
+"""``params:ingestion``: where plates are, and which of them to work on."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-import fsspec
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from morphoclip.config import Config, Names
 from morphoclip.errors import InputError, example_of
+from morphoclip.imaging.file_names import NamePattern
 
 
 def _all_or_names(value: Any) -> Any:
@@ -37,83 +35,18 @@ class IngestionConfig(Config):
     experiment: Literal["cpjump1", "other"] = Field(
         "cpjump1", description="cpjump1 asserts its published counts; other asserts none."
     )
+    image_names: str = Field(
+        "opera_phenix", description="How images are named: a preset, or a pattern with groups."
+    )
     plates: Annotated[Names | None, BeforeValidator(_all_or_names)] = Field(
         None, description="Barcodes to work on; `all` takes every plate that is there."
     )
 
-
-@dataclass(frozen=True)
-class PlateFolder:
-    """The images of one plate: ``<barcode>__<time>-Measurement<n>/Images/*.tiff``."""
-
-    url: str
-    storage_options: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Folder name, which starts with the barcode."""
-        return self.url.rstrip("/").rsplit("/", 1)[-1]
-
-    @property
-    def barcode(self) -> str:
-        """Text before the first double underscore."""
-        return self.name.split("__", 1)[0]
-
-    def _images(self) -> tuple[fsspec.AbstractFileSystem, str]:
-        filesystem, path = fsspec.core.url_to_fs(self.url, **self.storage_options)
-        return filesystem, f"{path.rstrip('/')}/Images"
-
-    def image_names(self) -> list[str]:
-        """Names of all files below ``Images/``, sorted.
-
-        Raises:
-            InputError: The folder has no ``Images/``, or it is empty.
-        """
-        filesystem, path = self._images()
-        if not filesystem.isdir(path):
-            raise InputError(
-                f"plate folder {self.name} has no folder Images/: its TIFFs belong there, as in "
-                f"{self.name}/Images/r01c01f01p01-ch1sk1fk1fl1.tiff"
-            )
-        names = sorted(entry.rsplit("/", 1)[-1] for entry in filesystem.ls(path, detail=False))
-        if not names:
-            raise InputError(
-                f"plate folder {self.name} is empty: download its images again, or leave the plate "
-                "out with ingestion.plates"
-            )
-        return names
-
-    def read(self, name: str) -> bytes:
-        """The bytes of one file below ``Images/``."""
-        filesystem, path = self._images()
-        content: bytes = filesystem.cat_file(f"{path}/{name}")
-        return content
-
-
-class PlateFolders(Mapping[str, PlateFolder]):
-    """Folder name -> plate folder; nothing below a folder is listed before it is asked for."""
-
-    def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
-        self._options = dict(storage_options or {})
-        filesystem, path = fsspec.core.url_to_fs(url, **self._options)
-        entries = filesystem.ls(path, detail=True) if filesystem.isdir(path) else []
-        self._names = sorted(
-            entry["name"].rstrip("/").rsplit("/", 1)[-1]
-            for entry in entries
-            if entry["type"] == "directory"
-        )
-        self._url = url.rstrip("/")
-
-    def __getitem__(self, name: str) -> PlateFolder:
-        if name not in self._names:
-            raise KeyError(name)
-        return PlateFolder(f"{self._url}/{name}", self._options)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
+    @field_validator("image_names")
+    @classmethod
+    def _is_a_pattern(cls, given: str) -> str:
+        NamePattern(given)
+        return given
 
 
 def redact_path(place: str) -> str:
@@ -123,23 +56,6 @@ def redact_path(place: str) -> str:
         return f"{scheme}://{rest.rpartition('@')[2]}"
     path = PurePath(rest)
     return f".../{path.name}" if path.is_absolute() else place
-
-
-def folders_by_barcode(folders: Mapping[str, PlateFolder]) -> dict[str, PlateFolder]:
-    """Barcode -> its folder.
-
-    Raises:
-        InputError: A plate was measured twice: two folders have its barcode.
-    """
-    by_barcode: dict[str, PlateFolder] = {}
-    for folder in folders.values():
-        other = by_barcode.setdefault(folder.barcode, folder)
-        if other is not folder:
-            raise InputError(
-                f"plate {folder.barcode} has two folders, {other.name} and {folder.name}; move the "
-                "one that is not wanted out of the batch"
-            )
-    return by_barcode
 
 
 def choose_plates(available: list[str], listed: list[str], wanted: Names | None) -> list[str]:

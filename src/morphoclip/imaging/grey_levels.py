@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from morphoclip.columns import PLATE, SITE, WELL
 from morphoclip.imaging.config import Normalisation
-from morphoclip.imaging.kernels import Plane, count_levels, laplacian_variance
+from morphoclip.imaging.kernels import count_levels, laplacian_variance
+from morphoclip.imaging.tiff import Plane
 
 LOW_PERCENT, HIGH_PERCENT = 0.1, 99.9
 _BRIGHTEST_FRACTION = 0.000028

@@ -9,8 +9,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Plane = NDArray[np.uint8 | np.uint16]
-
 
 class Taps(NamedTuple):
     """What one axis of a resized image is made of.

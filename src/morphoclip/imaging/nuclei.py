@@ -6,7 +6,7 @@ from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 
-from morphoclip.imaging.kernels import Plane
+from morphoclip.imaging.tiff import Plane
 
 _SIDE = 400
 """Larger images are reduced by whole factors to about so many pixels: nuclei stay ten wide."""

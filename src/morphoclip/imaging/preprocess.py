@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,21 @@ from morphoclip.imaging.grey_levels import (
     image_levels,
     plate_levels,
 )
-from morphoclip.imaging.kernels import Plane, Taps, scaled_and_resized
+from morphoclip.imaging.kernels import Taps, scaled_and_resized
 from morphoclip.imaging.nuclei import count_nuclei
-from morphoclip.imaging.tiff import UnusablePlane, decode_plane
+from morphoclip.imaging.tiff import OpenFile, Plane, UnusablePlane
+
+
+class ImageFile(NamedTuple):
+    """Where an image lies: a file, and the image's number in it; 0 where it is the only one."""
+
+    path: str
+    number: int = 0
 
 
 @dataclass(frozen=True)
 class SiteImages:
-    """The files of one site, by channel, and where to read them.
+    """The images of one site, by channel, and how their files are opened.
 
     ``illumination`` holds the plate's illumination function ``(H, W)`` of each channel, or nothing.
     """
@@ -36,8 +43,8 @@ class SiteImages:
     plate: str
     well: str
     site: int
-    files: Mapping[str, str]
-    read: Callable[[str], bytes]
+    files: Mapping[str, ImageFile]
+    open_file: OpenFile
     illumination: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
 
 
@@ -60,13 +67,16 @@ def read_site(images: SiteImages) -> tuple[dict[str, Plane], dict[str, UnusableP
     """Decoded planes by channel, and the channels that have none, each with the reason."""
     planes: dict[str, Plane] = {}
     unusable: dict[str, UnusablePlane] = {}
-    for channel, name in images.files.items():
+    opened: dict[str, Callable[[int], Plane]] = {}  # a file of several channels is read once
+    for channel, (path, number) in images.files.items():
         try:
-            planes[channel] = _even(decode_plane(images.read(name)), channel, images)
+            if path not in opened:
+                opened[path] = images.open_file(path)
+            planes[channel] = _even(opened[path](number), channel, images)
         except FileNotFoundError:
-            unusable[channel] = UnusablePlane("missing", f"{name} is gone")
+            unusable[channel] = UnusablePlane("missing", f"{path} is gone")
         except UnusablePlane as finding:
-            unusable[channel] = UnusablePlane(finding.reason, f"{name}: {finding}")
+            unusable[channel] = UnusablePlane(finding.reason, f"{path}: {finding}")
     shapes = {plane.shape for plane in planes.values()}
     if len(shapes) > 1:
         differing = UnusablePlane("wrong_shape", f"channels differ in shape: {sorted(shapes)}")
@@ -193,6 +203,6 @@ def measure_plate(
     if not usable:
         raise InputError(
             f"none of the {len(sites)} sampled sites of plate {sites[0].plate} can be read, e.g. "
-            f"{next(iter(sites[0].files.values()))}; check that its images are whole"
+            f"{next(iter(sites[0].files.values())).path}; check that its images are whole"
         )
     return {c: plate_levels(planes[c] for planes in usable) for c in channels}

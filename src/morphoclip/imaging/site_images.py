@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 
 from morphoclip.columns import (
     CHANNEL,
-    FILE,
-    FOLDER,
+    IMAGE_NUMBER,
+    PATH,
     PLATE,
     SITE,
+    SOURCE_CHANNEL,
     WELL,
 )
 from morphoclip.errors import InputError, example_of
-from morphoclip.imaging.preprocess import SiteImages
-from morphoclip.imaging.sites import parse_image_name
+from morphoclip.imaging.file_names import Channel, channel_key
+from morphoclip.imaging.preprocess import ImageFile, SiteImages
+from morphoclip.imaging.tiff import OpenFile
 from morphoclip.loaders import Loaders
 
 _ReadIllumination = Callable[[str, str], NDArray[np.floating]]
@@ -26,15 +28,16 @@ _ReadIllumination = Callable[[str, str], NDArray[np.floating]]
 
 def images_of_sites(
     site_index: pd.DataFrame,
-    read_of_folder: Callable[[str], Callable[[str], bytes]],
+    open_file: OpenFile,
     illumination: Mapping[str, Mapping[str, NDArray[np.floating]]],
 ) -> list[SiteImages]:
     """The files of every site, channels in the order of the mapping, sites in order of wells."""
     sites = []
-    for (plate, folder, well, site), rows in site_index.groupby([PLATE, FOLDER, WELL, SITE]):
-        files = dict(zip(rows[CHANNEL], rows[FILE], strict=True))
+    for (plate, well, site), rows in site_index.groupby([PLATE, WELL, SITE]):
+        places = map(ImageFile, rows[PATH], rows[IMAGE_NUMBER])
+        files = dict(zip(rows[CHANNEL], places, strict=True))
         functions = illumination.get(plate, {})
-        sites.append(SiteImages(plate, well, int(site), files, read_of_folder(folder), functions))
+        sites.append(SiteImages(plate, well, int(site), files, open_file, functions))
     return sites
 
 
@@ -90,7 +93,7 @@ def illumination_of_plates(
     return {plate: PlateIllumination(plate, channels, read) for plate, _ in names}
 
 
-def require_channels(site_index: pd.DataFrame, channels: Mapping[str, int]) -> None:
+def require_channels(site_index: pd.DataFrame, channels: Mapping[str, Channel]) -> None:
     """Refuse parameters that name other channels than the sites were indexed by.
 
     Raises:
@@ -98,8 +101,8 @@ def require_channels(site_index: pd.DataFrame, channels: Mapping[str, int]) -> N
     """
     first = site_index.drop_duplicates(CHANNEL)
     indexed = {
-        channel: key.channel if (key := parse_image_name(name)) else 0
-        for channel, name in zip(first[CHANNEL], first[FILE], strict=True)
+        channel: channel_key(called)
+        for channel, called in zip(first[CHANNEL], first[SOURCE_CHANNEL], strict=True)
     }
     if list(indexed.items()) != list(channels.items()):
         raise InputError(

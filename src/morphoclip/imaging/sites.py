@@ -1,49 +1,53 @@
-"""File names to sites: which are complete, which are not, which are ambiguous.
+"""Images to sites: which are complete, which are not, which are ambiguous.
 
 A site is one field of view of one well; it is complete when every channel of the mapping has an
-image. Names follow the Opera Phenix: ``r{row}c{col}f{field}p{plane}-ch{channel}sk1fk1fl1.tiff``.
+image.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import pandas as pd
 
 from morphoclip.columns import (
     CHANNEL,
     DETAIL,
-    FILE,
-    FOLDER,
+    IMAGE_NUMBER,
+    PATH,
     PLATE,
     REASON,
     SITE,
+    SOURCE_CHANNEL,
     WELL,
 )
-from morphoclip.errors import InputError
-from morphoclip.well_names import well_name, well_position
-
-_NAME = re.compile(
-    r"r(?P<row>\d{2})c(?P<col>\d{2})f(?P<field>\d{2,3})p(?P<plane>\d{2,3})"
-    r"-ch(?P<channel>\d{1,2})sk\d+fk\d+fl\d+\.tiff?",
-    flags=re.IGNORECASE,
-)
+from morphoclip.errors import InputError, example_of
+from morphoclip.imaging.file_names import Channel
+from morphoclip.well_names import well_position
 
 
-class ImageKey(NamedTuple):
-    """What an image's name says."""
+class FoundImage(NamedTuple):
+    """One image of a source.
 
-    row: int
-    col: int
-    field: int
-    plane: int
-    channel: int
+    Attributes:
+        plate: Barcode.
+        well: Name of the well.
+        site: Number of the field.
+        channel: What the source calls the channel.
+        path: Below the folder of images, or a URL.
+        number: Which of the file's images it is; 0 where it has one.
+        plane: Height; of several planes the lowest is taken.
+        time: Time point.
+    """
 
-    @property
-    def site(self) -> tuple[str, int]:
-        """Well name and field."""
-        return well_name(self.row, self.col), self.field
+    plate: str
+    well: str
+    site: int
+    channel: Channel
+    path: str
+    number: int = 0
+    plane: int = 1
+    time: int = 1
 
 
 class SiteTables(NamedTuple):
@@ -59,92 +63,89 @@ def site_name(well: str, site: int) -> str:
     return f"r{row:02d}c{col:02d}f{site:02d}"
 
 
-def parse_image_name(name: str) -> ImageKey | None:
-    """The key of an image, or None where the name is none of an image."""
-    match = _NAME.fullmatch(name)
-    return ImageKey(*(int(part) for part in match.groups())) if match else None
-
-
-class ImageFolder(Protocol):
-    """A plate's folder: its barcode, its name, the names of its files."""
-
-    @property
-    def barcode(self) -> str: ...  # noqa: D102
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    def image_names(self) -> list[str]: ...  # noqa: D102
-
-
-def index_plates(folders: Iterable[ImageFolder], channels: Mapping[str, int]) -> SiteTables:
-    """Sort the files of several plates into complete and incomplete sites.
+def index_plates(
+    plates: Iterable[tuple[str, Iterable[FoundImage]]], channels: Mapping[str, Channel]
+) -> SiteTables:
+    """Sort the images of several plates into complete and incomplete sites.
 
     Raises:
         InputError: No site of any plate is complete, or as `index_plate` does.
     """
-    parts = [index_plate(f.barcode, f.name, f.image_names(), channels) for f in folders]
+    parts = [index_plate(plate, images, channels) for plate, images in plates]
     complete = pd.concat([part.site_index for part in parts], ignore_index=True)
     incomplete = pd.concat([part.set_aside for part in parts], ignore_index=True)
     if complete.empty:
         first = incomplete.iloc[0]
         raise InputError(
             f"no plate has a complete site: {len(incomplete)} sites lack a channel, e.g. plate "
-            f"{first[PLATE]} well {first[WELL]} site {first[SITE]} is {first[DETAIL]}; check the "
-            "numbers in image_features.channels"
+            f"{first[PLATE]} well {first[WELL]} site {first[SITE]} is {first[DETAIL]}; check "
+            "image_features.channels"
         )
     return SiteTables(complete, incomplete)
 
 
 def index_plate(
-    plate: str, folder: str, names: Iterable[str], channels: Mapping[str, int]
+    plate: str, images: Iterable[FoundImage], channels: Mapping[str, Channel]
 ) -> SiteTables:
-    """Sort a plate's files into complete and incomplete sites.
+    """Sort a plate's images into complete and incomplete sites.
 
     Channels outside the mapping (brightfield) are passed over. Of several planes of one image the
     lowest is taken: CPJUMP1 has one plane, and a second set of files starts at p01 again.
 
     Args:
         plate: Barcode.
-        folder: The plate folder's name.
-        names: File names below ``Images/``.
-        channels: Channel names to the numbers in file names, in order.
+        images: The plate's images.
+        channels: Channel names to what the source calls them, in order.
 
     Raises:
-        InputError: Two files claim the same image, or no name is that of an image.
+        InputError: Two files claim the same image, there are several time points, or no image is
+            of one of the channels.
     """
-    number_to_channel = {number: channel for channel, number in channels.items()}
-    sites: dict[tuple[str, int], dict[str, tuple[int, str]]] = defaultdict(dict)
-    for name in names:
-        key = parse_image_name(name)
-        if key is None or key.channel not in number_to_channel:
+    name_of = {called: channel for channel, called in channels.items()}
+    sites: dict[tuple[str, int], dict[str, FoundImage]] = defaultdict(dict)
+    others: dict[Channel, str] = {}
+    times: dict[int, str] = {}
+    for image in images:
+        times.setdefault(image.time, image.path)
+        if image.channel not in name_of:
+            others.setdefault(image.channel, image.path)
             continue
-        _take_lowest_plane(sites[key.site], number_to_channel[key.channel], key.plane, name, folder)
+        _take_lowest_plane(sites[image.well, image.site], name_of[image.channel], image)
     if not sites:
         raise InputError(
-            f"plate folder {folder} holds no image of channels {dict(channels)}: names read "
-            "r01c01f01p01-ch1sk1fk1fl1.tiff; check image_features.channels"
+            f"plate {plate} holds no image of channels {dict(channels)}: its images are of "
+            f"{example_of(others, limit=8)}; set image_features.channels to those"
         )
-    complete: list[tuple[str, str, str, int, str, str]] = []
+    if len(times) > 1:
+        raise InputError(
+            f"plate {plate} has {len(times)} time points, e.g. {example_of(times.values())}; index "
+            "one of them: write its number into the pattern ingestion.image_names"
+        )
+    complete: list[tuple[str, str, int, str, str, str, int]] = []
     incomplete: list[tuple[str, str, int, str, str]] = []
-    for (well, site), images in sorted(sites.items()):
-        missing = [channel for channel in channels if channel not in images]
+    for (well, site), taken in sorted(sites.items()):
+        missing = [channel for channel in channels if channel not in taken]
         if missing:
             incomplete.append((plate, well, site, "incomplete", f"missing {', '.join(missing)}"))
             continue
-        complete.extend((plate, folder, well, site, c, images[c][1]) for c in channels)
+        complete.extend(
+            (plate, well, site, channel, str(called), taken[channel].path, taken[channel].number)
+            for channel, called in channels.items()
+        )
     return SiteTables(
-        pd.DataFrame(complete, columns=[PLATE, FOLDER, WELL, SITE, CHANNEL, FILE]),
+        pd.DataFrame(
+            complete, columns=[PLATE, WELL, SITE, CHANNEL, SOURCE_CHANNEL, PATH, IMAGE_NUMBER]
+        ),
         pd.DataFrame(incomplete, columns=[PLATE, WELL, SITE, REASON, DETAIL]),
     )
 
 
-def _take_lowest_plane(
-    images: dict[str, tuple[int, str]], channel: str, plane: int, name: str, folder: str
-) -> None:
-    taken = images.get(channel)
-    if taken is not None and taken[0] == plane:
+def _take_lowest_plane(taken: dict[str, FoundImage], channel: str, image: FoundImage) -> None:
+    other = taken.get(channel)
+    if other is not None and (other.plane, other.time) == (image.plane, image.time):
         raise InputError(
-            f"plate folder {folder} has two files for one image: {taken[1]} and {name}; "
-            "move one of them out of Images/"
+            f"plate {image.plate} has two files for one image: {other.path} and {image.path}; move "
+            "one of them elsewhere"
         )
-    if taken is None or plane < taken[0]:
-        images[channel] = (plane, name)
+    if other is None or image.plane < other.plane:
+        taken[channel] = image

@@ -1,6 +1,7 @@
 """One plane off disk, or why not."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import imagecodecs
@@ -16,6 +17,11 @@ _MOST_SATURATED = 0.5
 """Share of pixels at the top of the range beyond which an image is unusable."""
 
 
+_OF_SEVERAL = (
+    "files that hold several channels are read where ingestion.image_names has no group channel"
+)
+
+
 class UnusablePlane(Exception):
     """An image that goes no further.
 
@@ -27,7 +33,24 @@ class UnusablePlane(Exception):
         self.reason = reason
 
 
-def decode_plane(content: bytes) -> NDArray[np.uint8 | np.uint16]:
+Plane = NDArray[np.uint8 | np.uint16]
+"""An image ``(H, W)`` in counts of the camera."""
+
+OpenFile = Callable[[str], Callable[[int], Plane]]
+"""Opens the file at a path; what it gives reads the image of a number, 1 the first, 0 the only."""
+
+
+def opened_tiffs(read: Callable[[str], bytes]) -> OpenFile:
+    """TIFFs whose bytes ``read`` gives."""
+
+    def open_file(path: str) -> Callable[[int], Plane]:
+        content = read(path)
+        return lambda number: image_of_several(content, number) if number else decode_plane(content)
+
+    return open_file
+
+
+def decode_plane(content: bytes) -> Plane:
     """Decode a single-channel TIFF to ``(H, W)``, in counts of the camera.
 
     Raises:
@@ -39,10 +62,15 @@ def decode_plane(content: bytes) -> NDArray[np.uint8 | np.uint16]:
             page = header.pages[0]
             shape, dtype = page.shape, page.dtype
             raw_at = _place_of_raw_pixels(page, len(content))
+            others = header.pages if len(shape) == 2 else []
+            n_alike = sum(other.shape == shape for other in others)  # a thumbnail is not
     except Exception as error:  # damaged headers fail in a dozen ways; all mean one thing
         raise UnusablePlane("unreadable", f"no TIFF: {error}") from error
     if len(shape) != 2 or not 0 < int(np.prod(shape, dtype=np.int64)) <= _LARGEST_PLANE:
-        raise UnusablePlane("wrong_shape", f"shape {tuple(shape)}, not (height, width)")
+        colours = f"; {_OF_SEVERAL}" if shape[-1:] in ((3,), (4,)) else ""
+        raise UnusablePlane("wrong_shape", f"shape {shape}, not (height, width){colours}")
+    if n_alike > 1:
+        raise UnusablePlane("wrong_shape", f"{n_alike} images in one file; {_OF_SEVERAL}")
     if dtype not in (np.uint8, np.uint16):
         raise UnusablePlane("wrong_dtype", f"{dtype}, neither uint8 nor uint16")
     try:
@@ -54,6 +82,74 @@ def decode_plane(content: bytes) -> NDArray[np.uint8 | np.uint16]:
         raise UnusablePlane("unreadable", f"cannot be decoded: {error}") from error
     if plane.shape != shape or plane.dtype != dtype:
         raise UnusablePlane("unreadable", f"decodes to {plane.dtype} {plane.shape}, not {shape}")
+    return _exposed(np.asarray(plane))
+
+
+def image_of_several(content: bytes, number: int) -> Plane:
+    """The image of a channel, counted from 1, of a TIFF that holds all channels of a site.
+
+    Raises:
+        UnusablePlane: As `decode_plane` does.
+    """
+    try:
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            images = _by_channel(file.series[0])
+    except UnusablePlane:
+        raise
+    except Exception as error:
+        raise UnusablePlane("unreadable", f"no TIFF: {error}") from error
+    if not 1 <= number <= len(images):
+        raise UnusablePlane("wrong_shape", f"{len(images)} channels, none of number {number}")
+    if images.dtype not in (np.uint8, np.uint16):
+        raise UnusablePlane("wrong_dtype", f"{images.dtype}, neither uint8 nor uint16")
+    return _exposed(np.ascontiguousarray(images[number - 1]))
+
+
+def channels_of(content: bytes) -> list[str]:
+    """Names of a TIFF's channels as OME metadata give them; ``""`` for each that has none.
+
+    Raises:
+        UnusablePlane: It is no TIFF, or its axes are other than channels, rows and columns.
+    """
+    try:
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            n_channels = len(_by_channel(file.series[0]))
+            described = tifffile.xml2dict(file.ome_metadata) if file.is_ome else {}
+    except UnusablePlane:
+        raise
+    except Exception as error:
+        raise UnusablePlane("unreadable", f"no TIFF: {error}") from error
+    image = described.get("OME", {}).get("Image", {})
+    pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})
+    channels = pixels.get("Channel", [])
+    named = [
+        str(c.get("Name", "")) for c in ([channels] if isinstance(channels, dict) else channels)
+    ]
+    return named if len(named) == n_channels else [""] * n_channels
+
+
+def _by_channel(series: Any) -> NDArray[Any]:
+    """``(C, H, W)``: the axis that is neither rows nor columns, and no other longer than one."""
+    sizes = dict(zip(series.axes, series.shape, strict=True))
+    longer = [axis for axis, size in sizes.items() if size > 1 and axis not in "YX"]
+    if len(longer) > 1 or not {"Y", "X"} <= set(sizes) or set(longer) - set("CSIQ"):
+        raise UnusablePlane(
+            "wrong_shape", f"axes {series.axes} of {series.shape}: one of channels is read"
+        )
+    if int(np.prod(series.shape, dtype=np.int64)) > 32 * _LARGEST_PLANE:
+        raise UnusablePlane("wrong_shape", f"shape {series.shape} is too large")
+    order = [series.axes.index(axis) for axis in [*longer, "Y", "X"]]
+    rest = [place for place in range(len(series.axes)) if place not in order]
+    images = series.asarray().transpose([*rest, *order])
+    return np.asarray(images.reshape((-1, sizes["Y"], sizes["X"])))
+
+
+def _exposed(plane: Plane) -> Plane:
+    """The same plane, unless it is black or white.
+
+    Raises:
+        UnusablePlane: It is.
+    """
     brightest, top = plane.max(), np.iinfo(plane.dtype).max
     if brightest == 0:
         raise UnusablePlane("all_zero", "every pixel is 0")
@@ -62,7 +158,7 @@ def decode_plane(content: bytes) -> NDArray[np.uint8 | np.uint16]:
         and (share := np.count_nonzero(plane == top) / plane.size) > _MOST_SATURATED
     ):
         raise UnusablePlane("saturated", f"{share:.0%} of the pixels are at the top")
-    return np.asarray(plane)
+    return plane
 
 
 def _place_of_raw_pixels(page: Any, n_bytes: int) -> int | None:

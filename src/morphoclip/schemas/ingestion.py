@@ -12,14 +12,14 @@ from morphoclip.columns import (
     DENSITY,
     DETAIL,
     ENTITY,
-    FILE,
-    FOLDER,
     FUNCTION,
     GENE,
+    IMAGE_NUMBER,
     INCHIKEY,
     MOA_LIST,
     MODALITY,
     N_SITES,
+    PATH,
     PERT_INAME,
     PERTURBATION_TYPE,
     PLATE,
@@ -28,6 +28,7 @@ from morphoclip.columns import (
     ROLE,
     SITE,
     SMILES,
+    SOURCE_CHANNEL,
     TARGET_LIST,
     TIMEPOINT,
     WELL,
@@ -77,15 +78,17 @@ GENE_ANNOTATIONS = table(
 SITE_INDEX = table(
     {
         PLATE: text(),
-        FOLDER: text(),
         WELL: text(),
-        SITE: pa.Column(int, checks=pa.Check.ge(1)),
+        SITE: pa.Column(int, checks=pa.Check.ge(0)),
         CHANNEL: text(),
-        FILE: text(),
+        SOURCE_CHANNEL: text(),
+        PATH: text(),
+        IMAGE_NUMBER: count(),
     },
     unique=[PLATE, WELL, SITE, CHANNEL],
 )
-"""One row per image of a complete site; the file name is relative to its plate folder."""
+"""One row per image of a complete site: its file below the folder of images (or its URL), and which
+of the file's images it is."""
 
 SET_ASIDE_SITES = table(
     {PLATE: text(), WELL: text(), SITE: pa.Column(int), REASON: text(), DETAIL: text()},

@@ -30,10 +30,12 @@ from morphoclip.features.site_files import (
     without_features,
 )
 from morphoclip.features.site_qc import QcTables, by_plate, qc_parts, qc_rows, summarise_qc
-from morphoclip.gallery.source import IngestionConfig, PlateFolders
+from morphoclip.gallery.image_files import ImageFiles
+from morphoclip.gallery.source import IngestionConfig
 from morphoclip.imaging.grey_levels import GreyRange, sample_sites
 from morphoclip.imaging.preprocess import measure_plate, prepare_sites
 from morphoclip.imaging.site_images import illumination_of_plates, images_of_sites, require_channels
+from morphoclip.imaging.tiff import opened_tiffs
 from morphoclip.loaders import Loaders
 from morphoclip.progress import watched
 from morphoclip.schemas.features import PLATE_INTENSITIES
@@ -45,7 +47,7 @@ Chunk = dict[str, dict[str, Any]]
 
 def measure_grey_levels(
     site_index: pd.DataFrame,
-    plate_images: PlateFolders,
+    plate_images: ImageFiles,
     illumination_functions: Loaders[Any],
     existing_records: Loaders[Any],
     ingestion: IngestionConfig,
@@ -65,7 +67,7 @@ def measure_grey_levels(
     for plate, sites in watched(sampled.groupby(PLATE), "measuring grey levels", transient=True):
         images = images_of_sites(
             sites,
-            lambda folder: plate_images[folder].read,
+            opened_tiffs(plate_images.read),
             _illumination(illumination_functions, [plate], config),
         )
         levels = measure_plate(images, config.channels, workers=config.preprocess.n_workers)
@@ -76,7 +78,7 @@ def measure_grey_levels(
 
 def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     site_index: pd.DataFrame,
-    plate_images: PlateFolders,
+    plate_images: ImageFiles,
     plate_intensities: pd.DataFrame,
     illumination_functions: Loaders[Any],
     existing_features: Loaders[Any],
@@ -99,7 +101,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     refuse_mixing(existing_records, plates, named_settings(config, adapter))
     images = images_of_sites(
         indexed,
-        lambda folder: plate_images[folder].read,
+        opened_tiffs(plate_images.read),
         _illumination(illumination_functions, plates, config),
     )
     kept = [existing_features, existing_tensors] if config.save_tensors else [existing_features]

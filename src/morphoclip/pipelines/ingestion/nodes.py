@@ -4,13 +4,11 @@ import logging
 
 import pandas as pd
 
+from morphoclip.errors import example_of
 from morphoclip.features.config import ImageFeaturesConfig
-from morphoclip.gallery.source import (
-    IngestionConfig,
-    PlateFolders,
-    choose_plates,
-    folders_by_barcode,
-)
+from morphoclip.gallery.image_files import ImageFiles, NamedImages
+from morphoclip.gallery.source import IngestionConfig, choose_plates
+from morphoclip.imaging.file_names import NamePattern
 from morphoclip.imaging.sites import SiteTables, index_plates
 from morphoclip.perturbations.well_index import platemap_of
 from morphoclip.progress import watched
@@ -19,20 +17,29 @@ logger = logging.getLogger(__name__)
 
 
 def index_sites(
-    plate_images: PlateFolders,
+    plate_images: ImageFiles,
     barcode_platemap: pd.DataFrame,
     ingestion: IngestionConfig,
     image_features: ImageFeaturesConfig,
 ) -> SiteTables:
     """Complete sites, one row per image; and the sites that are not complete."""
-    folder_of = folders_by_barcode(plate_images)
-    plates = choose_plates(sorted(folder_of), list(platemap_of(barcode_platemap)), ingestion.plates)
-    folders = (folder_of[plate] for plate in watched(plates, "listing plates"))
-    site_index, incomplete = index_plates(folders, image_features.channels)
+    channels = image_features.channels
+    pattern = NamePattern(ingestion.image_names)
+    images = NamedImages(plate_images, pattern, channels, ingestion.plates)
+    plates = choose_plates(images.plates, list(platemap_of(barcode_platemap)), ingestion.plates)
+    listed = ((plate, images.of(plate)) for plate in watched(plates, "listing plates"))
+    site_index, incomplete = index_plates(listed, channels)
     logger.info(
         "%d plates: %d complete sites, %d incomplete ones set aside",
         len(plates),
-        len(site_index) // len(image_features.channels),
+        len(site_index) // len(channels),
         len(incomplete),
     )
+    if not_read := [path for path in images.others if path.lower().endswith((".tif", ".tiff"))]:
+        logger.warning(
+            "%d TIFFs are not named as ingestion.image_names (%s) says, and are not read, e.g. %s",
+            len(not_read),
+            ingestion.image_names,
+            example_of(path.rsplit("/", 1)[-1] for path in not_read),
+        )
     return SiteTables(site_index, incomplete)
