@@ -32,6 +32,12 @@ TIMEPOINT = "Metadata_timepoint"
 DENSITY = "Metadata_density"
 ANTIBIOTICS = "Metadata_antibiotics"
 CELL_LINE = "Metadata_cell_line"
+CONCENTRATION = "Metadata_concentration"
+CONCENTRATION_UNIT = "Metadata_concentration_unit"
+DOSE = "Metadata_dose"
+DESCRIPTION = "Metadata_description"
+BATCH = "Metadata_batch"
+REPLICATE = "Metadata_replicate"
 CONDITION = "Metadata_condition"
 N_SITES = "Metadata_n_sites"
 REFERENCE = "Metadata_reference"
@@ -51,6 +57,16 @@ class Modality(StrEnum):
     COMPOUND = "compound"
     CRISPR = "crispr"
     ORF = "orf"
+    SIRNA = "sirna"
+    ANTIBODY = "antibody"
+    OTHER = "other"
+
+
+JUMP_TARGET = (Modality.COMPOUND, Modality.CRISPR, Modality.ORF)
+"""The modalities of CPJUMP1 and its tables."""
+
+GENETIC = frozenset({Modality.CRISPR, Modality.ORF, Modality.SIRNA})
+"""Modalities that act on a gene itself, by whose name they go."""
 
 
 class Role(StrEnum):
@@ -65,13 +81,16 @@ class Role(StrEnum):
 
 
 class PerturbationType(StrEnum):
-    """The spec's five; empty wells have none."""
+    """The spec's five, and those of other experiments; empty wells have none."""
 
     COMPOUND = "COMPOUND"
     CRISPR = "CRISPR"
     ORF = "ORF"
     NEGCON = "NEGCON"
     POSCON = "POSCON"
+    SIRNA = "SIRNA"
+    ANTIBODY = "ANTIBODY"
+    OTHER = "OTHER"
 
 
 class Subset(StrEnum):

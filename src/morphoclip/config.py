@@ -49,9 +49,19 @@ def _split_channels(value: Any) -> Any:
     return value
 
 
+def _split_column_names(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split("+") if part]
+    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+
+
 NumberedNames = Annotated[dict[str, int], BeforeValidator(_split_numbered_names)]
 """An ordered mapping of names to numbers; ``DNA=4+ER=2`` on the command line."""
 
 Channels = Annotated[dict[str, int | str], BeforeValidator(_split_channels)]
 """An ordered mapping of channel names to what their source calls them, a number or a name:
 ``DNA=4+ER=2``, ``DNA=DAPI - DAPI``; ``DNA+ER`` where the source has these names."""
+
+ColumnNames = Annotated[dict[str, str], BeforeValidator(_split_column_names)]
+"""Our names of columns to others; ``plate=Barcode+well=Position`` on the command line."""

@@ -1,5 +1,9 @@
 """Files on disk: whole or not at all, and read back safely."""
 
+import re
+from pathlib import Path
+
+import openpyxl
 import pandas as pd
 import pytest
 import torch
@@ -8,8 +12,10 @@ from kedro.io import DatasetError
 from morphoclip.columns import PLATE
 from morphoclip.datasets.partitions import Partitions, PlateTablesDataset
 from morphoclip.datasets.plate_images import PlateImagesDataset
+from morphoclip.datasets.spreadsheet import SpreadsheetDataset
 from morphoclip.datasets.text_table import TextTableDataset
 from morphoclip.datasets.torch_file import TorchFileDataset
+from morphoclip.errors import InputError
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.site_qc import by_plate
 
@@ -128,3 +134,89 @@ def test_real_plate_folders_are_listed_and_read(gallery) -> None:
     assert len(paths) == 3
     assert files.read(paths[0])[:2] == b"II"
     assert len(dataset.preview()) > 10_000
+
+
+WELLS = pd.DataFrame({"plate": ["007", "8"], "note": ["a, b", ""]}, dtype="str")
+
+
+def spreadsheet(path: Path) -> SpreadsheetDataset:
+    return SpreadsheetDataset(filepath=str(path), called="the table")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.xlsx", "a.parquet", "a.CSV.gz", "b.csv"])
+def test_a_labs_table_is_text_in_any_format(tmp_path, name: str) -> None:
+    path = tmp_path / name
+    match name:
+        case "a.xlsx":
+            WELLS.to_excel(path, index=False)
+        case "a.parquet":
+            WELLS.to_parquet(path)
+        case "a.tsv":
+            WELLS.to_csv(path, index=False, sep="\t")
+        case "b.csv":  # as Excel writes it where the comma is the decimal sign
+            WELLS.to_csv(path, index=False, sep=";", encoding="utf-8-sig")
+        case _:
+            WELLS.to_csv(path, index=False)
+    pd.testing.assert_frame_equal(spreadsheet(path).load(), WELLS)
+    assert spreadsheet(path).exists()
+
+
+def test_numbers_are_text_without_a_point(tmp_path) -> None:
+    table = pd.DataFrame({"plate": [1, 2], "dose": [5.0, float("nan")], "time": [0.5, 48.0]})
+    table.to_parquet(tmp_path / "a.parquet")
+    table.to_excel(tmp_path / "a.xlsx", index=False)
+    for name in ("a.parquet", "a.xlsx"):
+        assert spreadsheet(tmp_path / name).load().to_dict("list") == {
+            "plate": ["1", "2"], "dose": ["5", ""], "time": ["0.5", "48"]
+        }  # fmt: skip
+
+
+def merged_cells(path: Path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    sheet.append(["plate", "well"])
+    sheet.append(["P1", "A01"])
+    sheet.append([None, "A02"])
+    sheet.merge_cells("A2:A3")
+    book.save(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "a.csv",
+            "a,b\n1,2,3\n",
+            "1 row(s) have more or fewer cells than the 2 columns, e.g. row 2",
+        ),
+        ("a.csv", "a,a\n1,2\n", "two columns are called a"),
+        ("a.csv", "", "it is empty"),
+        ("a.csv", b"a,b\n\xff\xfe,2\n", "cannot be read as a table"),
+        ("a.csv", 'a,b\n"1,2\n', "line 2: unexpected end of data"),
+        ("a.doc", "a,b\n1,2\n", "is no table that is read: save it as .csv"),
+        ("a.xlsx", "a,b\n", "is no Excel file; save it again"),
+        ("a.parquet", "a,b\n", "cannot be read as a table"),
+        ("a.xlsx", merged_cells, "the sheet Sheet has 1 merged cell(s), e.g. A2:A3; unmerge"),
+    ],
+)
+def test_a_table_that_cannot_be_read_says_why(tmp_path, name: str, content, said: str) -> None:
+    path = tmp_path / name
+    if callable(content):
+        content(path)
+    else:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(DatasetError, match=re.escape(said)) as caught:
+        spreadsheet(path).load()
+    assert isinstance(caught.value.__cause__, InputError)
+
+
+def test_what_is_replaced_is_not_read(tmp_path) -> None:
+    gone = str(tmp_path / "gone.csv")
+    assert TextTableDataset(filepath=gone, unless="another").load() is None
+    assert TextTableDataset(filepath=gone, unless="another").exists()
+    folder = Partitions(path=str(tmp_path), dataset="pandas.ParquetDataset", unless="another")
+    (tmp_path / "a.parquet").write_bytes(b"")
+    assert folder.load() == {}
+    assert folder.exists()
+    images = PlateImagesDataset(path=gone, instead=str(tmp_path))
+    assert images.load().files() == ["a.parquet"]

@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from morphoclip.columns import BROAD_SAMPLE, GENE, MOA_LIST, MODALITY, ROLE, SITE, WELL, Modality
+from morphoclip.columns import BROAD_SAMPLE, GENE, JUMP_TARGET, MOA_LIST, MODALITY, ROLE, SITE, WELL
 from morphoclip.gallery.rendering import (
     BACKGROUND,
     LOG_EFFECT,
@@ -18,7 +18,7 @@ from morphoclip.gallery.synthetic import FAMILIES, gallery_tables, render_wells,
 from morphoclip.gallery.synthetic_config import SyntheticConfig
 from morphoclip.imaging.file_names import NamePattern
 from morphoclip.imaging.sites import FoundImage, index_plate
-from morphoclip.perturbations.tables import perturbation_table
+from morphoclip.perturbations.jump_target import perturbation_table
 from morphoclip.schemas.ingestion import PERTURBATIONS
 
 CHANNELS = {"ER": 4, NUCLEAR: 5}
@@ -64,7 +64,7 @@ def test_the_reader_of_jump_target_tables_finds_every_perturbation() -> None:
 def test_every_plate_is_of_one_modality_and_has_a_map() -> None:
     tables = gallery_tables(changed(plates_per_modality=2), "batch 7")
     plates = tables.experiment_metadata
-    assert plates["Perturbation"].tolist() == [str(m) for m in Modality for _ in range(2)]
+    assert plates["Perturbation"].tolist() == [str(m) for m in JUMP_TARGET for _ in range(2)]
     assert plates["Assay_Plate_Barcode"].is_unique
     assert set(plates["Batch"]) == {"batch 7"}
     assert set(plates["Plate_Map_Name"]) == set(tables.platemaps)
@@ -75,7 +75,7 @@ def test_every_plate_is_of_one_modality_and_has_a_map() -> None:
 
 def test_a_platemap_holds_each_treatment_once_and_the_negative_controls_beside_them() -> None:
     tables = gallery_tables(changed(negcon_wells=6), "synthetic")
-    for modality in Modality:
+    for modality in JUMP_TARGET:
         layout = tables.platemaps[f"Synthetic-1_{modality}_platemap"]
         own = tables.truth.loc[tables.truth[MODALITY] == modality, BROAD_SAMPLE]
         assert layout["well_position"].is_unique

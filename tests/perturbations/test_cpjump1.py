@@ -12,8 +12,8 @@ from morphoclip.columns import (
 )
 from morphoclip.errors import InputError
 from morphoclip.perturbations.cpjump1 import require_cpjump1
-from morphoclip.perturbations.tables import perturbation_table
-from morphoclip.perturbations.well_index import build_well_index, modality_of_barcode
+from morphoclip.perturbations.jump_target import perturbation_table
+from morphoclip.perturbations.platemaps import build_well_index, modality_of_barcode
 
 
 @pytest.fixture(scope="module")

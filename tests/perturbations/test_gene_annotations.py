@@ -11,7 +11,7 @@ from morphoclip.perturbations.gene_annotations import (
     read_gene_annotations,
     shortened,
 )
-from morphoclip.perturbations.tables import perturbation_table
+from morphoclip.perturbations.jump_target import perturbation_table
 from morphoclip.schemas.ingestion import GENE_ANNOTATIONS
 
 UNIPROT = pd.DataFrame(

@@ -26,6 +26,7 @@ from morphoclip.columns import (
     TIMEPOINT,
 )
 from morphoclip.errors import InputError
+from morphoclip.perturbations.jump_target import perturbation_table
 from morphoclip.perturbations.prompts import (
     PromptTemplates,
     TextLevel,
@@ -34,7 +35,6 @@ from morphoclip.perturbations.prompts import (
     prompt_summary,
     prompt_table,
 )
-from morphoclip.perturbations.tables import perturbation_table
 from morphoclip.schemas.features import PROMPTS
 
 SPEC = PromptTemplates()
@@ -195,10 +195,16 @@ def test_a_context_has_its_own_prompt_and_each_well_finds_its_own() -> None:
         prompt_table(guides, unknown, TextLevel.FULL, SPEC, ("cell_type",))
 
 
-def test_a_name_that_is_an_id_is_refused() -> None:
-    compounds = pd.DataFrame([GABAPENTIN | {PERT_INAME: GABAPENTIN[BROAD_SAMPLE]}])
+def test_a_name_that_holds_an_id_is_refused_and_one_that_is_the_id_is_a_name() -> None:
+    sample = GABAPENTIN[BROAD_SAMPLE]
+    holds = pd.DataFrame([GABAPENTIN | {PERT_INAME: f"see {sample}"}])
     with pytest.raises(InputError, match="holds BRD-A86665761-001-01-1"):
-        prompt_table(compounds, NO_WELLS, TextLevel.FULL, SPEC)
+        prompt_table(holds, NO_WELLS, TextLevel.FULL, SPEC)
+    named = pd.DataFrame([GABAPENTIN | {BROAD_SAMPLE: "Fluphenazine", PERT_INAME: "Fluphenazine"}])
+    assert (
+        "perturbation: Fluphenazine."
+        in prompt_table(named, NO_WELLS, TextLevel.NAME_ONLY, SPEC)[PROMPT].iloc[0]
+    )
 
 
 def test_real_prompts(gallery, real_data) -> None:

@@ -16,8 +16,9 @@ from morphoclip.columns import (
     WELL,
 )
 from morphoclip.errors import InputError
-from morphoclip.perturbations.tables import perturbation_table
-from morphoclip.perturbations.well_index import build_well_index, platemap_of, with_site_counts
+from morphoclip.perturbations.jump_target import perturbation_table
+from morphoclip.perturbations.platemaps import build_well_index, platemap_of
+from morphoclip.perturbations.well_index import with_site_counts
 from morphoclip.schemas.ingestion import WELL_INDEX
 
 BARCODES = pd.DataFrame(
@@ -32,7 +33,12 @@ MAPS = {
 PERTURBATIONS = perturbation_table(
     {
         "x_compound_metadata": pd.DataFrame(
-            {"broad_sample": ["BRD-1"], "pert_iname": ["a"], "control_type": [""], "smiles": [""]}
+            {
+                "broad_sample": ["BRD-1", ""],
+                "pert_iname": ["a", "DMSO"],
+                "control_type": ["", "negcon"],
+                "smiles": ["", ""],
+            }
         ),
         "x_crispr_metadata": pd.DataFrame(
             {"broad_sample": ["G1"], "gene": ["ABC1"], "control_type": [""]}
@@ -51,6 +57,32 @@ def build(**changes: object) -> pd.DataFrame:
         "batch": "b",
     }
     return build_well_index(**arguments | changes)
+
+
+def test_a_well_called_empty_or_without_a_vehicle_in_the_table_is_no_control() -> None:
+    map_with_words = MAPS["x_compound_map"].assign(broad_sample=["BRD-1", "Empty", "blank"])
+    wells = build(plates=["P1"], platemaps={"x_compound_map": map_with_words})
+    assert wells[ROLE].tolist() == ["trt", "empty", "empty"]
+    without_vehicle = PERTURBATIONS[PERTURBATIONS[BROAD_SAMPLE] != "DMSO"]
+    assert build(perturbations=without_vehicle)[ROLE].tolist() == [
+        "trt", "empty", "trt", "trt", "empty"
+    ]  # fmt: skip
+
+
+def test_a_dmso_row_of_the_tables_own_is_an_id_like_others() -> None:
+    table = pd.DataFrame(
+        {
+            "broad_sample": ["BRD-1", "DMSO"],
+            "pert_iname": ["a", ""],
+            "control_type": ["", "negcon"],
+            "smiles": ["", ""],
+        }
+    )
+    perturbations = perturbation_table({"x_compound_metadata": table})
+    assert perturbations[BROAD_SAMPLE].tolist() == ["BRD-1", "DMSO"]
+    layout = MAPS["x_compound_map"].assign(broad_sample=["BRD-1", "", "DMSO"])
+    wells = build(plates=["P1"], platemaps={"x_compound_map": layout}, perturbations=perturbations)
+    assert wells[ROLE].tolist() == ["trt", "empty", "negcon"]
 
 
 def test_a_blank_is_dmso_on_a_compound_plate_and_empty_on_a_genetic_one() -> None:

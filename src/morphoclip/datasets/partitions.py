@@ -20,12 +20,16 @@ class Partitions(PartitionedDataset):
 
     An empty or absent folder loads as ``{}``; each file is written under another name and renamed,
     so that a killed run leaves no half file that looks whole. ``must_exist`` says whether a run
-    that needs it should stop when there is none.
+    that needs it should stop when there is none; where ``unless`` names something that takes its
+    place, it loads as ``{}`` and nothing is listed.
     """
 
-    def __init__(self, *, must_exist: bool = True, **arguments: Any) -> None:
+    def __init__(
+        self, *, must_exist: bool = True, unless: str | None = None, **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
-        self._must_exist = must_exist
+        self._must_exist = must_exist and not unless
+        self._is_replaced = bool(unless)
 
     def load(self) -> dict[str, Callable[[], Any]]:
         self._invalidate_caches()
@@ -49,7 +53,7 @@ class Partitions(PartitionedDataset):
         return dataset
 
     def _list_partitions(self) -> list[str]:
-        if not self._filesystem.exists(self._normalized_path):
+        if self._is_replaced or not self._filesystem.exists(self._normalized_path):
             return []
         return [path for path in super()._list_partitions() if not path.endswith(_PARTIAL)]
 

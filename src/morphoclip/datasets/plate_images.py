@@ -23,17 +23,21 @@ PlateImages = dict[str, dict[str, NDArray[np.uint16]]]
 
 
 class PlateImagesDataset(AbstractDataset[PlateImages, ImageFiles]):
-    """Loads a folder that lists and reads on demand; saves ``{folder: {file name: (H, W)}}``."""
+    """Loads a folder that lists and reads on demand; saves ``{folder: {file name: (H, W)}}``.
+
+    ``instead`` is the folder, where one is named.
+    """
 
     def __init__(
         self,
         *,
         path: str,
+        instead: str | None = None,
         fs_args: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        self._path = path
-        self._fs_args = fs_args or {}
+        self._path = instead or path
+        self._fs_args = (fs_args or {}) if "://" in self._path else {}
         self.metadata = metadata
 
     def load(self) -> ImageFiles:

@@ -12,17 +12,19 @@ from kedro_datasets._typing import TablePreview
 class TextTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
     """CSV (``.csv``) or TSV (anything else) on any fsspec path.
 
-    With ``filepath: null`` it is an optional table that is not there, and loads None.
+    With ``filepath: null`` it is an optional table that is not there, and loads None; so it is
+    where ``unless`` names something that takes its place.
     """
 
     def __init__(
         self,
         *,
         filepath: str | None,
+        unless: str | None = None,
         fs_args: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        self._filepath = filepath
+        self._filepath = None if unless else filepath
         self._fs_args = fs_args or {}
         self.metadata = metadata
 

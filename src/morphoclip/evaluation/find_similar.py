@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from morphoclip.columns import BROAD_SAMPLE, CONDITION, GENE, MODALITY, MODEL, PERT_INAME, Modality
+from morphoclip.columns import BROAD_SAMPLE, CONDITION, GENE, GENETIC, MODALITY, MODEL, PERT_INAME
 from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.evaluation.nearest_treatments import (
@@ -115,7 +115,7 @@ def wells_named(name: str, profiles: pd.DataFrame, perturbations: pd.DataFrame) 
     """
     keys = pd.MultiIndex.from_frame(profiles[[MODALITY, BROAD_SAMPLE]])
     compound_names = perturbations.set_index([MODALITY, BROAD_SAMPLE])[PERT_INAME].reindex(keys)
-    is_genetic = profiles[MODALITY].ne(Modality.COMPOUND)
+    is_genetic = profiles[MODALITY].isin(GENETIC)
     names = pd.DataFrame(
         {
             "id": profiles[BROAD_SAMPLE],

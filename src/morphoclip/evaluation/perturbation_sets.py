@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from morphoclip.backbones.text import HashedNgrams
 from morphoclip.columns import BROAD_SAMPLE, MOA_LIST, MODALITY, PLATE, WELL, Subset
 from morphoclip.metrics.matrix import Matrix
+from morphoclip.perturbations.genes import entries_of, genes_of
 from morphoclip.perturbations.prompts import text_by_digest
-from morphoclip.perturbations.tables import entries_of, genes_of
 from morphoclip.wells.assemble import Wells
 
 _NGRAM_DIM = 768

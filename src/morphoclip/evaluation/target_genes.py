@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from morphoclip.columns import BROAD_SAMPLE, GENE, MODALITY, Modality
+from morphoclip.columns import BROAD_SAMPLE, GENE, GENETIC, MODALITY, Modality
 from morphoclip.evaluation.nearest_treatments import OTHER_COLUMNS, rows_together
 from morphoclip.evaluation.treatments import GENES, comparable_conditions
 from morphoclip.metrics.matrix import unit_rows
@@ -19,7 +19,7 @@ def target_genes(profiles: pd.DataFrame, perturbations: pd.DataFrame) -> pd.Data
     """
     tables = []
     for queries, candidates in comparable_conditions(_by_gene(profiles), perturbations):
-        if queries.modality != Modality.COMPOUND or candidates.modality == Modality.COMPOUND:
+        if queries.modality != Modality.COMPOUND or candidates.modality not in GENETIC:
             continue
         similarity, z = candidates.compared_with(unit_rows(queries.means))
         column_of = {gene: n for n, gene in enumerate(candidates.facts[GENE])}
@@ -51,5 +51,5 @@ def target_genes(profiles: pd.DataFrame, perturbations: pd.DataFrame) -> pd.Data
 
 def _by_gene(profiles: pd.DataFrame) -> pd.DataFrame:
     """Genetic wells under their gene in place of their guide's or construct's ID."""
-    keeps_id = profiles[MODALITY].eq(Modality.COMPOUND) | profiles[GENE].isna()
+    keeps_id = ~profiles[MODALITY].isin(GENETIC) | profiles[GENE].isna()
     return profiles.assign(**{BROAD_SAMPLE: profiles[BROAD_SAMPLE].where(keeps_id, profiles[GENE])})

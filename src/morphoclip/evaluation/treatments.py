@@ -21,11 +21,11 @@ from morphoclip.columns import (
     CONDITION,
     ENTITY,
     GENE,
+    GENETIC,
     MODALITY,
     PERT_INAME,
     SUBSET,
     TARGET_LIST,
-    Modality,
     embedding_columns,
 )
 from morphoclip.metrics.conditions import (
@@ -35,7 +35,7 @@ from morphoclip.metrics.conditions import (
     treated_wells,
 )
 from morphoclip.metrics.matrix import Matrix, unit_rows
-from morphoclip.perturbations.tables import genes_of
+from morphoclip.perturbations.genes import genes_of
 
 NAME = "name"
 GENES = "genes"
@@ -159,8 +159,8 @@ def _treatments(wells: pd.DataFrame, perturbations: pd.DataFrame) -> Treatments:
     names = compound_names.reindex(
         pd.MultiIndex.from_frame(facts[[MODALITY, BROAD_SAMPLE]])
     ).to_numpy()
-    is_compound = facts[MODALITY].eq(Modality.COMPOUND)
-    facts[NAME] = pd.Series(names).where(is_compound, facts[GENE]).fillna(facts[BROAD_SAMPLE])
+    is_genetic = facts[MODALITY].isin(GENETIC)
+    facts[NAME] = pd.Series(names).where(~is_genetic, facts[GENE]).fillna(facts[BROAD_SAMPLE])
     facts[GENES] = genes_of(facts, listed=True)
     controls = unit[scored_controls(wells).to_numpy()]
     return Treatments(facts, sums / n_wells[:, None], n_wells, controls)

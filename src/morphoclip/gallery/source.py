@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from morphoclip.config import Config, Names
+from morphoclip.config import ColumnNames, Config, Names
 from morphoclip.errors import InputError, example_of
 from morphoclip.imaging.file_names import NamePattern
 
@@ -21,6 +21,8 @@ class SourceConfig(Config):
 
     root: str = Field(description="Folder or bucket that holds images/ and workspace/.")
     batch: str = Field(description="The batch to read: a folder below images/ and workspace/.")
+    wells: str | None = Field(None, description="One table of all wells, optional.")
+    images: str | None = Field(None, description="Folder of images, where not the gallery's.")
     experiment_metadata: str | None = Field(None, description="experiment-metadata.tsv, optional.")
     annotations: str | None = Field(None, description="Compound table with moa_list, optional.")
     gene_annotations: str | None = Field(None, description="gene_annotations.tsv, optional.")
@@ -34,6 +36,9 @@ class IngestionConfig(Config):
     source: SourceConfig
     experiment: Literal["cpjump1", "other"] = Field(
         "cpjump1", description="cpjump1 asserts its published counts; other asserts none."
+    )
+    well_columns: ColumnNames = Field(
+        {}, description="What the wells table calls our columns, where not by our names."
     )
     image_names: str = Field(
         "opera_phenix", description="How images are named: a preset, or a pattern with groups."
@@ -58,13 +63,16 @@ def redact_path(place: str) -> str:
     return f".../{path.name}" if path.is_absolute() else place
 
 
-def choose_plates(available: list[str], listed: list[str], wanted: Names | None) -> list[str]:
+def choose_plates(
+    available: list[str], listed: list[str], wanted: Names | None, listing: str
+) -> list[str]:
     """The barcodes to work on, in order.
 
     Args:
         available: Barcodes that have images or profiles.
-        listed: Barcodes that the barcode map lists.
+        listed: Barcodes whose wells are known.
         wanted: `ingestion.plates`; None takes all available ones.
+        listing: The table that says so.
 
     Raises:
         InputError: A wanted plate is not there, or a plate is there that no barcode map knows.
@@ -85,8 +93,8 @@ def choose_plates(available: list[str], listed: list[str], wanted: Names | None)
     strangers = [barcode for barcode in chosen if barcode not in set(listed)]
     if strangers:
         raise InputError(
-            f"{len(strangers)} plate(s) that barcode_platemap.csv does not list: "
-            f"{example_of(strangers)}; add them to the map or name the plates to work on in "
+            f"{len(strangers)} plate(s) have images and are not in {listing}: "
+            f"{example_of(strangers)}; add them there, or name the plates to work on in "
             "ingestion.plates"
         )
     return chosen

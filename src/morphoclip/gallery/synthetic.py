@@ -12,12 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from morphoclip.columns import (
-    BROAD_SAMPLE,
-    GENE,
-    MODALITY,
-    Modality,
-)
+from morphoclip.columns import BROAD_SAMPLE, GENE, JUMP_TARGET, MODALITY, Modality
 from morphoclip.gallery.rendering import (
     BACKGROUND,
     NUCLEAR,
@@ -74,7 +69,7 @@ def gallery_tables(config: SyntheticConfig, batch: str) -> GalleryTables:
     """All tables of the gallery: platemaps, JUMP-Target tables, conditions, annotations, truth."""
     genes = _genes(config)
     plates = _plates(config)
-    maps = {modality: f"Synthetic-1_{modality}_platemap" for modality in Modality}
+    maps = {modality: f"Synthetic-1_{modality}_platemap" for modality in JUMP_TARGET}
     hours = {Modality.COMPOUND: 48, Modality.CRISPR: 144, Modality.ORF: 96}
     experiments = pd.DataFrame(
         {
@@ -89,12 +84,12 @@ def gallery_tables(config: SyntheticConfig, batch: str) -> GalleryTables:
             "Cell_line": ["Cas9" if p.modality is Modality.CRISPR else "Parental" for p in plates],
         }
     )
-    targets = {f"Synthetic-1_{m}_metadata": _target_table(m, genes) for m in Modality}
+    targets = {f"Synthetic-1_{m}_metadata": _target_table(m, genes) for m in JUMP_TARGET}
     compounds = targets["Synthetic-1_compound_metadata"]
     family_of = dict(zip(genes["gene"], genes["family"], strict=True))
     return GalleryTables(
         barcode_platemap=experiments[["Assay_Plate_Barcode", "Plate_Map_Name"]],
-        platemaps={maps[m]: _layout(config, m, targets) for m in Modality},
+        platemaps={maps[m]: _layout(config, m, targets) for m in JUMP_TARGET},
         jump_target_tables=targets,
         experiment_metadata=experiments,
         annotations=compounds.assign(
@@ -116,7 +111,7 @@ def truth_table(config: SyntheticConfig) -> pd.DataFrame:
     individual = np.sqrt(1 - _FAMILY_SHARE) * gene_directions
     phenotypes = config.phenotype_length * _unit_rows(shared + individual)
     parts = []
-    for modality in Modality:
+    for modality in JUMP_TARGET:
         noise = config.modality_noise * rng.standard_normal(phenotypes.shape)
         part = pd.DataFrame(phenotypes + noise, columns=latents)
         part.insert(0, "family", genes["family"])
@@ -133,7 +128,7 @@ def render_wells(
     """Every imaged well, as ``(plate folder, {file name: (H, W) image})``."""
     truth = truth.set_index([MODALITY, BROAD_SAMPLE])
     latents = _latents(config)
-    tables = {f"Synthetic-1_{m}_metadata": _target_table(m, _genes(config)) for m in Modality}
+    tables = {f"Synthetic-1_{m}_metadata": _target_table(m, _genes(config)) for m in JUMP_TARGET}
     for plate_number, plate in enumerate(_plates(config)):
         rng = np.random.default_rng([config.seed, 2, plate_number])
         gains = np.exp(config.plate_gain_sd * rng.standard_normal(len(config.channels)))
@@ -170,7 +165,7 @@ def _genes(config: SyntheticConfig) -> pd.DataFrame:
 def _plates(config: SyntheticConfig) -> list[Plate]:
     return [
         Plate(f"SYN{config.digest}{str(modality)[:2].upper()}{number}", modality, number)
-        for modality in Modality
+        for modality in JUMP_TARGET
         for number in range(1, config.plates_per_modality + 1)
     ]
 

@@ -38,7 +38,7 @@ from morphoclip.metrics.conditions import (
 from morphoclip.metrics.embedding_quality import is_collapsed
 from morphoclip.metrics.matching import consensus_profiles_by_condition
 from morphoclip.metrics.matrix import Matrix
-from morphoclip.perturbations.tables import genes_of
+from morphoclip.perturbations.genes import genes_of
 from morphoclip.schemas.evaluation import BENCHMARK_METRICS
 
 _COARSEST_NULL = 0.005

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from morphoclip.columns import (
     CELL_TYPE,
     CONDITION,
+    GENETIC,
     MODALITY,
     REFERENCE,
     ROLE,
@@ -30,7 +31,7 @@ def rows_by_condition(metadata: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.
 
 
 class ConditionPair(NamedTuple):
-    """A compound condition and a genetic condition (CRISPR or ORF) on the same cells."""
+    """A compound condition and a genetic condition (CRISPR, ORF, siRNA) on the same cells."""
 
     compound_condition: str
     compounds: pd.DataFrame
@@ -48,7 +49,7 @@ def compound_gene_pairs(table: pd.DataFrame) -> Iterator[ConditionPair]:
     """Every compound condition with every genetic condition of the same cells."""
     for rows in by_cell_type(table):
         compounds = rows[rows[MODALITY] == Modality.COMPOUND]
-        genetic = rows[rows[MODALITY] != Modality.COMPOUND]
+        genetic = rows[rows[MODALITY].isin(GENETIC)]
         for compound_condition, some_compounds in compounds.groupby(CONDITION):
             for genetic_condition, some_genetic in genetic.groupby(CONDITION):
                 yield ConditionPair(

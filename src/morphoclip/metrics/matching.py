@@ -37,7 +37,7 @@ from morphoclip.metrics.conditions import (
 from morphoclip.metrics.matrix import Matrix, unit_rows
 from morphoclip.metrics.ranking import DECIMALS
 from morphoclip.metrics.retrieval import Block, query_metrics
-from morphoclip.perturbations.tables import genes_of
+from morphoclip.perturbations.genes import genes_of
 from morphoclip.schemas.evaluation import MATCHING_METRICS
 
 FAR = -1.645

@@ -10,6 +10,7 @@ import pandas as pd
 from morphoclip.columns import (
     ENTITY,
     GENE,
+    JUMP_TARGET,
     MODALITY,
     PLATE,
     ROLE,
@@ -89,7 +90,7 @@ def _perturbation_differences(perturbations: pd.DataFrame) -> list[str]:
     found = perturbations.groupby([MODALITY, ROLE]).size()
     treated = perturbations[perturbations[ROLE] != Role.NEGCON]
     entities = treated.groupby(MODALITY)[ENTITY].nunique()
-    genes = [set(treated.loc[treated[MODALITY] == m, GENE].dropna()) for m in Modality]
+    genes = [set(treated.loc[treated[MODALITY] == m, GENE].dropna()) for m in JUMP_TARGET]
     differing = [
         f"{found.get((modality, role), 0)} {modality} {role} IDs, not {number}"
         for modality, roles in PERTURBATIONS.items()

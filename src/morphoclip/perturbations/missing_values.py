@@ -4,7 +4,7 @@ import pandas as pd
 
 _ANYWHERE = ("", "NA", "NaN", "nan")
 _BY_COLUMN = {
-    "broad_sample": ("empty",),
+    "broad_sample": ("empty", "blank"),
     "gene": ("empty", "NO_SITE", "ONE_INTERGENIC_SITE"),
     "target": ("empty", "NO_SITE", "ONE_INTERGENIC_SITE"),
     "target_list": ("empty",),

@@ -17,6 +17,8 @@ from pydantic import Field, field_validator
 from morphoclip.columns import (
     BROAD_SAMPLE,
     CELL_TYPE,
+    DESCRIPTION,
+    DOSE,
     FUNCTION,
     GENE,
     MODALITY,
@@ -44,6 +46,7 @@ FIELDS = {
     "function": FUNCTION,
     "targets": TARGET_LIST,
     "smiles": SMILES,
+    "dose": DOSE,
     "cell_type": CELL_TYPE,
     "timepoint": TIMEPOINT,
 }
@@ -97,7 +100,7 @@ class PromptTemplates(Config):
     """``params:prompt_templates``: the wording of every prompt."""
 
     compound: Clauses = Clauses(
-        name_only=("Chemical perturbation: {name}.",),
+        name_only=("Chemical perturbation: {name}.", "Dose: {dose}."),
         name_target=("Target: {gene}.",),
         full=("Function: {function}.", "SMILES: {smiles}."),
         negative_control="Negative control (DMSO).",
@@ -114,6 +117,24 @@ class PromptTemplates(Config):
         full=("Function: {function}.",),
         negative_control="Negative control (weak-signature ORF).",
     )
+    sirna: Clauses = Clauses(
+        name_only=("siRNA knockdown of {gene}.",),
+        name_target=("Protein: {protein}.",),
+        full=("Function: {function}.",),
+        negative_control="Negative control (non-targeting siRNA).",
+    )
+    antibody: Clauses = Clauses(
+        name_only=("Antibody: {name}.", "Dose: {dose}."),
+        name_target=("Target: {gene}.",),
+        full=("Function: {function}.",),
+        negative_control="Negative control (isotype antibody).",
+    )
+    other: Clauses = Clauses(
+        name_only=("Perturbation: {name}.", "Dose: {dose}."),
+        name_target=("Target: {gene}.",),
+        full=("Function: {function}.",),
+        negative_control="Negative control.",
+    )
     cell_type: str = Field("Cell type: {cell_type}.", description="With context cell_type.")
     timepoint: str = Field("Time: {timepoint} h.", description="With context timepoint.")
 
@@ -129,7 +150,7 @@ def prompt_of(
     templates: PromptTemplates,
     context: tuple[Context, ...] = (),
 ) -> str:
-    """The prompt of one perturbation, in one context.
+    """The prompt of one perturbation, in one context; its description, where it has one.
 
     Args:
         perturbation: A row of the table of perturbations, with the context's columns.
@@ -141,7 +162,10 @@ def prompt_of(
         InputError: Every field is missing that the name needs.
     """
     wording = templates.of(Modality(perturbation[MODALITY]))
-    if perturbation[ROLE] == Role.NEGCON:
+    description = perturbation.get(DESCRIPTION)
+    if isinstance(description, str):
+        clauses = [description]
+    elif perturbation[ROLE] == Role.NEGCON:
         clauses = [wording.negative_control]
     else:
         clauses = _filled(wording.up_to(level), perturbation)
@@ -229,13 +253,15 @@ def _contexts(wells: pd.DataFrame, context: tuple[Context, ...]) -> pd.DataFrame
 
 
 def _refuse_identifiers(table: pd.DataFrame, wells: pd.DataFrame) -> None:
-    """No prompt may contain the ID of its sample or a barcode, whatever the tables call things."""
+    """No prompt may contain a barcode, or the ID of its sample unless that is what it is called."""
     plates = set(wells["Metadata_Plate"].unique())
-    for sample, prompt in zip(table[BROAD_SAMPLE], table[PROMPT], strict=True):
+    names = table[[PERT_INAME, GENE]].itertuples(index=False, name=None)
+    for sample, prompt, called in zip(table[BROAD_SAMPLE], table[PROMPT], names, strict=True):
+        is_name = sample == "DMSO" or sample in called
         held = [
             word
             for word in re.findall(r"[\w-]+", prompt)
-            if word in plates or (word == sample and word != "DMSO")
+            if word in plates or (word == sample and not is_name)
         ]
         if held:
             raise InputError(

@@ -4,13 +4,18 @@ import pandera.pandas as pa
 
 from morphoclip.columns import (
     ANTIBIOTICS,
+    BATCH,
     BROAD_SAMPLE,
     CELL_LINE,
     CELL_TYPE,
     CHANNEL,
+    CONCENTRATION,
+    CONCENTRATION_UNIT,
     CONDITION,
     DENSITY,
+    DESCRIPTION,
     DETAIL,
+    DOSE,
     ENTITY,
     FUNCTION,
     GENE,
@@ -25,6 +30,7 @@ from morphoclip.columns import (
     PLATE,
     PROTEIN_NAME,
     REASON,
+    REPLICATE,
     ROLE,
     SITE,
     SMILES,
@@ -36,7 +42,7 @@ from morphoclip.columns import (
     PerturbationType,
     Role,
 )
-from morphoclip.schemas.column_types import count, table, text
+from morphoclip.schemas.column_types import count, number, table, text
 
 PERTURBATIONS = table(
     {
@@ -53,13 +59,16 @@ PERTURBATIONS = table(
         FUNCTION: text(nullable=True),
         SMILES: text(nullable=True),
         INCHIKEY: text(nullable=True),
+        DOSE: text(nullable=True),
+        DESCRIPTION: text(nullable=True),
     },
     unique=[MODALITY, BROAD_SAMPLE],
 )
 """One row per perturbation: names, genes, structure and role.
 
 ``gene`` is the primary target of a compound; ``function`` is a compound's mechanism of action, or
-what the gene annotations say of a gene's product.
+what the gene annotations say of a gene's product; ``dose`` is there
+where one was given; ``description`` takes the place of a prompt.
 """
 
 GENE_ANNOTATIONS = table(
@@ -113,6 +122,10 @@ WELL_INDEX = table(
         DENSITY: text(nullable=True),
         ANTIBIOTICS: text(nullable=True),
         CELL_LINE: text(nullable=True),
+        CONCENTRATION: number(nullable=True),
+        CONCENTRATION_UNIT: text(nullable=True),
+        BATCH: text(nullable=True),
+        REPLICATE: text(nullable=True),
         N_SITES: count(),
     },
     unique=[PLATE, WELL],

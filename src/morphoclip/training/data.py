@@ -14,7 +14,7 @@ from morphoclip.columns import (
     Subset,
 )
 from morphoclip.losses import TargetGenes, prompt_affinity
-from morphoclip.perturbations.tables import genes_of
+from morphoclip.perturbations.genes import genes_of
 from morphoclip.plate_effects import reference_wells
 from morphoclip.training.config import TrainingConfig
 from morphoclip.wells.assemble import Wells

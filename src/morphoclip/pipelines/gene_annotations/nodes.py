@@ -4,7 +4,7 @@ import logging
 
 import pandas as pd
 
-from morphoclip.columns import GENE, MODALITY, Modality
+from morphoclip.columns import GENE, GENETIC, MODALITY
 from morphoclip.errors import example_of
 from morphoclip.perturbations.gene_annotations import (
     GeneAnnotationsConfig,
@@ -22,7 +22,7 @@ def annotate_genes(
     config: GeneAnnotationsConfig,
 ) -> pd.DataFrame:
     """Name and function of every gene that was knocked out or overexpressed."""
-    genetic = perturbations[perturbations[MODALITY] != Modality.COMPOUND]
+    genetic = perturbations[perturbations[MODALITY].isin(GENETIC)]
     genes = sorted(set(genetic[GENE].dropna()))
     table = build_gene_annotations(genes, {"uniprot": uniprot, "hgnc": hgnc, "ncbi": ncbi}, config)
     absent = sorted(set(genes) - set(table["gene"]))

@@ -1,16 +1,17 @@
-"""Ingestion node: file names in, complete and incomplete sites out."""
+"""Ingestion nodes: images in, complete and incomplete sites out; a look at what comes later."""
 
 import logging
 
 import pandas as pd
 
 from morphoclip.errors import example_of
-from morphoclip.features.config import ImageFeaturesConfig
+from morphoclip.features.config import ImageFeaturesConfig, TextFeaturesConfig
 from morphoclip.gallery.image_files import ImageFiles, NamedImages
+from morphoclip.gallery.metadata import listed_plates
 from morphoclip.gallery.source import IngestionConfig, choose_plates
 from morphoclip.imaging.file_names import NamePattern
 from morphoclip.imaging.sites import SiteTables, index_plates
-from morphoclip.perturbations.well_index import platemap_of
+from morphoclip.perturbations.prompts import PromptTemplates, prompt_table
 from morphoclip.progress import watched
 
 logger = logging.getLogger(__name__)
@@ -18,7 +19,8 @@ logger = logging.getLogger(__name__)
 
 def index_sites(
     plate_images: ImageFiles,
-    barcode_platemap: pd.DataFrame,
+    described_wells: pd.DataFrame,
+    barcode_platemap: pd.DataFrame | None,
     ingestion: IngestionConfig,
     image_features: ImageFeaturesConfig,
 ) -> SiteTables:
@@ -26,7 +28,8 @@ def index_sites(
     channels = image_features.channels
     pattern = NamePattern(ingestion.image_names)
     images = NamedImages(plate_images, pattern, channels, ingestion.plates)
-    plates = choose_plates(images.plates, list(platemap_of(barcode_platemap)), ingestion.plates)
+    known, listing = listed_plates(described_wells, barcode_platemap)
+    plates = choose_plates(images.plates, known, ingestion.plates, listing)
     listed = ((plate, images.of(plate)) for plate in watched(plates, "listing plates"))
     site_index, incomplete = index_plates(listed, channels)
     logger.info(
@@ -43,3 +46,13 @@ def index_sites(
             example_of(path.rsplit("/", 1)[-1] for path in not_read),
         )
     return SiteTables(site_index, incomplete)
+
+
+def check_prompts(
+    perturbations: pd.DataFrame,
+    well_index: pd.DataFrame,
+    text_features: TextFeaturesConfig,
+    templates: PromptTemplates,
+) -> None:
+    """Word every prompt and keep none: what stops that should be known before images are read."""
+    prompt_table(perturbations, well_index, text_features.level, templates, text_features.context)

@@ -8,9 +8,9 @@ from morphoclip.columns import DETAIL, N_SITES, PLATE, REASON, SITE, WELL
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.published_profiles import pack_profiles
 from morphoclip.features.site_qc import by_plate
+from morphoclip.gallery.metadata import listed_plates
 from morphoclip.gallery.source import IngestionConfig, choose_plates
 from morphoclip.loaders import Loaders
-from morphoclip.perturbations.well_index import platemap_of
 from morphoclip.schemas.ingestion import SET_ASIDE_SITES
 
 logger = logging.getLogger(__name__)
@@ -18,12 +18,14 @@ logger = logging.getLogger(__name__)
 
 def read_profiles(
     published_profiles: Loaders[pd.DataFrame],
-    barcode_platemap: pd.DataFrame,
+    described_wells: pd.DataFrame,
+    barcode_platemap: pd.DataFrame | None,
     ingestion: IngestionConfig,
 ) -> tuple[dict[str, PlateFeatures], pd.DataFrame]:
     """Plate features (C = 1) from published profiles, and their wells; a well is one site."""
     load_of = {key.split("/", 1)[0]: load for key, load in published_profiles.items()}
-    plates = choose_plates(sorted(load_of), list(platemap_of(barcode_platemap)), ingestion.plates)
+    listed, listing = listed_plates(described_wells, barcode_platemap)
+    plates = choose_plates(sorted(load_of), listed, ingestion.plates, listing)
     packed = pack_profiles({plate: load_of[plate]() for plate in plates})
     return packed, pd.concat([packed[plate].sites for plate in plates], ignore_index=True)
 

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from morphoclip.gallery.metadata import index_wells, read_perturbations
+from morphoclip.gallery.metadata import describe_wells, index_wells, read_perturbations
 from morphoclip.pipelines.profiles.nodes import read_profiles, set_aside_wells
 
 
@@ -11,9 +11,16 @@ def create_pipeline(**_: object) -> Pipeline:
     return Pipeline(
         [
             Node(
+                func=describe_wells,
+                inputs={"wells_table": "wells_table", "ingestion": "params:ingestion"},
+                outputs="described_wells",
+                name="describe_profiled_wells",
+            ),
+            Node(
                 func=read_profiles,
                 inputs={
                     "published_profiles": "published_profiles",
+                    "described_wells": "described_wells",
                     "barcode_platemap": "barcode_platemap",
                     "ingestion": "params:ingestion",
                 },
@@ -23,6 +30,7 @@ def create_pipeline(**_: object) -> Pipeline:
             Node(
                 func=read_perturbations,
                 inputs={
+                    "described_wells": "described_wells",
                     "jump_target_tables": "jump_target_tables",
                     "annotations": "compound_annotations",
                     "gene_annotations": "gene_annotations",
@@ -34,6 +42,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 func=index_wells,
                 inputs={
                     "site_index": "profiled_wells",
+                    "described_wells": "described_wells",
                     "barcode_platemap": "barcode_platemap",
                     "platemaps": "platemaps",
                     "perturbations": "perturbations",

@@ -4,6 +4,7 @@ import pandas as pd
 
 from morphoclip.columns import (
     GENE,
+    JUMP_TARGET,
     MODALITY,
     REASON,
     ROLE,
@@ -40,7 +41,7 @@ def _assign(
         InputError: A modality has no plate here.
     """
     treated = everything[(everything[ROLE] != Role.NEGCON) & everything[GENE].notna()]
-    genes_of = {m: set(treated.loc[treated[MODALITY] == m, GENE]) for m in Modality}
+    genes_of = {m: set(treated.loc[treated[MODALITY] == m, GENE]) for m in JUMP_TARGET}
     absent = [modality for modality, genes in genes_of.items() if not genes]
     if absent:
         raise InputError(

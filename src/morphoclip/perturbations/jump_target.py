@@ -12,23 +12,22 @@ import pandas as pd
 from morphoclip.columns import (
     BROAD_SAMPLE,
     ENTITY,
-    FUNCTION,
     GENE,
     INCHIKEY,
+    JUMP_TARGET,
     MOA_LIST,
     MODALITY,
     PERT_INAME,
     PERTURBATION_TYPE,
-    PROTEIN_NAME,
     ROLE,
     SMILES,
     TARGET_LIST,
     Modality,
-    PerturbationType,
     Role,
 )
 from morphoclip.errors import InputError, example_of
-from morphoclip.perturbations.gene_annotations import read_gene_annotations
+from morphoclip.perturbations.entities import entities_of, perturbation_type
+from morphoclip.perturbations.genes import with_functions
 from morphoclip.perturbations.missing_values import with_missing
 from morphoclip.schemas.ingestion import PERTURBATIONS
 from morphoclip.table_checks import refuse_repeats, require_columns
@@ -37,8 +36,6 @@ logger = logging.getLogger(__name__)
 
 DMSO = "DMSO"
 """The ID of the vehicle control, which the tables leave blank."""
-
-_POSCON = {Role.POSCON_CP, Role.POSCON_ORF, Role.POSCON_DIVERSE}
 
 
 def perturbation_table(
@@ -58,7 +55,7 @@ def perturbation_table(
         InputError: No table is known, a column is missing, or an ID has two rows.
     """
     parts = []
-    for modality in Modality:
+    for modality in JUMP_TARGET:
         name, table = _table_of(modality, tables, annotations)
         if table is not None:
             parts.append(_read_modality(modality, name, with_missing(table)))
@@ -68,33 +65,8 @@ def perturbation_table(
             f"JUMP-Target-1_compound_metadata.tsv; there are {example_of(sorted(tables)) or 'none'}"
         )
     table = pd.concat(parts, ignore_index=True)
-    table = _with_functions(table, read_gene_annotations(gene_annotations))
-    return table[list(PERTURBATIONS.columns)]
-
-
-def entries_of(column: pd.Series) -> pd.Series:
-    """What cells that list several things, ``A|B``, hold, as tuples; empty where missing."""
-    return column.map(
-        lambda cell: tuple(dict.fromkeys(cell.split("|"))) if isinstance(cell, str) else ()
-    )
-
-
-def genes_of(table: pd.DataFrame, *, listed: bool) -> pd.Series:
-    """Genes of each row as tuples: all that a compound lists, or its one gene."""
-    return entries_of(table[TARGET_LIST].fillna(table[GENE]) if listed else table[GENE])
-
-
-def _with_functions(table: pd.DataFrame, genes: pd.DataFrame) -> pd.DataFrame:
-    """A compound's function is its mechanism of action, a gene's what the annotations say."""
-    is_compound = table[MODALITY] == Modality.COMPOUND
-    by_gene = genes.set_index("gene")
-    mechanism = table[MOA_LIST].str.replace("|", ", ", regex=False)
-    return table.assign(
-        **{
-            PROTEIN_NAME: table[GENE].map(by_gene["name"]).mask(is_compound),
-            FUNCTION: mechanism.where(is_compound, table[GENE].map(by_gene["function"])),
-        }
-    )
+    table = with_functions(table, gene_annotations)
+    return table.reindex(columns=list(PERTURBATIONS.columns))
 
 
 def _table_of(
@@ -117,6 +89,7 @@ def _read_modality(modality: Modality, file: str, table: pd.DataFrame) -> pd.Dat
     required |= {"pert_iname", "smiles"} if modality is Modality.COMPOUND else {"gene"}
     require_columns(table, required, file)
     refuse_repeats(table, "broad_sample", file, "keep one row, and so one name, per ID")
+    named = table
     table = table.dropna(subset=["broad_sample"])  # the DMSO row, and one all-blank row of ORFs
     read = pd.DataFrame(
         {
@@ -132,12 +105,28 @@ def _read_modality(modality: Modality, file: str, table: pd.DataFrame) -> pd.Dat
         }
     )
     _refuse_nameless(read, PERT_INAME if modality is Modality.COMPOUND else GENE, file)
-    if modality is Modality.COMPOUND:
+    is_dmso = read[BROAD_SAMPLE] == DMSO  # a row of its own has a name; the vehicle's has none
+    read[PERT_INAME] = read[PERT_INAME].mask(is_dmso & read[PERT_INAME].isna(), DMSO)
+    blank_is_control = modality is Modality.COMPOUND and _says_that_blank_is_control(named)
+    if blank_is_control and not is_dmso.any():
         dmso = {MODALITY: str(modality), BROAD_SAMPLE: DMSO, ROLE: str(Role.NEGCON)}
         read = pd.concat([read, pd.DataFrame([dmso])], ignore_index=True)
-    read[PERTURBATION_TYPE] = [_perturbation_type(modality, Role(role)) for role in read[ROLE]]
-    read[ENTITY] = _entities(modality, read)
+    read[PERTURBATION_TYPE] = [perturbation_type(modality, Role(role)) for role in read[ROLE]]
+    read[ENTITY] = entities_of(modality, read)
     return read
+
+
+def blank_is_vehicle(perturbations: pd.DataFrame) -> bool:
+    """Whether a well without an ID on a compound plate has the vehicle, by what the table says."""
+    vehicle = perturbations[
+        (perturbations[MODALITY] == Modality.COMPOUND) & (perturbations[BROAD_SAMPLE] == DMSO)
+    ]
+    return bool(vehicle[PERT_INAME].isna().any())
+
+
+def _says_that_blank_is_control(table: pd.DataFrame) -> bool:
+    """Whether the table has a row of negative controls that have no ID: the vehicle."""
+    return bool((table["broad_sample"].isna() & (table["control_type"] == Role.NEGCON)).any())
 
 
 def _refuse_nameless(read: pd.DataFrame, column: str, file: str) -> None:
@@ -174,39 +163,3 @@ def _roles(control_type: pd.Series, file: str) -> pd.Series:
             "poscon_cp, poscon_orf, poscon_diverse and blank for treatments"
         )
     return roles
-
-
-def _perturbation_type(modality: Modality, role: Role) -> str:
-    if role is Role.NEGCON:
-        return str(PerturbationType.NEGCON)
-    if role in _POSCON:
-        return str(PerturbationType.POSCON)
-    return str(PerturbationType(modality.upper()))
-
-
-def _entities(modality: Modality, table: pd.DataFrame) -> list[str]:
-    """Leakage groups: a gene's guides, a gene's ORFs, a compound under all of its IDs and names.
-
-    Structures are compared by the first block of the InChIKey, which leaves stereochemistry out:
-    some dialects of the table keep it and others do not.
-    """
-    if modality is not Modality.COMPOUND:
-        genes = table[GENE].mask(table[ROLE] == Role.NEGCON, "negcon")  # they share a prompt
-        return [f"{modality}:{gene}" for gene in genes]
-    first_of: dict[str, str] = {}
-    parent: dict[str, str] = {}
-
-    def root(sample: str) -> str:
-        while parent[sample] != sample:
-            sample = parent[sample]
-        return sample
-
-    rows = table.sort_values(BROAD_SAMPLE)
-    for sample, name, key in zip(rows[BROAD_SAMPLE], rows[PERT_INAME], rows[INCHIKEY], strict=True):
-        parent[sample] = sample
-        aliases = [f"name {name.casefold()}"] if isinstance(name, str) else []
-        aliases += [f"structure {key.split('-')[0]}"] if isinstance(key, str) else []
-        for alias in aliases:
-            one, other = sorted((root(first_of.setdefault(alias, sample)), root(sample)))
-            parent[other] = one
-    return [f"{modality}:{root(sample)}" for sample in table[BROAD_SAMPLE]]

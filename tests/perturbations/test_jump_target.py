@@ -13,7 +13,7 @@ from morphoclip.columns import (
     ROLE,
 )
 from morphoclip.errors import InputError
-from morphoclip.perturbations.tables import DMSO, perturbation_table
+from morphoclip.perturbations.jump_target import DMSO, perturbation_table
 from morphoclip.schemas.ingestion import PERTURBATIONS
 
 
