@@ -108,6 +108,19 @@ def as_ome_tiff(folder: Path, plate: str, well: str, site: int, images: Site) ->
     )
 
 
+def as_load_data(folder: Path, plate: str, well: str, site: int, images: Site) -> None:
+    """Images of any names, and a table that grows with each site."""
+    folder.mkdir(parents=True, exist_ok=True)
+    row = {"Metadata_Plate": plate, "Metadata_Well": well, "Metadata_Site": site}
+    for channel, name in enumerate(("Mito", "AGP", "RNA", "ER", "DNA"), start=1):
+        row |= {f"FileName_Orig{name}": f"{plate}{well}{site}{channel}.tif"}
+        row |= {f"PathName_Orig{name}": str(folder), f"FileName_Illum{name}": "x.npy"}
+        tifffile.imwrite(folder / str(row[f"FileName_Orig{name}"]), images[channel])
+    path = folder / "load_data.parquet"
+    rows = [pd.read_parquet(path)] if path.exists() else []
+    pd.concat([*rows, pd.DataFrame([row])], ignore_index=True).to_parquet(path)
+
+
 ROADS: dict[str, tuple[Callable[..., None], str, str]] = {
     "imagexpress": (as_imagexpress, "imagexpress", NUMBERS),
     "cellvoyager": (as_cellvoyager, "cellvoyager", NUMBERS),
@@ -116,12 +129,14 @@ ROADS: dict[str, tuple[Callable[..., None], str, str]] = {
         r"(?P<well>\w+)-(?P<site>\d+)\.ome\.tif",
         "MITO=mito+AGP=agp+RNA=rna+ER=er+DNA=dna",
     ),
+    "LoadData": (as_load_data, "opera_phenix", "MITO=Mito+AGP+RNA+ER+DNA"),
 }
 
 
 def params(folder: Path, road: str, table: Path) -> dict[str, Any]:
     _, names, channels = ROADS[road]
-    source = {"images": str(folder), "wells": str(table), "root": "s3://nobody/asks/for/it"}
+    images = folder / "load_data.parquet" if road == "LoadData" else folder
+    source = {"images": str(images), "wells": str(table), "root": "s3://nobody/asks/for/it"}
     return {
         "ingestion": {
             "source": source,
@@ -137,7 +152,12 @@ def test_each_road_gives_the_same_features_and_wells(usual, table, tmp_path, roa
     folder = tmp_path / "images"
     for site, images in sites_of(usual).items():
         ROADS[road][0](folder, *site, images)
-    ending = {"imagexpress": "csv", "cellvoyager": "xlsx", "OME-TIFF": "parquet"}[road]
+    ending = {
+        "imagexpress": "csv",
+        "cellvoyager": "xlsx",
+        "OME-TIFF": "parquet",
+        "LoadData": "csv",
+    }[road]
     path = tmp_path / f"wells.{ending}"
     match ending:
         case "csv":

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from kedro_datasets._typing import ImagePreview
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from morphoclip.datasets.spreadsheet import SpreadsheetDataset
 from morphoclip.gallery.image_files import ImageFiles
 from morphoclip.imaging.file_names import NamePattern
 from morphoclip.imaging.tiff import decode_plane
@@ -25,7 +26,7 @@ PlateImages = dict[str, dict[str, NDArray[np.uint16]]]
 class PlateImagesDataset(AbstractDataset[PlateImages, ImageFiles]):
     """Loads a folder that lists and reads on demand; saves ``{folder: {file name: (H, W)}}``.
 
-    ``instead`` is the folder, where one is named.
+    ``instead`` is the folder, where one is named; or a LoadData table that lists images.
     """
 
     def __init__(
@@ -37,11 +38,17 @@ class PlateImagesDataset(AbstractDataset[PlateImages, ImageFiles]):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._path = instead or path
-        self._fs_args = (fs_args or {}) if "://" in self._path else {}
+        self._fs_args = fs_args or {}
         self.metadata = metadata
 
     def load(self) -> ImageFiles:
-        return ImageFiles(self._path, self._fs_args)
+        suffixes = {suffix.lower() for suffix in PurePosixPath(self._path).suffixes}
+        if not suffixes & {".csv", ".parquet"}:
+            return ImageFiles(self._path, self._fs_args)
+        called = "the LoadData table (ingestion.source.images)"
+        table = SpreadsheetDataset(filepath=self._path, called=called, fs_args=self._fs_args)
+        folder = self._path.rpartition("/")[0] or "."
+        return ImageFiles(folder, self._fs_args, table.load())
 
     def save(self, data: PlateImages) -> None:
         for folder, images in data.items():
@@ -74,7 +81,8 @@ class PlateImagesDataset(AbstractDataset[PlateImages, ImageFiles]):
         return ImagePreview(base64.b64encode(buffer.getvalue()).decode())
 
     def _exists(self) -> bool:
-        return bool(self.load().folders() or self.load().files())
+        files = self.load()
+        return files.table is not None or bool(files.folders() or files.files())
 
     def _describe(self) -> dict[str, Any]:
         return {"path": self._path}

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import fsspec
+import pandas as pd
 
 from morphoclip.config import Names
 from morphoclip.errors import InputError, example_of
@@ -13,11 +14,24 @@ from morphoclip.imaging.tiff import UnusablePlane, channels_of
 
 
 class ImageFiles:
-    """Files below a folder or a bucket; nothing is listed before it is asked for."""
+    """Files below a folder or a bucket; nothing is listed before it is asked for.
 
-    def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
-        self._filesystem, path = fsspec.core.url_to_fs(url, **(storage_options or {}))
+    Args:
+        url: The folder.
+        url_options: How fsspec opens URLs; paths of a disk need nothing.
+        table: What lists the images, where that is not their names (a LoadData table).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        url_options: Mapping[str, Any] | None = None,
+        table: pd.DataFrame | None = None,
+    ) -> None:
+        self._url_options = dict(url_options or {})
+        self._filesystem, path = self._opened(url)
         self._root: str = path.rstrip("/")
+        self.table = table
 
     @property
     def name(self) -> str:
@@ -36,13 +50,18 @@ class ImageFiles:
         return sorted(str(path)[len(self._root) + 1 :] for path in found)
 
     def read(self, path: str) -> bytes:
-        """The bytes of one file, by its path below the folder or by its URL."""
-        if "://" in path:
-            filesystem, place = fsspec.core.url_to_fs(path)
+        """The bytes of one file, by its path below the folder, or by a whole path or URL."""
+        if "://" in path or path.startswith("/"):
+            filesystem, place = self._opened(path)
         else:
             filesystem, place = self._filesystem, f"{self._root}/{path}"
         content: bytes = filesystem.cat_file(place)
         return content
+
+    def _opened(self, url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+        options = self._url_options if "://" in url else {}
+        filesystem, path = fsspec.core.url_to_fs(url, **options)
+        return filesystem, str(path)
 
     def _entries(self) -> list[tuple[str, str]]:
         if not self._filesystem.isdir(self._root):

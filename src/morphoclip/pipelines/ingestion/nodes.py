@@ -7,6 +7,7 @@ import pandas as pd
 from morphoclip.errors import example_of
 from morphoclip.features.config import ImageFeaturesConfig, TextFeaturesConfig
 from morphoclip.gallery.image_files import ImageFiles, NamedImages
+from morphoclip.gallery.load_data import ListedImages
 from morphoclip.gallery.metadata import listed_plates
 from morphoclip.gallery.source import IngestionConfig, choose_plates
 from morphoclip.imaging.file_names import NamePattern
@@ -27,7 +28,11 @@ def index_sites(
     """Complete sites, one row per image; and the sites that are not complete."""
     channels = image_features.channels
     pattern = NamePattern(ingestion.image_names)
-    images = NamedImages(plate_images, pattern, channels, ingestion.plates)
+    images: NamedImages | ListedImages
+    if plate_images.table is not None:
+        images = ListedImages(plate_images.table)
+    else:
+        images = NamedImages(plate_images, pattern, channels, ingestion.plates)
     known, listing = listed_plates(described_wells, barcode_platemap)
     plates = choose_plates(images.plates, known, ingestion.plates, listing)
     listed = ((plate, images.of(plate)) for plate in watched(plates, "listing plates"))

@@ -1,0 +1,88 @@
+"""Images that a LoadData table lists, as CellProfiler reads it and the gallery publishes it."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from morphoclip.errors import InputError, example_of
+from morphoclip.imaging.file_names import channel_key
+from morphoclip.imaging.sites import FoundImage
+from morphoclip.well_names import well_name, well_position
+
+_FILE = "the LoadData table (ingestion.source.images)"
+_PLATE, _WELL, _SITE = "Metadata_Plate", "Metadata_Well", "Metadata_Site"
+
+
+class ListedImages:
+    """The images of each plate that a LoadData table lists.
+
+    Channels are called as its columns call them: ``FileName_OrigDNA`` and ``PathName_OrigDNA``, or
+    ``URL_OrigDNA``, are of DNA.
+
+    Args:
+        table: All text.
+
+    Raises:
+        InputError: A column is missing, or a row has no plate, well or site.
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        missing = sorted({_PLATE, _WELL, _SITE} - set(table.columns))
+        names = [str(column) for column in table.columns]
+        found = _channels_of(names)
+        if missing or not found:
+            lacking = missing or ["FileName_Orig<channel> and PathName_Orig<channel>, or URL_Orig"]
+            raise InputError(
+                f"{_FILE} lacks the column(s) {', '.join(lacking)}; it has "
+                f"{example_of(names, limit=8)}"
+            )
+        blank = table[(table[[_PLATE, _WELL, _SITE]] == "").any(axis=1)]
+        numbered = table[_SITE].str.fullmatch(r"\d+")
+        if len(blank) or not numbered.all():
+            line = (blank if len(blank) else table[~numbered]).index[0] + 2
+            raise InputError(
+                f"{_FILE} has {max(len(blank), int((~numbered).sum()))} row(s) without a plate, a "
+                f"well or the number of a site, e.g. line {line}"
+            )
+        self._columns = found
+        self._of_plate = {str(plate): rows for plate, rows in table.groupby(_PLATE)}
+        self.others: list[str] = []
+        """Files that have no name of an image: none here."""
+
+    @property
+    def plates(self) -> list[str]:
+        """Barcodes, sorted."""
+        return sorted(self._of_plate)
+
+    def of(self, plate: str) -> list[FoundImage]:
+        """All images of a plate; a blank name is no image."""
+        return list(self._images(plate, self._of_plate[plate]))
+
+    def _images(self, plate: str, rows: pd.DataFrame) -> Iterator[FoundImage]:
+        wells = {text: well_name(*well_position(text)) for text in rows[_WELL].unique()}
+        for channel, (folder, name) in self._columns.items():
+            folders = rows[folder] if folder else [""] * len(rows)
+            for well, site, at, file in zip(
+                rows[_WELL], rows[_SITE], folders, rows[name], strict=True
+            ):
+                if file:
+                    path = f"{at.rstrip('/')}/{file}" if at else file
+                    key = channel_key(channel)
+                    yield FoundImage(plate, wells[well], int(site), key, path)
+
+
+def _channels_of(columns: list[str]) -> dict[str, tuple[str | None, str]]:
+    """Channel -> its columns of folders and of names, or of URLs."""
+    found: dict[str, tuple[str | None, str]] = {}
+    for column in columns:
+        kind, _, rest = column.partition("_")
+        if rest.startswith("Illum"):
+            continue
+        channel = rest.removeprefix("Orig")
+        match kind:
+            case "URL":
+                found[channel] = (None, column)
+            case "FileName" if channel not in found:
+                folder = f"PathName_{rest}"
+                found[channel] = (folder if folder in columns else None, column)
+    return found
