@@ -113,6 +113,7 @@ def test_the_figure_has_a_row_for_each_difference() -> None:
         ],
         Bootstrap(200, 0),
     )
-    (axes,) = draw_ablation(metrics, "mine").axes
+    figure = draw_ablation(metrics, "mine")
+    (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a: 1", "a: 2"]
-    assert "grid mine" in axes.get_title(loc="left")
+    assert figure.get_suptitle().startswith("grid mine: base MRR")

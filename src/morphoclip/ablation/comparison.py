@@ -128,11 +128,13 @@ def draw_ablation(metrics: pd.DataFrame, grid: str) -> Figure:
     axes.set_yticklabels([f"{row.parameter}: {row.value}" for row in rows.itertuples()])
     axes.invert_yaxis()
     base = metrics.iloc[0]
-    axes.set_xlabel("difference in MRR from the base cell, 95 % interval over perturbations")
-    axes.set_title(
+    figure.supxlabel(
+        "difference in MRR from the base cell, 95 % interval over perturbations", fontsize=10
+    )
+    figure.suptitle(  # over the whole width: long names of cells leave the axes little
         f"grid {grid}: base MRR {base['mrr']:.3f}, chance {base['chance']:.3f}, "
         f"{base['n_perturbations']} perturbations, {base['n_seeds']} seed(s)",
-        fontsize=10, loc="left",
+        fontsize=10, x=0.01, ha="left",
     )  # fmt: skip
     axes.spines[["top", "right"]].set_visible(False)
     if len(rows):
