@@ -22,6 +22,18 @@ def differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
     ]
 
 
+def as_models_see_it(fingerprint: Mapping[str, str]) -> Fingerprint:
+    """What a model has to know of its features: channels by name, not what a source calls them.
+
+    ``DNA=5+ER=4`` of one microscope and ``DNA=dapi+ER=er`` of another are the same channels.
+    """
+    seen = dict(fingerprint)
+    if "channels" in seen:
+        named = (channel.partition("=")[0] for channel in seen["channels"].split("+"))
+        seen["channels"] = "+".join(named)
+    return seen
+
+
 def require_same(named: Mapping[str, Mapping[str, str]], remedy: str) -> Fingerprint:
     """The one fingerprint that all of the named sets share.
 

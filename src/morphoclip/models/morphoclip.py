@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from morphoclip.backbone_identity import weights_digest
 from morphoclip.config import Config
 from morphoclip.errors import InputError
-from morphoclip.fingerprint import Fingerprint, differences
+from morphoclip.fingerprint import Fingerprint, as_models_see_it, differences
 from morphoclip.models.pooling import (
     ChannelAttention,
     ChannelMean,
@@ -253,7 +253,7 @@ class TrainedModel:
 
 
 def _require_same(side: str, mine: Fingerprint, theirs: Fingerprint) -> None:
-    differing = differences(theirs, mine)
+    differing = differences(as_models_see_it(theirs), as_models_see_it(mine))
     if differing:
         raise InputError(
             f"the model was trained on other {side} features than these "
