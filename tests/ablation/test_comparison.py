@@ -6,11 +6,20 @@ import pytest
 
 from morphoclip.ablation.cells import BASE
 from morphoclip.ablation.comparison import compare_cells, draw_ablation, expected_by_luck
-from morphoclip.columns import BROAD_SAMPLE, MODALITY
+from morphoclip.columns import BROAD_SAMPLE, MODALITY, PROMPT_DIGEST
 from morphoclip.metrics.bootstrap import Bootstrap
 from morphoclip.schemas.evaluation import ABLATION_METRICS
 
 N = 60
+
+PROMPTS = pd.DataFrame(
+    {
+        MODALITY: "compound",
+        BROAD_SAMPLE: [f"S{n}" for n in range(2 * N)],
+        PROMPT_DIGEST: [f"prompt {n % N}" for n in range(2 * N)],
+    }
+)
+"""Two IDs for each of sixty prompts."""
 
 
 def trainings(values: np.ndarray, *, candidates: int = 10, chance: float = 0.3) -> pd.DataFrame:
@@ -34,7 +43,7 @@ def trainings(values: np.ndarray, *, candidates: int = 10, chance: float = 0.3) 
 
 
 def table(*cells: tuple[str, str, pd.DataFrame]) -> pd.DataFrame:
-    metrics = compare_cells(list(cells), Bootstrap(2000, 0))
+    metrics = compare_cells(list(cells), PROMPTS, Bootstrap(2000, 0))
     return ABLATION_METRICS.validate(metrics).set_index(["parameter", "value"])
 
 
@@ -52,6 +61,14 @@ def test_values_are_means_over_seeds_and_perturbations() -> None:
     spread = 1.96 * values.std() / np.sqrt(N)
     assert row["ci_high"] - row["ci_low"] == pytest.approx(2 * spread, rel=0.15)
     assert np.isnan(row["difference"])
+
+
+def test_ids_of_one_prompt_are_one_perturbation() -> None:
+    """Each perturbation twice under another ID says nothing new: intervals stay."""
+    one, other = noise(0), noise(3)
+    twice = table((BASE, "", trainings(np.tile(one, 2))), ("a", "1", trainings(np.tile(other, 2))))
+    once = table((BASE, "", trainings(one)), ("a", "1", trainings(other)))
+    pd.testing.assert_frame_equal(twice, once)
 
 
 def test_a_difference_is_paired() -> None:
@@ -111,6 +128,7 @@ def test_the_figure_has_a_row_for_each_difference() -> None:
             ("a", "1", trainings(values + 1)),
             ("a", "2", trainings(values)),
         ],
+        PROMPTS,
         Bootstrap(200, 0),
     )
     figure = draw_ablation(metrics, "mine")

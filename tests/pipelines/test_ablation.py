@@ -1,5 +1,7 @@
 """Ablations from the command line: done cells are kept, and the base is cross-validation's."""
 
+import shutil
+
 import pandas as pd
 import pytest
 from project import Workspace
@@ -32,7 +34,7 @@ def test_without_a_grid_the_grids_are_listed(ready, caplog) -> None:
     before = kept(ready), set(ready.load("ablation_metrics"))
     ready.run("ablation")
     (said,) = [r.message for r in caplog.records if "choose a grid" in r.message]
-    assert "spec: 7 cells, 7 trainings, at most" in said
+    assert "spec: 7 cells, 7 trainings," in said
     assert (kept(ready), set(ready.load("ablation_metrics"))) == before
 
 
@@ -75,12 +77,31 @@ def test_trainings_that_are_done_are_not_done_again(ready, monkeypatch) -> None:
     assert "model.ccf_layers 2, fold 0, seed 1" in named
 
 
-def test_a_split_that_cannot_be_made_is_told_before_anything_is_trained(ready) -> None:
+def test_a_cell_whose_split_cannot_be_made_is_left_out_with_the_reason(ready, caplog) -> None:
     grid = {"grid": "mine", "grids": {"mine": {"splitting.strategy": ["plate_held_out"]}}}
+    ready.run("ablation", ablation=grid, training=TRAINING | {"epochs": 1})
+    (said,) = [r.message for r in caplog.records if "is left out" in r.message]
+    assert said.startswith("cell splitting.strategy plate_held_out is left out: its split has no ")
+    assert list(ready.load("ablation_metrics")["mine"]()["parameter"]) == ["base"]
+
+
+def test_heads_that_do_not_fit_are_told_before_anything_is_trained(ready) -> None:
+    grid = {"grid": "mine", "grids": {"mine": {"model.ccf_heads": [5]}}}
     before = kept(ready)
-    with pytest.raises(InputError, match=r"(plate_held_out|splitting\.strategy)"):
+    with pytest.raises(InputError, match=r"model\.ccf_heads 5 does not divide"):
         ready.run("ablation", ablation=grid, training={"epochs": 3})
     assert kept(ready) == before
+
+
+def test_a_training_of_the_same_parameters_keeps_its_checkpoints(ready) -> None:
+    ready.run("training", training={"epochs": 2, "seed": 7})
+    folder = ready.data / "06_models/checkpoints"
+    mine = {path: path.stat().st_mtime_ns for path in folder.rglob("*.pt")}
+    assert mine
+    grid = {"grid": "mine", "grids": {"mine": {}}}
+    ready.run("ablation", ablation=grid, training={"epochs": 2, "seed": 7})
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.pt")} == mine
+    shutil.rmtree(folder)
 
 
 def test_a_feature_set_that_is_not_there_is_named(ready) -> None:

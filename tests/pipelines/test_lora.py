@@ -69,6 +69,9 @@ def test_another_adapter_of_the_same_name_is_not_mixed_in(adapted, tmp_path) -> 
     shutil.copytree(adapted.folder / "data", tmp_path / "data")
     workspace = Workspace(tmp_path)
     workspace.run("image_features", image_features=WITH_ADAPTER)
+    with pytest.raises(InputError, match="there is an adapter lora already"):
+        workspace.run("lora", lora=QUICK | {"alpha": 8})
+    (workspace.data / "06_models/adapters/lora.safetensors").unlink()
     workspace.run("lora", lora=QUICK | {"alpha": 8})
     with pytest.raises(InputError, match=r"made differently \(adapter: "):
         workspace.run("image_features", image_features=WITH_ADAPTER)

@@ -5,27 +5,32 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from morphoclip.ablation.cells import BASE
-from morphoclip.columns import BROAD_SAMPLE, MODALITY
+from morphoclip.columns import BROAD_SAMPLE, MODALITY, PROMPT_DIGEST
 from morphoclip.metrics.bootstrap import Bootstrap, interval_95, resampling_counts
 from morphoclip.schemas.evaluation import ABLATION_METRICS
 
 _PERTURBATION = [MODALITY, BROAD_SAMPLE]
 
 
-def compare_cells(cells: list[tuple[str, str, pd.DataFrame]], bootstrap: Bootstrap) -> pd.DataFrame:
+def compare_cells(
+    cells: list[tuple[str, str, pd.DataFrame]], prompts: pd.DataFrame, bootstrap: Bootstrap
+) -> pd.DataFrame:
     """One row per cell: MRR beside chance, and its difference from the base cell.
 
-    A perturbation's value is its mean over seeds and folds. Where a cell ranks other candidates
+    A perturbation's value is its mean over seeds and folds, and over all IDs that have one prompt
+    in the base cell: the guides of a gene are one perturbation. Where a cell ranks other candidates
     than the base (another split, other prompts), what is compared is MRR above chance.
 
     Args:
         cells: Parameter, value and rows of all trainings of each cell, the base cell first.
+        prompts: Those of the base cell, one row per ID.
         bootstrap: Draws of perturbations; the same for both sides of a difference.
     """
-    base = _per_perturbation(cells[0][2])
+    unit_of = prompts.drop_duplicates(_PERTURBATION).set_index(_PERTURBATION)[PROMPT_DIGEST]
+    base = _per_perturbation(cells[0][2], unit_of)
     rows = []
     for parameter, value, trainings in cells:
-        own = _per_perturbation(trainings)
+        own = _per_perturbation(trainings, unit_of)
         both = own.join(base.add_suffix("_base"), how="inner")
         alike = len(both) == len(own) == len(base) and bool(
             (both["n_candidates"] == both["n_candidates_base"]).all()
@@ -62,9 +67,10 @@ def compare_cells(cells: list[tuple[str, str, pd.DataFrame]], bootstrap: Bootstr
     return pd.DataFrame(rows)[list(ABLATION_METRICS.columns)]
 
 
-def _per_perturbation(trainings: pd.DataFrame) -> pd.DataFrame:
+def _per_perturbation(trainings: pd.DataFrame, unit_of: pd.Series) -> pd.DataFrame:
     columns = ["mrr", "mrr_chance", "n_candidates"]
-    return trainings.groupby(_PERTURBATION)[columns].mean()
+    of_ids = trainings.groupby(_PERTURBATION)[columns].mean()
+    return of_ids.groupby(unit_of.reindex(of_ids.index).to_numpy()).mean()
 
 
 def _interval(values: pd.Series, bootstrap: Bootstrap) -> tuple[float, float]:

@@ -14,9 +14,12 @@ from morphoclip.backbones.text import load_text_backbone
 from morphoclip.columns import (
     BROAD_SAMPLE,
     MODALITY,
+    N_SITES,
+    PLATE,
     PROMPT,
     PROMPT_DIGEST,
     SUBSET,
+    WELL,
     Subset,
 )
 from morphoclip.device import resolve_device
@@ -118,6 +121,14 @@ def _plates_of(data: AblationData, feature_set: str) -> Loaders[PlateFeatures]:
             f"there is no feature set {feature_set}; there are {example_of(names) or 'none'}: run "
             f"kedro run --pipeline image_features --params image_features.name:{feature_set}"
         )
+    imaged = data.well_index.loc[data.well_index[N_SITES] > 0, PLATE]
+    absent = sorted(set(imaged) - set(plates))
+    if absent:
+        raise InputError(
+            f"{len(absent)} plate(s) have no features in the set {feature_set}: "
+            f"{example_of(absent)}; run kedro run --pipeline image_features --params "
+            f"image_features.name:{feature_set}"
+        )
     return plates
 
 
@@ -133,9 +144,6 @@ def train_cells(
     Raises:
         InputError: As splitting and training do.
     """
-    for cell in cells:  # what a cell lacks is told before hours of training
-        _plates_of(data, cell.settings.feature_set)
-        _refuse_without_validation(data, cell)
     n_trainings = sum(cell.n_trainings for cell in cells)
     number = 0
     for cell in cells:
@@ -158,21 +166,28 @@ def train_cells(
                 yield {key: rows}
 
 
-def _refuse_without_validation(data: AblationData, cell: Cell) -> None:
-    """Refuse a cell whose split has no wells to stop by or to test on."""
+def require_trainable(data: AblationData, cell: Cell) -> None:
+    """Refuse, before hours of training, a cell that could not be trained.
+
+    Raises:
+        InputError: Features are missing, or do not fit the model.
+    """
+    plates = _plates_of(data, cell.settings.feature_set)
+    tokens = next(iter(plates.values()))().tokens
+    cell.settings.model.require_fits(tokens.shape[-1])
+
+
+def lacking_subsets(data: AblationData, cell: Cell) -> list[str]:
+    """Subsets of which some fold of a cell's split has no wells."""
     prompts, _ = _texts(data, cell.settings.text_features.model_dump_json())
     for fold in range(cell.folds):
         manifest = split_of_fold(
             cell.settings.splitting, fold, data.well_index, data.perturbations, prompts
         )
-        absent = {str(s) for s in (Subset.TRAIN, Subset.VALIDATION, Subset.TEST)} - set(
-            manifest[SUBSET]
-        )
-        if absent:
-            raise InputError(
-                f"the split of the cell {cell.name} lacks {' and '.join(sorted(absent))} wells: "
-                "plate_held_out needs three plates in a condition; leave the cell out of the grid"
-            )
+        needed = {str(s) for s in (Subset.TRAIN, Subset.VALIDATION, Subset.TEST)}
+        if absent := needed - set(manifest[SUBSET]):
+            return sorted(absent)
+    return []
 
 
 def _train_one(
@@ -191,8 +206,9 @@ def _train_one(
         settings.splitting, fold, data.well_index, data.perturbations, prepared.prompts
     )
     config = settings.training.model_copy(update={"seed": seed, "seeds": (), "resume": False})
-    result = train(prepared.wells, manifest, settings.model, config, checkpoints, log)
-    checkpoints.opened.pop().delete()
+    own = checkpoints.below("ablation")  # a training of the same parameters keeps its own
+    result = train(prepared.wells, manifest, settings.model, config, own, log)
+    own.opened.pop().delete()
     ranked = rows_of_model(
         result.model,
         prepared.wells,
@@ -203,7 +219,7 @@ def _train_one(
     log.summarise(
         {"test.mrr": ranked["mrr"].mean(), "test.mrr.chance": ranked["mrr_chance"].mean()}
     )
-    treatments = prepared.prompts[[MODALITY, BROAD_SAMPLE, PROMPT_DIGEST]].drop_duplicates()
+    treatments = _held_out(data, prepared, manifest)
     rows = ranked.merge(treatments, on=[MODALITY, PROMPT_DIGEST]).assign(
         fold=fold,
         seed=seed,
@@ -211,6 +227,14 @@ def _train_one(
         seconds=time.perf_counter() - started,
     )
     return rows[list(ABLATION_TRAININGS.columns)]
+
+
+def _held_out(data: AblationData, prepared: PreparedCell, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Perturbations with test wells, each with its prompts."""
+    tested = manifest.loc[manifest[SUBSET] == Subset.TEST, [PLATE, WELL]]
+    samples = tested.merge(data.well_index, on=[PLATE, WELL])[[MODALITY, BROAD_SAMPLE]]
+    prompts = prepared.prompts[[MODALITY, BROAD_SAMPLE, PROMPT_DIGEST]].drop_duplicates()
+    return prompts.merge(samples.drop_duplicates(), on=[MODALITY, BROAD_SAMPLE])
 
 
 def most_seconds(data: AblationData, base: Cell) -> float:

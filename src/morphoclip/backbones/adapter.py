@@ -72,7 +72,13 @@ class Adapter:
             for key, value in header.items()
             if key.startswith(prefix)
         }
-        return cls(AdapterSettings.model_validate_json(header["settings"]), backbone, tensors)
+        try:
+            settings = AdapterSettings.model_validate_json(header["settings"])
+        except ValueError as error:
+            raise InputError("the adapter's file has a damaged header; train it again") from error
+        if settings.rank < 1:
+            raise InputError("the adapter's file says rank 0, which is none; train it again")
+        return cls(settings, backbone, tensors)
 
 
 def named_adapter(adapters: Loaders[Adapter], name: str | None) -> Adapter | None:

@@ -81,18 +81,40 @@ def other_inputs(
     names = set(wells.table[PLATE])
     plates = {name: feature_sets.get(f"{untrained}/{name}") for name in names}
     found = {name: load for name, load in plates.items() if load is not None}
+    random = None
     if found.keys() == names:
         random = assemble_wells(found, wells.table, prompts, text_features, normalisation)
-        others[UNTRAINED_BACKBONE] = mean_features(random)
+        differing = _not_a_twin(wells, random)
+        if differing:
+            logger.warning(
+                "the feature set %s is no untrained twin of these features (%s); there is no row "
+                "for it", untrained, "; ".join(differing),
+            )  # fmt: skip
+        else:
+            others[UNTRAINED_BACKBONE] = mean_features(random)
     elif is_of_images(wells) and not is_untrained(wells):
         logger.info(
             "there is no row for an untrained backbone; to have one: kedro run --pipeline "
-            "image_features --params image_features.name:%s,image_features.backbone.kind:untrained,"
-            "image_features.backbone.untrained.like:%s",
+            "image_features, with the parameters of these features and --params "
+            "image_features.name:%s,image_features.backbone.kind:untrained,"
+            "image_features.backbone.untrained.like:<hub id or folder of %s>",
             untrained or "untrained",
             wells.image_fingerprint["model"],
         )
     return others
+
+
+def _not_a_twin(wells: Wells, random: Wells) -> list[str]:
+    """In what the features of an untrained backbone differ, besides its weights."""
+    if not is_untrained(random):
+        return [f"model: {random.image_fingerprint.get('model', 'absent')}, which is trained"]
+    ours, theirs = wells.image_fingerprint, random.image_fingerprint
+    keys = ("channels", "normalise", "size", "resize", "illumination")
+    return [
+        f"{key}: {theirs.get(key)}, not {ours[key]}"
+        for key in keys
+        if key in ours and theirs.get(key) != ours[key]
+    ]
 
 
 def is_of_images(wells: Wells) -> bool:

@@ -3,6 +3,7 @@
 import copy
 import difflib
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ class StopBeforeMissingInputs:
         shared = context.config_loader["globals"]
         _refuse_apart(source, dict(shared["source"]) | runtime_source, "ingestion.source", "source")
         runtime_features = _group(runtime, "image_features")
+        _refuse_names_of_no_folder(runtime_features.get("name", shared["image_features"]["name"]))
         name = {"name": runtime_features["name"]} if "name" in runtime_features else {}
         _refuse_apart(
             _group(written, "image_features") | name,
@@ -121,6 +123,14 @@ def _refuse_unknown_groups(runtime: Mapping[str, Any], written: Mapping[str, Any
         f"--params names {unknown[0]}, which no pipeline reads{hint} "
         f"There are {', '.join(sorted(written))}"
     )
+
+
+def _refuse_names_of_no_folder(name: object) -> None:
+    """The catalog's paths are made of the feature set's name, whether its model is read or not."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", str(name)):
+        raise InputError(
+            f"image_features.name {name!r} is no name of a feature set: letters, digits, -, _ and ."
+        )
 
 
 def _refuse_apart(

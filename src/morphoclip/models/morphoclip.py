@@ -41,6 +41,19 @@ class ModelConfig(Config):
     proj_hidden_dim: int = Field(512, ge=1)
     proj_dropout: float = Field(0.3, ge=0, lt=1)
 
+    def require_fits(self, feature_dim: int) -> None:
+        """Refuse features whose width the heads do not divide.
+
+        Raises:
+            InputError: With the numbers that do.
+        """
+        if self.channel_aggregation in ("ccf", "wellformer") and feature_dim % self.ccf_heads:
+            raise InputError(
+                f"model.ccf_heads {self.ccf_heads} does not divide the feature width "
+                f"{feature_dim}; these do: "
+                + ", ".join(str(n) for n in range(1, 17) if feature_dim % n == 0)
+            )
+
 
 @dataclass(frozen=True)
 class ModelShape:
@@ -105,15 +118,7 @@ class MorphoCLIP(nn.Module):
         self, config: ModelConfig, shape: ModelShape, *, init_temperature: float = 0.07
     ) -> None:
         super().__init__()
-        if (
-            config.channel_aggregation in ("ccf", "wellformer")
-            and shape.feature_dim % config.ccf_heads
-        ):
-            raise InputError(
-                f"model.ccf_heads {config.ccf_heads} does not divide the feature width "
-                f"{shape.feature_dim}; these do: "
-                + ", ".join(str(n) for n in range(1, 17) if shape.feature_dim % n == 0)
-            )
+        config.require_fits(shape.feature_dim)
         self.shape = shape
         self.channels = _channel_aggregation(config, shape)
         self.sites = SitePooling(config.site_pooling, shape.feature_dim)
@@ -160,6 +165,7 @@ class TrainedModel:
         manifest_sha256: The split it was trained on.
         wells_sha256: The wells, sites and prompts it was trained on.
         epoch: The epoch these weights come from, from 1.
+        started_from: Digest of the model that `lora` went on with; None for one of `training`.
     """
 
     config: ModelConfig
@@ -171,6 +177,7 @@ class TrainedModel:
     manifest_sha256: str
     wells_sha256: str
     epoch: int
+    started_from: str | None = None
 
     @property
     def digest(self) -> str:
@@ -238,6 +245,7 @@ class TrainedModel:
             "manifest_sha256": self.manifest_sha256,
             "wells_sha256": self.wells_sha256,
             "epoch": self.epoch,
+            "started_from": self.started_from,
         }
 
     @classmethod
@@ -258,6 +266,11 @@ def _require_same(side: str, mine: Fingerprint, theirs: Fingerprint) -> None:
         raise InputError(
             f"the model was trained on other {side} features than these "
             f"({'; '.join(differing)}); train again on these: kedro run --pipeline training"
+            + (
+                ", or name the set that it was trained on: --params image_features.name:<name>"
+                if side == "image"
+                else ""
+            )
         )
 
 

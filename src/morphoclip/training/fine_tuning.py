@@ -70,6 +70,11 @@ class FineTuning:
     start: TrainedModel | None
 
     @property
+    def start_digest(self) -> str:
+        """Of the towers to go on with; ``new`` for new ones."""
+        return self.start.digest if self.start else "new"
+
+    @property
     def record(self) -> dict[str, Any]:
         """What tells this training from others."""
         given = {
@@ -132,20 +137,24 @@ def fingerprint_with(fingerprint: Fingerprint, adapter: Adapter | None) -> Finge
 def model_to_start_from(
     models: Loaders[TrainedModel], wells: Wells, manifest_digest: str, model: ModelConfig
 ) -> TrainedModel:
-    """The newest model that was trained on these features, wells and split.
+    """The newest model that `training` made of these features, wells and split.
+
+    Not one that `lora` made: each adapter, and the control of rank 0, starts from the same towers.
 
     Raises:
         InputError: There is none, or it has another shape.
     """
     for version in sorted(models, reverse=True):
         found = models[version]()
+        if found.started_from is not None:
+            continue
         alike = not differences(found.image_fingerprint, wells.image_fingerprint)
         alike = alike and not differences(found.text_fingerprint, wells.text_fingerprint)
         if alike and (found.manifest_sha256, found.wells_sha256) == (manifest_digest, wells.sha256):
             break
     else:
         raise InputError(
-            f"none of the {len(models)} trained models was trained on these features, wells and "
+            f"none of the {len(models)} models was made by training on these features, wells and "
             "split: run kedro run --pipeline training first, or start with new towers, "
             "--params lora.start_from_model:false"
         )

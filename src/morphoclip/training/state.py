@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -152,6 +152,10 @@ class CheckpointStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.opened: list[RunCheckpoints] = []
+
+    def below(self, name: str) -> Self:
+        """A store of its own in a sub-folder."""
+        return type(self)(self.root / name)
 
     def require_resumable(self, digest: str, what: dict[str, Any]) -> None:
         """Refuse to resume a run whose checkpoints are of another configuration, split or data.

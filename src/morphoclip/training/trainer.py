@@ -186,6 +186,7 @@ def _result(
         manifest_sha256=manifest_sha256(job.manifest),
         wells_sha256=wells.sha256,
         epoch=state.epoch,
+        started_from=job.fine_tuning.start_digest if job.fine_tuning else None,
     )
     return TrainingResult(trained, history, adapter)
 

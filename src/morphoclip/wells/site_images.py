@@ -45,7 +45,9 @@ class ImagedWells(Wells):
         """Images of these wells ``(B',)``, read from disk, on the device."""
         rows = rows.cpu()
         sites, offsets = rows_of_wells(self.sites.offsets.cpu(), rows, kept)
-        images = torch.stack([self.images[site]() for site in sites.tolist()]).float()
+        shape = self.images[0]().shape if not len(sites) else ()  # of processes without a well
+        read = [self.images[site]() for site in sites.tolist()]
+        images = torch.stack(read).float() if read else torch.empty((0, *shape))
         return ImageBatch(images.to(device), offsets.to(device), self.plates[rows].to(device))
 
     def select(self, rows: Tensor) -> Self:
@@ -72,7 +74,8 @@ def with_images(
     if absent:
         raise InputError(
             f"{len(absent)} of {len(keys)} sites have no stored images: {example_of(absent)}; run "
-            "kedro run --pipeline image_features --params image_features.save_tensors:true"
+            "kedro run --pipeline image_features --params image_features.save_tensors:true, with "
+            "the name and the parameters of this feature set"
         )
     codes, _ = pd.factorize(wells.table[PLATE], sort=True)
     return ImagedWells(

@@ -25,6 +25,14 @@ def load_image_backbone(config: ImageBackboneConfig, n_channels: int) -> ImageBa
         InputError: The model is gated, missing, incomplete, or of the wrong kind.
     """
     loaded = load_model(config, n_channels)
+    expected = n_channels if config.input == "multi_channel" else 3
+    if not len(loaded.mean) == len(loaded.sd) == expected:
+        raise InputError(
+            f"the image backbone takes {expected} "
+            f"{'channels' if config.input == 'multi_channel' else 'colours'} and has "
+            f"{len(loaded.mean)} mean(s) and {len(loaded.sd)} sd(s); give as many in "
+            "image_features.backbone.mean and sd"
+        )
     match config.input:
         case "per_channel":
             fold_to_one_channel(loaded.model, loaded.mean, loaded.sd)
@@ -54,6 +62,6 @@ def load_model(config: ImageBackboneConfig, n_channels: int) -> LoadedModel:
         case "untrained":
             from morphoclip.backbones.image.untrained import untrained
 
-            return untrained(config)
+            return untrained(config, n_channels)
         case _:
             assert_never(config.kind)

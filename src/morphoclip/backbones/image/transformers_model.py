@@ -30,6 +30,7 @@ def pretrained(config: ImageBackboneConfig, n_channels: int) -> LoadedModel:
     Raises:
         InputError: The model cannot be had, or its checkpoint or its architecture lacks something.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModel
 
     model_id, revision = config.required_model_id, config.revision
@@ -41,7 +42,7 @@ def pretrained(config: ImageBackboneConfig, n_channels: int) -> LoadedModel:
             dtype=torch.float32,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise explain_unavailable(model_id, "image backbone", error) from error
     _refuse_incomplete(model_id, model, loading)
     _refuse_without_cls(model_id, model)
@@ -123,6 +124,8 @@ def explain_unavailable(model_id: str, what: str, error: Exception) -> InputErro
     """What to do about a gated, missing or unreadable model."""
     lines = str(error).strip().splitlines()
     cause = lines[0] if lines else type(error).__name__
+    if Path(model_id).is_absolute() and not Path(model_id).exists():
+        return InputError(f"the {what}'s folder {Path(model_id).name} does not exist")
     if Path(model_id).is_dir():
         return InputError(
             f"the {what} in the folder {Path(model_id).name} cannot be loaded ({cause}); it needs "

@@ -13,14 +13,20 @@ from morphoclip.backbones.image.transformers_model import (
     explain_unavailable,
     patch_of,
 )
+from morphoclip.errors import InputError
 
 
-def untrained(config: ImageBackboneConfig) -> LoadedModel:
+def untrained(config: ImageBackboneConfig, n_channels: int) -> LoadedModel:
     """A model with weights drawn by the seed: a small DINOv3, or `untrained.like` another one.
 
     Raises:
         InputError: The model whose architecture to take cannot be had.
     """
+    if config.input == "multi_channel":
+        raise InputError(
+            f"an untrained backbone has three colours and not {n_channels} channels: "
+            "image_features.backbone.input multi_channel goes with kind transformers or timm"
+        )
     settings = config.untrained or UntrainedViT()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)

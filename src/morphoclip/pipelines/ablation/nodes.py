@@ -7,9 +7,17 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from morphoclip.ablation.cells import AblationConfig, Cell, Settings, cells_of
+from morphoclip.ablation.cells import BASE, AblationConfig, Cell, Settings, cells_of
 from morphoclip.ablation.comparison import compare_cells, draw_ablation, expected_by_luck
-from morphoclip.ablation.trainings import AblationData, most_seconds, prepare, train_cells
+from morphoclip.ablation.trainings import (
+    AblationData,
+    lacking_subsets,
+    most_seconds,
+    prepare,
+    require_trainable,
+    train_cells,
+)
+from morphoclip.errors import InputError
 from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.evaluation.cross_validation import NestedRunLog
 from morphoclip.features.config import ImageFeaturesConfig, TextFeaturesConfig
@@ -54,20 +62,44 @@ def plan_ablation(  # noqa: PLR0913 - one argument per catalog entry
     data = AblationData(feature_sets, well_index, perturbations, templates, text_cache)
     settings = Settings(model, training, splitting, text_features, image_features.name)
     if config.chosen is not None:
-        return Ablation(config.grid, cells_of(config.chosen, settings), data)
+        cells = cells_of(config.chosen, settings)
+        return Ablation(config.grid, _trainable(cells, data), data)
     lines = ["choose a grid, as in --params ablation.grid:spec; there are"]
     seconds = most_seconds(data, cells_of({}, settings)[0])
     for name, grid in config.grids.items():
         cells = cells_of(grid, settings)
         number = sum(cell.n_trainings for cell in cells)
         lines.append(
-            f"  {name}: {len(cells)} cells, {number} trainings, at most "
-            f"{max(number * seconds / 60, 1):.0f} min on this machine"
+            f"  {name}: {len(cells)} cells, {number} trainings, "
+            f"{max(number * seconds / 60, 1):.0f} min on this machine if all were like the base "
+            "and none stopped early"
         )
         lines += [f"      {parameter}" for parameter in grid]
     lines.append("folds and seeds as in cross_validation: splitting.folds:10,training.seeds:1+2+3")
     logger.info("\n".join(lines))
     return Ablation(None, [], data)
+
+
+def _trainable(cells: list[Cell], data: AblationData) -> list[Cell]:
+    """The cells that can be trained; the others are named with the reason.
+
+    Raises:
+        InputError: The base cell cannot, or a cell does not fit the features.
+    """
+    kept = []
+    for cell in cells:
+        require_trainable(data, cell)
+        absent = lacking_subsets(data, cell)
+        if not absent:
+            kept.append(cell)
+            continue
+        reason = f"its split has no {' and no '.join(absent)} wells"
+        if cell.settings.splitting.strategy == "plate_held_out":
+            reason += " (plate_held_out needs three plates in a condition)"
+        if cell.parameter == BASE:
+            raise InputError(f"the base cell cannot be trained: {reason}; change splitting")
+        logger.warning("cell %s is left out: %s", cell.name, reason)
+    return kept
 
 
 def train_grid(
@@ -93,7 +125,8 @@ def compare_grid(
         keys = [prepared.key(cell, fold, seed) for fold in range(cell.folds) for seed in cell.seeds]
         together = pd.concat([trainings[key]() for key in keys], ignore_index=True)
         rows.append((cell.parameter, cell.value, together))
-    metrics = compare_cells(rows, config.bootstrap)
+    prompts = prepare(ablation.data, ablation.cells[0]).prompts
+    metrics = compare_cells(rows, prompts, config.bootstrap)
     lines = [
         f"  {row.parameter + ' ' + row.value:<44} {row.mrr:.3f} (chance {row.chance:.3f})"
         + (

@@ -60,6 +60,7 @@ def measure_grey_levels(
     """
     indexed = sites_of_plates(site_index, ingestion.plates)
     require_channels(indexed, config.channels)
+    config.preprocess.nuclear_channel(config.channels)  # a name of no channel is told here
     measured = [plate for plate in indexed[PLATE].unique() if plate in existing_records]
     rows = [row for plate in measured for row in existing_records[plate]()["plate_intensities"]]
     not_measured = indexed[~indexed[PLATE].isin(measured)]

@@ -45,6 +45,7 @@ def train_adapter(  # noqa: PLR0913 - one argument per catalog entry
     split_manifest: pd.DataFrame,
     split_record: Mapping[str, Any],
     trained_models: Loaders[TrainedModel],
+    existing_adapters: Loaders[Adapter],
     model: ModelConfig,
     training: TrainingConfig,
     features: ImageFeaturesConfig,
@@ -63,6 +64,11 @@ def train_adapter(  # noqa: PLR0913 - one argument per catalog entry
             "lora trains an adapter for the backbone without one: leave out "
             "image_features.backbone.adapter, and name the feature set that has no adapter"
         )
+    if lora.rank and lora.name in existing_adapters and not training.resume:
+        raise InputError(
+            f"there is an adapter {lora.name} already, and features may have been made with it: "
+            "choose another lora.name, or delete its file in 06_models/adapters"
+        )
     wells = assemble_wells(
         plate_features, well_index, prompts, text_features, model.token_normalisation
     )
@@ -77,6 +83,7 @@ def train_adapter(  # noqa: PLR0913 - one argument per catalog entry
     start = None
     if lora.start_from_model:
         start = model_to_start_from(trained_models, wells, manifest_sha256(split_manifest), model)
+        logger.info("going on with the towers %s, epoch %d", start.digest, start.epoch)
     done = train(
         imaged,
         split_manifest,

@@ -20,6 +20,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "split_manifest": "split_manifest",
                     "split_record": "split_record",
                     "trained_models": "trained_models",
+                    "existing_adapters": "adapters",
                     "model": "params:model",
                     "training": "params:training",
                     "features": "params:image_features",

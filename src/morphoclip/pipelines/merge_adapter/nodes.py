@@ -33,8 +33,12 @@ def merge_adapter(
     put_on(ImageBackbone(loaded, config.input, DTYPES["float32"]), adapter, name=config.adapter)
     merge(loaded.model)
     logger.info(
-        "adapter %s merged into %s; use the folder as image_features.backbone.model_id",
+        "adapter %s merged into %s, in the folder 06_models/merged/%s of the data; to extract with "
+        "it: kedro run --pipeline image_features --params image_features.name:%s-merged,"
+        "image_features.backbone.kind:transformers,image_features.backbone.untrained:,"
+        "image_features.backbone.model_id:<that folder>",
         config.adapter,
         config.name,
+        *[config.adapter] * 2,
     )
     return {config.adapter: loaded}
