@@ -15,11 +15,11 @@ N = 60
 PROMPTS = pd.DataFrame(
     {
         MODALITY: "compound",
-        BROAD_SAMPLE: [f"S{n}" for n in range(2 * N)],
-        PROMPT_DIGEST: [f"prompt {n % N}" for n in range(2 * N)],
+        BROAD_SAMPLE: [f"S{n}" for n in range(2 * N)] + [f"S{n}x" for n in range(N)],
+        PROMPT_DIGEST: [f"prompt {n % N}" for n in range(2 * N)] + [f"other {n}" for n in range(N)],
     }
 )
-"""Two IDs for each of sixty prompts."""
+"""Two IDs for each of sixty prompts, and sixty of one each."""
 
 
 def trainings(values: np.ndarray, *, candidates: int = 10, chance: float = 0.3) -> pd.DataFrame:

@@ -103,6 +103,7 @@ def test_mistakes_are_answered_before_anything_is_trained(adapted) -> None:
         ),
     ]
     for params, message in cases:
+        params["lora"] = params["lora"] | {"name": "another"}
         with pytest.raises(InputError, match=message):
             adapted.run("lora", **params)
 

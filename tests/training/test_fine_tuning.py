@@ -305,9 +305,9 @@ def test_lora_goes_on_with_the_newest_model_of_the_same_features(tmp_path) -> No
     versions = {"2026-01-01": lambda: mine, "2026-01-02": lambda: adapted}
     digest = manifest_sha256(manifest)
     assert model_to_start_from(versions, data, digest, MODEL) is mine
-    with pytest.raises(InputError, match="none of the 1 trained models"):
+    with pytest.raises(InputError, match="none of the 1 models was made by training"):
         model_to_start_from({"2026-01-02": lambda: adapted}, data, digest, MODEL)
-    with pytest.raises(InputError, match="none of the 2 trained models"):
+    with pytest.raises(InputError, match="none of the 2 models was made by training"):
         model_to_start_from(versions, data, "another split", MODEL)
     other = MODEL.model_copy(update={"ccf_layers": 2})
     with pytest.raises(InputError, match="ccf_layers 2, not 1"):

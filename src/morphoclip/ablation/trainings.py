@@ -177,17 +177,20 @@ def require_trainable(data: AblationData, cell: Cell) -> None:
     cell.settings.model.require_fits(tokens.shape[-1])
 
 
-def lacking_subsets(data: AblationData, cell: Cell) -> list[str]:
-    """Subsets of which some fold of a cell's split has no wells."""
+def why_no_split(data: AblationData, cell: Cell) -> str | None:
+    """Why some fold of a cell's split cannot be made, or lacks wells; None where all can."""
     prompts, _ = _texts(data, cell.settings.text_features.model_dump_json())
     for fold in range(cell.folds):
-        manifest = split_of_fold(
-            cell.settings.splitting, fold, data.well_index, data.perturbations, prompts
-        )
+        try:
+            manifest = split_of_fold(
+                cell.settings.splitting, fold, data.well_index, data.perturbations, prompts
+            )
+        except InputError as error:
+            return str(error)
         needed = {str(s) for s in (Subset.TRAIN, Subset.VALIDATION, Subset.TEST)}
         if absent := needed - set(manifest[SUBSET]):
-            return sorted(absent)
-    return []
+            return f"there are no {' and no '.join(sorted(absent))} wells"
+    return None
 
 
 def _train_one(

@@ -39,7 +39,7 @@ class LoraConfig(AdapterSettings):
     batch_size: int = Field(512, ge=2, description="Wells.")
     micro_batch: int | None = Field(16, ge=1, description="Wells.")
     learning_rate: float = Field(1e-4, gt=0, description="Of the towers.")
-    adapter_learning_rate: float = Field(1e-5, gt=0)
+    adapter_learning_rate: float = Field(1e-4, gt=0)
     warmup_steps: int = Field(20, ge=0)
     epochs: int = Field(10, ge=1)
 

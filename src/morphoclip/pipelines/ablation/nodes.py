@@ -11,11 +11,11 @@ from morphoclip.ablation.cells import BASE, AblationConfig, Cell, Settings, cell
 from morphoclip.ablation.comparison import compare_cells, draw_ablation, expected_by_luck
 from morphoclip.ablation.trainings import (
     AblationData,
-    lacking_subsets,
     most_seconds,
     prepare,
     require_trainable,
     train_cells,
+    why_no_split,
 )
 from morphoclip.errors import InputError
 from morphoclip.evaluation.config import EvaluationConfig
@@ -89,16 +89,15 @@ def _trainable(cells: list[Cell], data: AblationData) -> list[Cell]:
     kept = []
     for cell in cells:
         require_trainable(data, cell)
-        absent = lacking_subsets(data, cell)
-        if not absent:
+        reason = why_no_split(data, cell)
+        if reason is None:
             kept.append(cell)
             continue
-        reason = f"its split has no {' and no '.join(absent)} wells"
         if cell.settings.splitting.strategy == "plate_held_out":
             reason += " (plate_held_out needs three plates in a condition)"
         if cell.parameter == BASE:
-            raise InputError(f"the base cell cannot be trained: {reason}; change splitting")
-        logger.warning("cell %s is left out: %s", cell.name, reason)
+            raise InputError(f"the base cell cannot be split: {reason}; change splitting")
+        logger.warning("cell %s is left out, its split cannot be made: %s", cell.name, reason)
     return kept
 
 
