@@ -68,7 +68,7 @@ def prune(*, keep: int, yes: bool) -> None:
 def old_trainings(root: Path, *, keep: int) -> Iterator[Path]:
     """Folders of checkpoints of all but the newest ``keep`` trainings of each environment."""
     for folder in root.rglob("06_models/checkpoints"):
-        runs = sorted(folder.glob("*/run.json"), key=lambda path: path.stat().st_mtime)
+        runs = sorted(folder.rglob("run.json"), key=lambda path: path.stat().st_mtime)
         yield from (run.parent for run in runs[:-keep])
 
 
