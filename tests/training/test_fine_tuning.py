@@ -1,7 +1,7 @@
 """An adapter on the vision backbone: exact gradients in little memory, and nothing else changes."""
 
 import copy
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -28,16 +28,25 @@ from morphoclip.backbones.adapter import (
 )
 from morphoclip.backbones.image import ImageBackbone, load_image_backbone, load_model
 from morphoclip.backbones.image.base import IMAGENET_MEAN, IMAGENET_SD
+from morphoclip.columns import ROLE
 from morphoclip.errors import InputError
 from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.plate_effects import reference_wells
 from morphoclip.splits.manifest import manifest_sha256
+from morphoclip.training.controls import carry_to_controls, renew_normalisation
 from morphoclip.training.data import training_data
 from morphoclip.training.distributed import ALONE, launch
 from morphoclip.training.fine_tuning import FineTuning, model_to_start_from
 from morphoclip.training.state import CheckpointStore, frozen_digest
-from morphoclip.training.step import _encode_text, accumulate_gradients, loss_of_embeddings
+from morphoclip.training.step import (
+    _encode_text,
+    accumulate_gradients,
+    batch_loss,
+    loss_of_embeddings,
+)
 from morphoclip.training.trainer import initial_state, train
 from morphoclip.wells.assemble import Wells
+from morphoclip.wells.site_images import ImagedWells
 
 SETTINGS = AdapterSettings(rank=2, alpha=8)
 
@@ -116,6 +125,76 @@ def test_the_second_pass_draws_the_random_numbers_of_the_first() -> None:
     ):
         if theirs.grad is not None:
             torch.testing.assert_close(mine.grad, theirs.grad, atol=1e-6, rtol=1e-4, msg=name)
+
+
+NORMALISED = MODEL.model_copy(update={"token_normalisation": "negcon_zscore", "proj_dropout": 0.0})
+
+
+def with_controls() -> ImagedWells:
+    """Every fourth well of a plate is a negative control."""
+    data = imaged_wells()
+    role = ["negcon" if n % 4 == 0 else "trt" for n in range(len(data.table))]
+    return replace(data, table=data.table.assign(**{ROLE: role}))
+
+
+@pytest.mark.parametrize("micro_batch", [None, 3])
+def test_gradients_go_on_to_the_controls_that_tokens_are_normalised_by(micro_batch) -> None:
+    """Against one graph of wells and controls together."""
+    lora = LORA.model_copy(update={"micro_batch": micro_batch})
+    data, config = with_controls(), lora.applied_to(QUICK)
+    prepared = training_data(data, manifest_of(data), config, "cpu")
+    rows = prepared.train[:7]
+    kept = torch.rand(int(data.sites.offsets[-1]), generator=torch.Generator().manual_seed(2)) < 0.8
+    kept[data.sites.offsets[:-1]] = True
+
+    def fresh():
+        tuning = FineTuning(lora, FEATURES, None)
+        state = initial_state(prepared, NORMALISED, config, "cpu", tuning)
+        state.model.double().train()
+        state.model.backbone.dtype = torch.float64
+        for name, weight in state.model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, generator=torch.Generator().manual_seed(1))
+        return state
+
+    literal = fresh()
+    reference = torch.from_numpy(reference_wells(data.table).to_numpy().copy())
+    means, sds = [], []
+    for code in range(2):
+        controls = data.batch(torch.nonzero(reference & (data.plates == code))[:, 0], "cpu", kept)
+        tokens = literal.model.tokens(controls)
+        means.append(tokens.mean(0))
+        sds.append(tokens.std(0))
+    literal.model._followed = (torch.stack(means), torch.stack(sds))
+    loss, _ = batch_loss(literal, prepared, rows, config, "cpu", ALONE, kept)
+    loss.backward()
+
+    state = fresh()
+    renew_normalisation(state, prepared, config, "cpu", kept)
+    torch.testing.assert_close(state.model.plate_sd, torch.stack(sds).detach())
+    assert state.model.follow_constants()
+    found = accumulate_gradients(state, prepared, rows, config, "cpu", ALONE, kept)
+    before = {n: p.grad.clone() for n, p in state.model.named_parameters() if "lora_B" in n}
+    carry_to_controls(state, prepared, config, "cpu", kept)
+    assert float(found) == pytest.approx(float(loss.detach()), abs=1e-12)
+    for (name, mine), theirs in zip(
+        state.model.named_parameters(), literal.model.parameters(), strict=True
+    ):
+        if theirs.grad is not None:
+            torch.testing.assert_close(mine.grad, theirs.grad, atol=1e-10, rtol=1e-8, msg=name)
+    assert any(
+        (p.grad - before[n]).abs().max() > 1e-3 * p.grad.abs().max()
+        for n, p in state.model.named_parameters()
+        if n in before
+    )
+
+
+def test_a_backbone_that_is_not_trained_follows_no_controls() -> None:
+    lora = LORA.model_copy(update={"rank": 0})
+    data, config = with_controls(), lora.applied_to(QUICK)
+    prepared = training_data(data, manifest_of(data), config, "cpu")
+    tuning = FineTuning(lora, FEATURES, None)
+    assert not initial_state(prepared, NORMALISED, config, "cpu", tuning).model.follow_constants()
 
 
 def test_only_adapter_towers_and_temperature_change(tmp_path) -> None:
@@ -272,7 +351,7 @@ def test_normalisation_follows_the_backbone() -> None:
     """Tokens of the wells' own controls have mean 0 and sd 1 by the adapted backbone, too."""
     from morphoclip.columns import ROLE
     from morphoclip.plate_effects import TokenNormalisation, reference_wells
-    from morphoclip.training.epoch import renew_normalisation
+    from morphoclip.training.controls import renew_normalisation
 
     data = imaged_wells()
     data.table[ROLE] = ["negcon" if n % 4 == 0 else "trt" for n in range(len(data.table))]

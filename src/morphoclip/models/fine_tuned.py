@@ -17,8 +17,8 @@ class FineTuned(nn.Module):
     """Images of wells and prompts to unit vectors of one space.
 
     Tokens are normalised against their plate's negative controls as stored features are, by
-    constants that `set_normalisation` renews every ``renew_every`` steps; no gradient flows through
-    them.
+    constants that `set_normalisation` renews every ``renew_every`` steps. Between
+    `follow_constants` and `gradients_of_constants` they gather gradients.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class FineTuned(nn.Module):
         decorrelated = normalisation is TokenNormalisation.NEGCON_SPHERING
         rotation = torch.zeros(*shape, shape[-1]) if decorrelated else None
         self.register_buffer("plate_rotation", rotation)
+        self._followed: tuple[Tensor, Tensor] | None = None
 
     @property
     def logit_scale(self) -> nn.Parameter:
@@ -67,6 +68,31 @@ class FineTuned(nn.Module):
         if self.plate_rotation is not None and fitted.rotation is not None:
             self.plate_rotation[plate] = fitted.rotation
 
+    def follow_constants(self) -> bool:
+        """From now on, gather the gradients of every plate's mean and sd.
+
+        False where nothing would come of them: tokens are not normalised, or no weight before them
+        is trained.
+        """
+        learns = any(weight.requires_grad for weight in self.backbone.parameters())
+        if self.normalisation is TokenNormalisation.NONE or not learns:
+            return False
+        self._followed = (
+            self.plate_mean.clone().requires_grad_(),
+            self.plate_sd.clone().requires_grad_(),
+        )
+        return True
+
+    def gradients_of_constants(self) -> tuple[Tensor, Tensor]:
+        """Those gradients, ``(Q, C, D)`` each, 0 where none came; no more are gathered."""
+        assert self._followed is not None
+        mean, sd = (
+            torch.zeros_like(constant) if constant.grad is None else constant.grad
+            for constant in self._followed
+        )
+        self._followed = None
+        return mean, sd
+
     def tokens(self, wells: ImageBatch) -> Tensor:
         """The backbone's tokens ``(S, C, D)`` of all sites, not normalised."""
         tokens: Tensor = self.backbone(wells.tokens.to(self.logit_scale.dtype))
@@ -82,7 +108,8 @@ class FineTuned(nn.Module):
             raise TypeError("a backbone in training takes images")
         tokens = self.tokens(wells)
         plate = wells.plates.repeat_interleave(wells.n_sites)
-        tokens = (tokens - self.plate_mean[plate]) / self.plate_sd[plate]
+        mean, sd = self._followed or (self.plate_mean, self.plate_sd)
+        tokens = (tokens - mean[plate]) / sd[plate]
         if self.plate_rotation is not None:
             rotated = torch.empty_like(tokens)
             for code in wells.plates.unique().tolist():

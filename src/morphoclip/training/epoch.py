@@ -12,20 +12,17 @@ from morphoclip.models.embedding import embed, less_offsets
 from morphoclip.models.fine_tuned import FineTuned
 from morphoclip.models.morphoclip import MorphoCLIP
 from morphoclip.plate_effects import (
-    TokenNormalisation,
     condition_offsets,
-    fit_normalisation,
-    reference_wells,
 )
 from morphoclip.progress import watched
 from morphoclip.training.config import TrainingConfig
+from morphoclip.training.controls import carry_to_controls, renew_normalisation
 from morphoclip.training.data import TrainingData
 from morphoclip.training.distributed import ALONE, World
 from morphoclip.training.state import TrainingState
 from morphoclip.training.step import accumulate_gradients, loss_of_embeddings
 from morphoclip.training.stopping import refuse_infinite_step
 from morphoclip.wells.sampler import epoch_batches, epoch_seed, sites_of_epoch
-from morphoclip.wells.site_images import ImagedWells
 
 _SITES = 1
 """What the draw of sites mixes into an epoch's seed."""
@@ -57,10 +54,14 @@ def train_one_epoch(
     if isinstance(state.model, FineTuned) and world.is_first:  # a step takes long only there
         shown = watched(batches, f"epoch {state.epoch + 1}", transient=True)
     for step, rows in enumerate(shown):
-        if isinstance(state.model, FineTuned) and step and step % state.model.renew_every == 0:
+        follows = False
+        if isinstance(state.model, FineTuned) and step % state.model.renew_every == 0:
             renew_normalisation(state, data, config, device, kept)
+            follows = state.model.follow_constants()
         state.optimizer.zero_grad(set_to_none=True)
         loss = accumulate_gradients(state, data, rows, config, device, world, kept)
+        if follows:
+            carry_to_controls(state, data, config, device, kept)
         world.average_gradients(state.model)
         state.scaler.unscale_(state.optimizer)
         norms.append(clip_grad_norm_(state.model.parameters(), config.grad_clip_norm))
@@ -126,40 +127,6 @@ def validate(
             wells.modality_of_prompts,
         ),
     }
-
-
-@torch.no_grad()
-def renew_normalisation(
-    state: TrainingState,
-    data: TrainingData,
-    config: TrainingConfig,
-    device: str,
-    kept: Tensor | None = None,
-) -> None:
-    """Measure the plates' negative controls by the backbone as it is now.
-
-    Stored tokens are normalised once, when wells are put together; there this does nothing.
-    ``kept`` ``(S,)`` bool says which of all sites to take; all by default.
-    """
-    model, wells = state.model, data.wells
-    if not isinstance(model, FineTuned) or not isinstance(wells, ImagedWells):
-        return
-    if model.normalisation is TokenNormalisation.NONE:
-        return
-    was_training = model.training
-    model.eval()
-    reference = torch.from_numpy(reference_wells(wells.table).to_numpy().copy())
-    for code, plate in enumerate(data.plate_names):
-        rows = torch.nonzero(reference & (wells.plates == code)).squeeze(1)
-        shape = (0, model.towers.shape.n_channels, model.towers.shape.feature_dim)
-        tokens = [torch.empty(shape, dtype=torch.float64)]
-        for chunk in rows.split(config.wells_at_once) if len(rows) else ():
-            tokens.append(model.tokens(wells.batch(chunk, device, kept)).double().cpu())
-        normalisation = model.normalisation
-        model.set_normalisation(
-            code, fit_normalisation(torch.cat(tokens), normalisation, plate=plate)
-        )
-    model.train(was_training)
 
 
 def epoch_rows(data: TrainingData, config: TrainingConfig, *, epoch: int) -> list[Tensor]:

@@ -27,12 +27,12 @@ from morphoclip.models.morphoclip import (
 from morphoclip.schemas.evaluation import TRAINING_HISTORY
 from morphoclip.splits.manifest import manifest_sha256
 from morphoclip.training.config import TrainingConfig
+from morphoclip.training.controls import renew_normalisation
 from morphoclip.training.data import TrainingData, training_data
 from morphoclip.training.distributed import ALONE, World, launch
 from morphoclip.training.epoch import (
     epoch_rows,
     named_offsets,
-    renew_normalisation,
     train_one_epoch,
     validate,
 )
