@@ -33,3 +33,17 @@ def refuse_repeats(table: pd.DataFrame, column: str, file: str, remedy: str) -> 
             f"{file} lists {repeated[column].nunique()} {column}(s) more than once, e.g. {value} "
             f"in lines {' and '.join(lines[:3])}; {remedy}"
         )
+
+
+def refuse_lines(cells: pd.Series, what: str, file: str, remedy: str) -> None:
+    """Raise the sentence for cells that cannot be used, whose index counts lines; none is fine.
+
+    Raises:
+        InputError: How many there are, the first one's line and what it holds.
+    """
+    if len(cells):
+        first = cells.iloc[0]
+        written = f": {first!r}" if isinstance(first, str) else ""
+        raise InputError(
+            f"{file}: {len(cells)} {what}, e.g. line {cells.index[0]}{written}; {remedy}"
+        )

@@ -11,7 +11,6 @@ from morphoclip.imaging.tiff import (
     UnusablePlane,
     channels_of,
     decode_plane,
-    image_of_several,
     opened_tiffs,
 )
 
@@ -84,7 +83,7 @@ def test_the_channels_of_one_file_are_told_apart(content: bytes, names: list[str
 
 def test_a_plane_is_a_file_of_one_channel() -> None:
     assert channels_of(tiff(PLANE)) == [""]
-    np.testing.assert_array_equal(image_of_several(tiff(PLANE), 1), PLANE)
+    np.testing.assert_array_equal(opened_tiffs(lambda _: tiff(PLANE))("a.tif")(1), PLANE)
     one = tiff(PLANE, ome=True, metadata={"axes": "YX", "Channel": {"Name": "DNA"}})
     assert channels_of(one) == ["DNA"]
 
@@ -103,5 +102,5 @@ def test_a_plane_is_a_file_of_one_channel() -> None:
 )
 def test_files_of_several_channels_that_cannot_be_used_say_why(content: bytes, reason: str) -> None:
     with pytest.raises(UnusablePlane) as caught:
-        image_of_several(content, 2)
+        opened_tiffs(lambda _: content)("a.tif")(2)
     assert caught.value.reason == reason

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import imagecodecs
@@ -45,7 +46,12 @@ def opened_tiffs(read: Callable[[str], bytes]) -> OpenFile:
 
     def open_file(path: str) -> Callable[[int], Plane]:
         content = read(path)
-        return lambda number: image_of_several(content, number) if number else decode_plane(content)
+        decoded = cache(partial(_decode_several, content))  # once for all channels of the file
+
+        def image(number: int) -> Plane:
+            return _numbered(decoded(), number) if number else decode_plane(content)
+
+        return image
 
     return open_file
 
@@ -85,19 +91,30 @@ def decode_plane(content: bytes) -> Plane:
     return _exposed(np.asarray(plane))
 
 
-def image_of_several(content: bytes, number: int) -> Plane:
-    """The image of a channel, counted from 1, of a TIFF that holds all channels of a site.
+def _decode_several(content: bytes) -> NDArray[Any]:
+    """All channels ``(C, H, W)`` of a TIFF that holds those of one site.
 
     Raises:
-        UnusablePlane: As `decode_plane` does.
+        UnusablePlane: It cannot be decoded, or has other axes.
     """
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
-            images = _by_channel(file.series[0])
+            series = file.series[0]
+            order, n_channels = _axes_of_channels(series)
+            images = series.asarray().transpose(order)
     except UnusablePlane:
         raise
     except Exception as error:
         raise UnusablePlane("unreadable", f"no TIFF: {error}") from error
+    return np.asarray(images.reshape((n_channels, *images.shape[-2:])))
+
+
+def _numbered(images: NDArray[Any], number: int) -> Plane:
+    """The image of a channel, counted from 1.
+
+    Raises:
+        UnusablePlane: As `decode_plane` does.
+    """
     if not 1 <= number <= len(images):
         raise UnusablePlane("wrong_shape", f"{len(images)} channels, none of number {number}")
     if images.dtype not in (np.uint8, np.uint16):
@@ -113,7 +130,7 @@ def channels_of(content: bytes) -> list[str]:
     """
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
-            n_channels = len(_by_channel(file.series[0]))
+            _, n_channels = _axes_of_channels(file.series[0])
             described = tifffile.xml2dict(file.ome_metadata) if file.is_ome else {}
     except UnusablePlane:
         raise
@@ -128,8 +145,11 @@ def channels_of(content: bytes) -> list[str]:
     return named if len(named) == n_channels else [""] * n_channels
 
 
-def _by_channel(series: Any) -> NDArray[Any]:
-    """``(C, H, W)``: the axis that is neither rows nor columns, and no other longer than one."""
+def _axes_of_channels(series: Any) -> tuple[list[int], int]:
+    """The order of axes that ends in channels, rows, columns, and the number of channels.
+
+    Channels are the axis that is neither rows nor columns; no other may be longer than one.
+    """
     sizes = dict(zip(series.axes, series.shape, strict=True))
     longer = [axis for axis, size in sizes.items() if size > 1 and axis not in "YX"]
     if len(longer) > 1 or not {"Y", "X"} <= set(sizes) or set(longer) - set("CSIQ"):
@@ -138,10 +158,9 @@ def _by_channel(series: Any) -> NDArray[Any]:
         )
     if int(np.prod(series.shape, dtype=np.int64)) > 32 * _LARGEST_PLANE:
         raise UnusablePlane("wrong_shape", f"shape {series.shape} is too large")
-    order = [series.axes.index(axis) for axis in [*longer, "Y", "X"]]
-    rest = [place for place in range(len(series.axes)) if place not in order]
-    images = series.asarray().transpose([*rest, *order])
-    return np.asarray(images.reshape((-1, sizes["Y"], sizes["X"])))
+    last = [series.axes.index(axis) for axis in [*longer, "Y", "X"]]
+    rest = [place for place in range(len(series.axes)) if place not in last]
+    return [*rest, *last], sizes[longer[0]] if longer else 1
 
 
 def _exposed(plane: Plane) -> Plane:

@@ -165,7 +165,8 @@ class TrainedModel:
         manifest_sha256: The split it was trained on.
         wells_sha256: The wells, sites and prompts it was trained on.
         epoch: The epoch these weights come from, from 1.
-        started_from: Digest of the model that `lora` went on with; None for one of `training`.
+        started_from: Of a model that `lora` made, the digest of the one it went on with (``new``:
+            none); None for one that `training` made.
     """
 
     config: ModelConfig

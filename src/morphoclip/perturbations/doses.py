@@ -12,6 +12,7 @@ from morphoclip.columns import (
     Role,
 )
 from morphoclip.errors import InputError
+from morphoclip.table_checks import refuse_lines
 
 _TO_MICROMOLAR = {"m": 1e6, "mm": 1e3, "um": 1.0, "nm": 1e-3, "pm": 1e-6}
 _TO_MICROGRAMS = {"g/l": 1e3, "mg/ml": 1e3, "ug/ml": 1.0, "mg/l": 1.0, "ng/ml": 1e-3}
@@ -88,8 +89,4 @@ def _factor_and_unit(unit: object) -> tuple[float, str]:
 
 
 def _refuse(cells: pd.Series, what: str, remedy: str, file: str) -> None:
-    if len(cells):
-        raise InputError(
-            f"{file}: {len(cells)} concentration(s) {what}, e.g. line {cells.index[0]}: "
-            f"{cells.iloc[0]!r}; {remedy}"
-        )
+    refuse_lines(cells, f"concentration(s) {what}", file, remedy)

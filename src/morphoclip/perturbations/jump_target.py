@@ -89,7 +89,7 @@ def _read_modality(modality: Modality, file: str, table: pd.DataFrame) -> pd.Dat
     required |= {"pert_iname", "smiles"} if modality is Modality.COMPOUND else {"gene"}
     require_columns(table, required, file)
     refuse_repeats(table, "broad_sample", file, "keep one row, and so one name, per ID")
-    named = table
+    blank_is_control = modality is Modality.COMPOUND and _says_that_blank_is_control(table)
     table = table.dropna(subset=["broad_sample"])  # the DMSO row, and one all-blank row of ORFs
     read = pd.DataFrame(
         {
@@ -107,7 +107,6 @@ def _read_modality(modality: Modality, file: str, table: pd.DataFrame) -> pd.Dat
     _refuse_nameless(read, PERT_INAME if modality is Modality.COMPOUND else GENE, file)
     is_dmso = read[BROAD_SAMPLE] == DMSO  # a row of its own has a name; the vehicle's has none
     read[PERT_INAME] = read[PERT_INAME].mask(is_dmso & read[PERT_INAME].isna(), DMSO)
-    blank_is_control = modality is Modality.COMPOUND and _says_that_blank_is_control(named)
     if blank_is_control and not is_dmso.any():
         dmso = {MODALITY: str(modality), BROAD_SAMPLE: DMSO, ROLE: str(Role.NEGCON)}
         read = pd.concat([read, pd.DataFrame([dmso])], ignore_index=True)

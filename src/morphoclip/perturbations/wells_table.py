@@ -36,6 +36,7 @@ from morphoclip.errors import InputError, example_of
 from morphoclip.perturbations.doses import read_doses
 from morphoclip.perturbations.missing_values import with_missing
 from morphoclip.perturbations.well_columns import COLUMNS, FILE, called, with_our_columns
+from morphoclip.table_checks import refuse_lines
 from morphoclip.well_names import well_name, well_position
 
 logger = logging.getLogger(__name__)
@@ -97,12 +98,9 @@ def read_wells_table(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFr
 
 
 def _refuse(rows: pd.DataFrame, what: str, remedy: str, column: str | None = None) -> None:
-    """Raise the sentence for rows that cannot be used; none is fine."""
-    if rows.empty:
-        return
-    line = rows.index[0]
-    written = f": {rows[column].iloc[0]!r}" if column else ""
-    raise InputError(f"{FILE}: {len(rows)} row(s) {what}, e.g. line {line}{written}; {remedy}")
+    """Raise the sentence for rows that cannot be used, with what they hold in a column."""
+    cells = rows[column] if column else pd.Series(None, index=rows.index, dtype="object")
+    refuse_lines(cells, f"row(s) {what}", FILE, remedy)
 
 
 def _with_places(wells: pd.DataFrame) -> pd.DataFrame:

@@ -37,10 +37,11 @@ def renew_normalisation(
         return
     was_training = model.training
     model.eval()
+    wells_of = _control_wells(data)
     for code, plate in enumerate(data.plate_names):
         shape = (0, model.towers.shape.n_channels, model.towers.shape.feature_dim)
         tokens = [torch.empty(shape, dtype=torch.float64)]
-        for batch in _controls(data, code, config, device, kept):
+        for batch in _images(data, wells_of[code], config, device, kept):
             tokens.append(model.tokens(batch).double().cpu())
         normalisation = model.normalisation
         model.set_normalisation(
@@ -74,13 +75,13 @@ def carry_to_controls(
     of_mean, of_sd = model.gradients_of_constants()
     was_training = model.training
     model.eval()  # as they were measured
-    for code in range(len(data.plate_names)):
+    offsets = data.wells.sites.offsets.cpu()
+    for code, rows in enumerate(_control_wells(data)):
         mean, sd = model.plate_mean[code], model.plate_sd[code]
         if not (of_mean[code].any() or of_sd[code].any()):
             continue
-        rows, offsets = _control_wells(data, code), data.wells.sites.offsets.cpu()
         n_sites = len(rows_of_wells(offsets, rows, kept)[0])
-        for batch in _controls(data, code, config, device, kept):
+        for batch in _images(data, rows, config, device, kept):
             tokens = model.tokens(batch)
             with torch.no_grad():
                 by_sd = of_sd[code] * (tokens - mean) / ((n_sites - 1) * sd)
@@ -90,18 +91,20 @@ def carry_to_controls(
     model.train(was_training)
 
 
-def _control_wells(data: TrainingData, code: int) -> Tensor:
-    """Rows of the wells that a plate is normalised by."""
+def _control_wells(data: TrainingData) -> list[Tensor]:
+    """For each plate the rows of the wells that it is normalised by."""
     assert isinstance(data.wells, ImagedWells)
     reference = torch.from_numpy(reference_wells(data.wells.table).to_numpy().copy())
-    return torch.nonzero(reference & (data.wells.plates == code)).squeeze(1)
+    return [
+        torch.nonzero(reference & (data.wells.plates == code)).squeeze(1)
+        for code in range(len(data.plate_names))
+    ]
 
 
-def _controls(
-    data: TrainingData, code: int, config: TrainingConfig, device: str, kept: Tensor | None
+def _images(
+    data: TrainingData, rows: Tensor, config: TrainingConfig, device: str, kept: Tensor | None
 ) -> Iterator[ImageBatch]:
-    """Images of those wells, a few at a time."""
+    """Images of these wells, a few at a time."""
     assert isinstance(data.wells, ImagedWells)
-    rows = _control_wells(data, code)
     for chunk in rows.split(config.wells_at_once) if len(rows) else ():
         yield data.wells.batch(chunk, device, kept)
