@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ngio
 import numpy as np
 import pandas as pd
 import pytest
@@ -121,6 +122,28 @@ def as_load_data(folder: Path, plate: str, well: str, site: int, images: Site) -
     pd.concat([*rows, pd.DataFrame([row])], ignore_index=True).to_parquet(path)
 
 
+def as_ome_zarr(folder: Path, plate: str, well: str, site: int, images: Site) -> None:
+    """Version 0.4 for one plate, 0.5 for the others; a second, smaller resolution."""
+    store = folder / f"{plate}.ome.zarr"
+    if store.exists():
+        opened = ngio.open_ome_zarr_plate(store)
+    else:
+        version = "0.4" if len(list(folder.glob("*.zarr"))) == 0 else "0.5"
+        opened = ngio.create_empty_plate(store, name=plate, ngff_version=version)
+    opened.add_image(row=well[0], column=well[1:], image_path=str(site - 1))
+    stack = np.stack([images[channel] for channel in sorted(images)])
+    ngio.create_ome_zarr_from_array(
+        opened.get_image_store(row=well[0], column=well[1:], image_path=str(site - 1)),
+        stack,
+        pixelsize=0.6,
+        levels=2,
+        axes_names=("c", "y", "x"),
+        channels_meta=["mito", "agp", "rna", "er", "dna"],
+        ngff_version=opened.meta.plate.version,
+        consolidation_mode="auto",
+    )
+
+
 ROADS: dict[str, tuple[Callable[..., None], str, str]] = {
     "imagexpress": (as_imagexpress, "imagexpress", NUMBERS),
     "cellvoyager": (as_cellvoyager, "cellvoyager", NUMBERS),
@@ -130,6 +153,7 @@ ROADS: dict[str, tuple[Callable[..., None], str, str]] = {
         "MITO=mito+AGP=agp+RNA=rna+ER=er+DNA=dna",
     ),
     "LoadData": (as_load_data, "opera_phenix", "MITO=Mito+AGP+RNA+ER+DNA"),
+    "OME-Zarr": (as_ome_zarr, "opera_phenix", "MITO=mito+AGP=agp+RNA=rna+ER=er+DNA=dna"),
 }
 
 
@@ -157,6 +181,7 @@ def test_each_road_gives_the_same_features_and_wells(usual, table, tmp_path, roa
         "cellvoyager": "xlsx",
         "OME-TIFF": "parquet",
         "LoadData": "csv",
+        "OME-Zarr": "csv",
     }[road]
     path = tmp_path / f"wells.{ending}"
     match ending:

@@ -1,16 +1,18 @@
 """The images of plates on any fsspec path: listed folder by folder, read one by one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import fsspec
 import pandas as pd
+from fsspec.implementations.local import LocalFileSystem
 
 from morphoclip.config import Names
 from morphoclip.errors import InputError, example_of
 from morphoclip.imaging.file_names import Channel, ImageKey, NamePattern
+from morphoclip.imaging.ome_zarr import STORE_SUFFIX, opened_image
 from morphoclip.imaging.sites import FoundImage
-from morphoclip.imaging.tiff import UnusablePlane, channels_of
+from morphoclip.imaging.tiff import OpenFile, Plane, UnusablePlane, channels_of, opened_tiffs
 
 
 class ImageFiles:
@@ -51,12 +53,34 @@ class ImageFiles:
 
     def read(self, path: str) -> bytes:
         """The bytes of one file, by its path below the folder, or by a whole path or URL."""
-        if "://" in path or path.startswith("/"):
-            filesystem, place = self._opened(path)
-        else:
-            filesystem, place = self._filesystem, f"{self._root}/{path}"
+        filesystem, place = self._at(path)
         content: bytes = filesystem.cat_file(place)
         return content
+
+    def store(self, path: str) -> Any:
+        """A folder as Zarr libraries take it, by its path below the folder, or a whole one."""
+        filesystem, place = self._at(path)
+        return place if isinstance(filesystem, LocalFileSystem) else filesystem.get_mapper(place)
+
+    def images(self, at_least: int | None = None) -> OpenFile:
+        """Opens images: TIFFs, and OME-Zarr images at a stored resolution.
+
+        Args:
+            at_least: Pixels per side that are wanted of OME-Zarr images; None is all there are.
+        """
+        open_tiff = opened_tiffs(self.read)
+
+        def open_image(path: str) -> Callable[[int], Plane]:
+            if f"{STORE_SUFFIX}/" in self._at(path)[1].lower():
+                return opened_image(self.store(path), at_least)
+            return open_tiff(path)
+
+        return open_image
+
+    def _at(self, path: str) -> tuple[fsspec.AbstractFileSystem, str]:
+        if "://" in path or path.startswith("/"):
+            return self._opened(path)
+        return self._filesystem, f"{self._root}/{path}"
 
     def _opened(self, url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         options = self._url_options if "://" in url else {}

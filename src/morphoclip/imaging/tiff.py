@@ -17,6 +17,9 @@ _LARGEST_PLANE = 2**26
 _MOST_SATURATED = 0.5
 """Share of pixels at the top of the range beyond which an image is unusable."""
 
+_TOPS = frozenset(2**bits - 1 for bits in (8, 10, 12, 14, 16))
+"""Brightest counts of cameras: 12 bits are kept in files of 16."""
+
 
 _OF_SEVERAL = (
     "files that hold several channels are read where ingestion.image_names has no group channel"
@@ -88,7 +91,7 @@ def decode_plane(content: bytes) -> Plane:
         raise UnusablePlane("unreadable", f"cannot be decoded: {error}") from error
     if plane.shape != shape or plane.dtype != dtype:
         raise UnusablePlane("unreadable", f"decodes to {plane.dtype} {plane.shape}, not {shape}")
-    return _exposed(np.asarray(plane))
+    return usable_plane(np.asarray(plane))
 
 
 def _decode_several(content: bytes) -> NDArray[Any]:
@@ -117,9 +120,7 @@ def _numbered(images: NDArray[Any], number: int) -> Plane:
     """
     if not 1 <= number <= len(images):
         raise UnusablePlane("wrong_shape", f"{len(images)} channels, none of number {number}")
-    if images.dtype not in (np.uint8, np.uint16):
-        raise UnusablePlane("wrong_dtype", f"{images.dtype}, neither uint8 nor uint16")
-    return _exposed(np.ascontiguousarray(images[number - 1]))
+    return usable_plane(np.ascontiguousarray(images[number - 1]))
 
 
 def channels_of(content: bytes) -> list[str]:
@@ -163,18 +164,20 @@ def _axes_of_channels(series: Any) -> tuple[list[int], int]:
     return [*rest, *last], sizes[longer[0]] if longer else 1
 
 
-def _exposed(plane: Plane) -> Plane:
-    """The same plane, unless it is black or white.
+def usable_plane(plane: NDArray[Any]) -> Plane:
+    """The same plane, unless it holds no counts, or is black or white.
 
     Raises:
-        UnusablePlane: It is.
+        UnusablePlane: ``wrong_dtype``, ``all_zero`` or ``saturated``.
     """
-    brightest, top = plane.max(), np.iinfo(plane.dtype).max
+    if plane.dtype not in (np.uint8, np.uint16):
+        raise UnusablePlane("wrong_dtype", f"{plane.dtype}, neither uint8 nor uint16")
+    brightest = int(plane.max())
     if brightest == 0:
         raise UnusablePlane("all_zero", "every pixel is 0")
     if (
-        brightest == top
-        and (share := np.count_nonzero(plane == top) / plane.size) > _MOST_SATURATED
+        brightest in _TOPS
+        and (share := np.count_nonzero(plane == brightest) / plane.size) > _MOST_SATURATED
     ):
         raise UnusablePlane("saturated", f"{share:.0%} of the pixels are at the top")
     return plane

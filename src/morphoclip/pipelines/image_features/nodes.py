@@ -35,7 +35,6 @@ from morphoclip.gallery.source import IngestionConfig
 from morphoclip.imaging.grey_levels import GreyRange, sample_sites
 from morphoclip.imaging.preprocess import measure_plate, prepare_sites
 from morphoclip.imaging.site_images import illumination_of_plates, images_of_sites, require_channels
-from morphoclip.imaging.tiff import opened_tiffs
 from morphoclip.loaders import Loaders
 from morphoclip.progress import watched
 from morphoclip.schemas.features import PLATE_INTENSITIES
@@ -68,7 +67,7 @@ def measure_grey_levels(
     for plate, sites in watched(sampled.groupby(PLATE), "measuring grey levels", transient=True):
         images = images_of_sites(
             sites,
-            opened_tiffs(plate_images.read),
+            plate_images.images(_stored_pixels(config)),
             _illumination(illumination_functions, [plate], config),
         )
         levels = measure_plate(images, config.channels, workers=config.preprocess.n_workers)
@@ -102,7 +101,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     refuse_mixing(existing_records, plates, named_settings(config, adapter))
     images = images_of_sites(
         indexed,
-        opened_tiffs(plate_images.read),
+        plate_images.images(_stored_pixels(config)),
         _illumination(illumination_functions, plates, config),
     )
     kept = [existing_features, existing_tensors] if config.save_tensors else [existing_features]
@@ -154,6 +153,14 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
                 if config.save_tensors and site.pixels is not None
             },
         }
+
+
+def _stored_pixels(config: ImageFeaturesConfig) -> int | None:
+    """Pixels per side to read where an image is stored at several resolutions.
+
+    Illumination functions are of the largest.
+    """
+    return config.preprocess.size if config.preprocess.illumination == "none" else None
 
 
 def _illumination(functions: Loaders[Any], plates: list[str], config: ImageFeaturesConfig) -> Any:

@@ -9,6 +9,7 @@ from morphoclip.features.config import ImageFeaturesConfig, TextFeaturesConfig
 from morphoclip.gallery.image_files import ImageFiles, NamedImages
 from morphoclip.gallery.load_data import ListedImages
 from morphoclip.gallery.metadata import listed_plates
+from morphoclip.gallery.ome_zarr_plates import ZarrPlates, holds_zarr
 from morphoclip.gallery.source import IngestionConfig, choose_plates
 from morphoclip.imaging.file_names import NamePattern
 from morphoclip.imaging.sites import SiteTables, index_plates
@@ -27,11 +28,13 @@ def index_sites(
 ) -> SiteTables:
     """Complete sites, one row per image; and the sites that are not complete."""
     channels = image_features.channels
-    pattern = NamePattern(ingestion.image_names)
-    images: NamedImages | ListedImages
+    images: NamedImages | ListedImages | ZarrPlates
     if plate_images.table is not None:
         images = ListedImages(plate_images.table)
+    elif holds_zarr(plate_images):
+        images = ZarrPlates(plate_images, channels, ingestion.plates)
     else:
+        pattern = NamePattern(ingestion.image_names)
         images = NamedImages(plate_images, pattern, channels, ingestion.plates)
     known, listing = listed_plates(described_wells, barcode_platemap)
     plates = choose_plates(images.plates, known, ingestion.plates, listing)
