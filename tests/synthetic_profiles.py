@@ -10,6 +10,7 @@ from morphoclip.columns import (
     GENE,
     MODALITY,
     PLATE,
+    QUALITY,
     REFERENCE,
     ROLE,
     SUBSET,
@@ -39,6 +40,7 @@ def layout(
                     TARGET_LIST: None,
                     SUBSET: "excluded" if control else ("test" if well % 2 else "train"),
                     REFERENCE: False,
+                    QUALITY: None,
                 }
             )
     return pd.DataFrame(rows)

@@ -63,7 +63,9 @@ def test_no_normalisation_changes_nothing() -> None:
 
 def test_a_plate_without_controls_is_refused() -> None:
     tokens, reference = plate()
-    with pytest.raises(InputError, match=r"plate P has 0 site.*token_normalisation to none"):
+    with pytest.raises(
+        InputError, match=r"plate P has 0 site.*token_normalisation to plate_zscore"
+    ):
         normalise_tokens(tokens, reference & False, TokenNormalisation.NEGCON_ZSCORE, plate="P")
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from pandera.errors import SchemaError, SchemaErrors
 
-from morphoclip.columns import MODEL, PLATE, PROMPT_DIGEST, REFERENCE, SUBSET, WELL, Role
+from morphoclip.columns import MODEL, PLATE, PROMPT_DIGEST, QUALITY, REFERENCE, SUBSET, WELL, Role
 from morphoclip.errors import InputError
 from morphoclip.schemas.column_types import ByPlate, WithEmbedding, count, number, table, text
 from morphoclip.schemas.ingestion import WELL_INDEX
@@ -108,7 +108,7 @@ WELL_ROW = dict.fromkeys(WELL_INDEX.columns) | {
     PLATE: "P", WELL: "A01", "Metadata_role": "trt", "Metadata_modality": "orf",
     "Metadata_condition": "orf", "Metadata_n_sites": 9, PROMPT_DIGEST: "a",
 }  # fmt: skip
-MADE_BY = {REFERENCE: False, MODEL: "abc"}
+MADE_BY = {REFERENCE: False, QUALITY: None, MODEL: "abc"}
 
 
 def profile(**metadata: object) -> pd.DataFrame:

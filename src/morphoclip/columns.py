@@ -48,6 +48,9 @@ FOLD = "Metadata_fold"
 REASON = "Metadata_reason"
 DETAIL = "Metadata_detail"
 MODEL = "Metadata_model"
+QUALITY = "Metadata_quality"
+NORMALISED_BY = "Metadata_normalised_by"
+N_WELLS = "Metadata_n_wells"
 EMBEDDING_PREFIX = "embedding_"
 
 
@@ -91,6 +94,14 @@ class PerturbationType(StrEnum):
     SIRNA = "SIRNA"
     ANTIBODY = "ANTIBODY"
     OTHER = "OTHER"
+
+
+class Quality(StrEnum):
+    """What is wrong with a well's images, beside the controls of its plate."""
+
+    NEAR_EMPTY = "near_empty"
+    FEW_CELLS = "few_cells"
+    TOO_BRIGHT = "too_bright"
 
 
 class Subset(StrEnum):

@@ -25,6 +25,7 @@ _OTHERS = (
     "ablation",
     "check_split",
     "embed_plates",
+    "plate_report",
     "find_similar",
     "score_profiles",
     "demo_gallery",
@@ -38,7 +39,11 @@ def register_pipelines() -> dict[str, Pipeline]:
     """
     requested: Sequence[str] | None = getattr(pipelines, "_requested_pipelines", None)
     composed: dict[str, tuple[str, ...]] = {name: (name,) for name in (*STAGES, *_OTHERS)}
-    composed |= {"profiles": ("profiles", *_FROM_TEXT_ON), "__default__": STAGES}
+    composed |= {
+        "profiles": ("profiles", *_FROM_TEXT_ON),
+        "plate_report": ("ingestion", "image_features", "plate_report"),
+        "__default__": STAGES,
+    }
     names = [name for name in requested or () if name in composed] or list(composed)
     return {
         name: sum((_in_namespace(part) for part in composed[name]), Pipeline([])) for name in names

@@ -23,6 +23,8 @@ from morphoclip.errors import InputError
 
 CwaMode = Literal["off", "batch_mean", "condition_offset"]
 
+SETTING = "model.token_normalisation"
+
 _SMALLEST_SD = 1e-4
 """Below this a dimension does not vary among the controls; it is centred and left at its scale."""
 
@@ -31,10 +33,11 @@ _SHRINKAGE = 0.5
 
 
 class TokenNormalisation(StrEnum):
-    """How tokens meet their plate's negative controls."""
+    """What a plate's tokens are normalised by: its negative controls, all its wells, or nothing."""
 
     NEGCON_ZSCORE = "negcon_zscore"
     NEGCON_SPHERING = "negcon_sphering"
+    PLATE_ZSCORE = "plate_zscore"
     NONE = "none"
 
 
@@ -64,7 +67,8 @@ def normalise_tokens(
     """One plate's tokens ``(S, C, D)`` against those of its reference sites ``(S,)`` bool.
 
     ``negcon_zscore``: each channel and dimension minus the reference's mean, over its standard
-    deviation. ``negcon_sphering``: also decorrelated, per channel.
+    deviation. ``negcon_sphering``: also decorrelated, per channel. ``plate_zscore``: as the first,
+    with all wells of the plate as the reference.
 
     Raises:
         InputError: The plate has fewer than two reference sites.
@@ -112,15 +116,15 @@ def fit_normalisation(
     if len(controls) < 2:
         raise InputError(
             f"plate {plate} has {len(controls)} site(s) of negative controls to normalise by, and "
-            "needs two; mark its negative controls in the JUMP-Target tables, or set "
-            "model.token_normalisation to none"
+            f"needs two; mark its negative controls in the table of wells, or set {SETTING} to "
+            "plate_zscore, which takes all wells of a plate"
         )
     mean, sd = controls.mean(0), controls.std(0)
     plain = PlateNormalisation(
         mean, torch.where(sd > _SMALLEST_SD, sd, torch.ones_like(sd)), rotation=None
     )
     match normalisation:
-        case TokenNormalisation.NEGCON_ZSCORE:
+        case TokenNormalisation.NEGCON_ZSCORE | TokenNormalisation.PLATE_ZSCORE:
             return plain
         case TokenNormalisation.NEGCON_SPHERING:
             scaled = plain.apply(controls)

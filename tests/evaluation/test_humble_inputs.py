@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from synthetic_profiles import layout, noise
 
-from morphoclip.columns import BROAD_SAMPLE, CHANNEL, EMBEDDING_PREFIX, PLATE, ROLE, SITE, WELL
+from morphoclip.columns import BROAD_SAMPLE, EMBEDDING_PREFIX, PLATE, WELL
 from morphoclip.evaluation.baselines import BASELINES, BaselineData
 from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.evaluation.humble_inputs import (
@@ -20,38 +20,22 @@ from morphoclip.metrics.chance import NullConfig
 from morphoclip.pipelines.evaluation.nodes import score_matching
 
 NULL = NullConfig(size=1000, seed=0)
-WELLS = pd.DataFrame({PLATE: "P", WELL: ["A01", "A02", "A03"], ROLE: ["negcon", "negcon", "trt"]})
 
 
-def qc(*rows: tuple[str, int, float]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=[WELL, SITE, "nuclei"]).assign(
-        **{PLATE: "P", CHANNEL: "DNA"}
+def test_wells_that_were_not_counted_have_no_row_and_nothing_counted_is_no_table() -> None:
+    quality = pd.DataFrame(
+        {
+            PLATE: "P",
+            WELL: ["A01", "A02"],
+            "nuclei": [10.0, np.nan],
+            "nuclei_log_ratio": [0.5, np.nan],
+        }
     )
-    others = table.assign(**{CHANNEL: "ER", "nuclei": np.nan})
-    return pd.concat([table, others], ignore_index=True)
-
-
-def test_cells_are_counted_over_the_plates_controls() -> None:
-    counts = cell_counts(
-        qc(("A01", 1, 9), ("A01", 2, 11), ("A02", 1, 30), ("A03", 1, 6), ("A03", 2, 4)), WELLS
-    )
+    counts = cell_counts(quality)
     assert counts is not None
-    assert counts["nuclei"].tolist() == [10, 30, 5]
-    expected = np.log(np.array([11, 31, 6]) / 21)  # the controls' median is 20
-    np.testing.assert_allclose(counts["log_ratio"], expected)
-
-
-def test_without_controls_the_plates_median_serves() -> None:
-    treated = WELLS.assign(**{ROLE: "trt"})
-    counts = cell_counts(qc(("A01", 1, 10), ("A02", 1, 30), ("A03", 1, 20)), treated)
-    assert counts is not None
-    assert counts.loc[("P", "A03"), "log_ratio"] == 0
-
-
-def test_nothing_counted_is_no_table() -> None:
-    assert cell_counts(None, WELLS) is None
-    assert cell_counts(qc(("A01", 1, np.nan)), WELLS) is None
-    assert cell_counts(qc(("A01", 1, 3)).drop(columns="nuclei"), WELLS) is None
+    assert counts["nuclei_log_ratio"].to_dict() == {("P", "A01"): 0.5}
+    assert cell_counts(None) is None
+    assert cell_counts(quality[1:]) is None
 
 
 def test_cosines_on_the_circle_fall_with_the_wells_between() -> None:

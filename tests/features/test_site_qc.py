@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from morphoclip.columns import CHANNEL, DETAIL, PLATE, REASON, SITE, WELL
+from morphoclip.columns import CHANNEL, DETAIL, PLATE, REASON, ROLE, SITE, WELL
 from morphoclip.errors import InputError
 from morphoclip.features.site_files import site_key
 from morphoclip.features.site_qc import QcTables, by_plate, qc_parts, qc_rows, summarise_qc
-from morphoclip.imaging.grey_levels import ImageLevels, image_levels
+from morphoclip.imaging.grey_levels import ImageLevels
 from morphoclip.imaging.preprocess import ImageFile, PreparedSite, SiteImages
 from morphoclip.imaging.tiff import UnusablePlane, opened_tiffs
 from morphoclip.schemas.features import SITE_QC
@@ -20,6 +20,7 @@ A1, A2, B1 = ("BR1", "A01", 1), ("BR1", "A01", 2), ("BR2", "B01", 1)
 INDEX = pd.DataFrame(
     [(*site, channel) for site in (A1, A2, B1) for channel in CHANNELS], columns=[*KEY, CHANNEL]
 )
+WELLS = INDEX[[PLATE, WELL]].drop_duplicates(ignore_index=True).assign(**{ROLE: "trt"})
 NO_SITES = pd.DataFrame(columns=[*KEY, REASON, DETAIL]).astype({SITE: int})
 
 
@@ -45,7 +46,8 @@ def summary(
         for key, rows in qc_parts(qc_rows(batch)).items()
     }
     loaders = {key: (lambda rows=rows: rows) for key, rows in parts.items()}
-    return summarise_qc(loaders, INDEX, [site_key(*site) for site in features], incomplete)
+    keys = [site_key(*site) for site in features]
+    return summarise_qc(loaders, INDEX, keys, incomplete, WELLS)
 
 
 def test_every_image_has_a_row_with_its_grey_levels_or_its_reason() -> None:
@@ -56,18 +58,10 @@ def test_every_image_has_a_row_with_its_grey_levels_or_its_reason() -> None:
     first = rows.iloc[0]
     measured = ["mean", "p0_1", "p99_9", "used_range", "saturated_fraction", "focus"]
     assert first[measured].tolist() == [5.0, 10.0, 90.0, 0.5, 0.25, 3.0]
-    assert not first["near_empty"]
     lost = rows.iloc[3]
     assert lost[[REASON, DETAIL]].tolist() == ["all_zero", "ER is black"]
     assert lost[[*measured, "near_empty"]].isna().all()
     assert rows[REASON].isna().tolist() == [True, True, True, False]
-
-
-def test_an_image_without_contrast_is_near_empty_in_its_row() -> None:
-    site = prepared(A1)
-    plain = image_levels(np.full((8, 8), 100, np.uint16))
-    rows = qc_rows([PreparedSite(site.images, site.pixels, {"DNA": plain, "ER": levels(1)}, {})])
-    assert rows["near_empty"].tolist() == [True, False]
 
 
 def test_batches_are_kept_by_plate_under_names_that_depend_on_their_sites() -> None:

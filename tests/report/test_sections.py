@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from morphoclip.perturbations.well_index import readable_condition
-from morphoclip.report.figures import draw_benchmark, rows_of_test_or_controls
+from morphoclip.report.figures import draw_benchmark, rows_of_stratum
 from morphoclip.report.sections.results import (
     example_texts,
     held_out_targets,
@@ -92,8 +92,8 @@ def test_the_benchmark_is_drawn_from_test_rows_and_controls() -> None:
     metrics = pd.DataFrame(
         rows, columns=["profiles", "task", "stratum", "mean_average_precision"]
     ).assign(track=CONDITION, chance=0.3)
-    assert rows_of_test_or_controls(metrics)["mean_average_precision"].tolist() == [0.5, 0.4, 0.2]
-    (axes,) = draw_benchmark(metrics).axes
+    assert rows_of_stratum(metrics, "test")["mean_average_precision"].tolist() == [0.5, 0.4, 0.2]
+    (axes,) = draw_benchmark(metrics, "test").axes
     drawn = {line.get_label(): sorted(line.get_xdata()) for line in axes.lines}
     assert drawn == {
         "input features": [0.4], "trained model": [0.2, 0.5], "chance": [0.3] * 3

@@ -18,8 +18,11 @@ from morphoclip.cli.explain import explain
 
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
 
+_REPORTS = {"report": "The newest report", "plate_report": "Of plates alone"}
+"""Catalog entries, and what they are called."""
+
 _WHERE = """
-The newest report: {report}
+{reports}
 The pipelines:     kedro viz         then http://127.0.0.1:4141
 The runs:          kedro mlflow ui   then http://127.0.0.1:5000, view "Model training"
 Commands lie in .venv/bin. A line KEDRO_ENV=demo in .env makes plain commands work on
@@ -34,13 +37,18 @@ def where(env: str | None) -> None:
     bootstrap_project(project)
     session: Any = KedroSession.create(project_path=project, env=env)
     try:
-        report = session.load_context().catalog["report"]
+        catalog = session.load_context().catalog
+        found = [(words, catalog[name]) for name, words in _REPORTS.items()]
     except MissingConfigException as error:
         raise click.ClickException(explain(error) or str(error)) from error
-    if not report.exists():
+    reports = [
+        f"{words + ':':<18} {os.path.relpath(Path(str(report._get_load_path())))}"
+        for words, report in found
+        if report.exists()
+    ]
+    if not reports:
         raise click.ClickException("there is no report yet: kedro run makes one")
-    path = Path(str(report._get_load_path()))
-    click.echo(_WHERE.format(report=os.path.relpath(path)))
+    click.echo(_WHERE.format(reports="\n".join(reports)))
 
 
 @click.command("prune")

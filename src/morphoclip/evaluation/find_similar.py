@@ -16,9 +16,10 @@ from morphoclip.errors import InputError
 from morphoclip.evaluation.nearest_treatments import (
     OTHER_COLUMNS,
     nearest_treatments,
+    notes_on_cells,
     rows_together,
 )
-from morphoclip.evaluation.treatments import conditions_by_cell_type, top_matches
+from morphoclip.evaluation.treatments import FEW_CELLS, conditions_by_cell_type, top_matches
 from morphoclip.metrics.conditions import treated_wells
 from morphoclip.metrics.matrix import Matrix
 from morphoclip.schemas.treatments import SIMILAR_TREATMENTS
@@ -73,6 +74,7 @@ def similar_to_vector(
                     similarity=similarity[0, found.candidate],
                     z=z[0, found.candidate],
                     z_expected_null=found.z_expected_null,
+                    note=notes_on_cells(facts[FEW_CELLS]),
                 )
             )
     tables = [table.assign(query=query, query_condition="") for table in tables]
@@ -101,7 +103,7 @@ def similar_to_treatment(
             "query_condition": nearest[CONDITION],
             GENE: gene_of.reindex(keys).to_numpy(),
             **{column: nearest[other] for other, column in OTHER_COLUMNS.items()},
-            **nearest[["rank", "similarity", "z", "z_expected_null"]],
+            **nearest[["rank", "similarity", "z", "z_expected_null", "note"]],
         }
     )
     return table[list(SIMILAR_TREATMENTS.columns)].reset_index(drop=True)

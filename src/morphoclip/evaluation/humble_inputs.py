@@ -5,15 +5,18 @@ without that row flatters every model.
 """
 
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from morphoclip.columns import CHANNEL, PLATE, ROLE, SITE, WELL, Role
+from morphoclip.columns import PLATE, WELL
 from morphoclip.evaluation.perturbation_sets import mean_features
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.loaders import Loaders
+from morphoclip.metrics.benchmark import benchmark
+from morphoclip.metrics.chance import NullConfig
 from morphoclip.metrics.matrix import Matrix
 from morphoclip.plate_effects import TokenNormalisation
 from morphoclip.wells.assemble import Wells, assemble_wells
@@ -23,23 +26,15 @@ logger = logging.getLogger(__name__)
 CELL_COUNT, UNTRAINED_BACKBONE = "cell_count", "untrained_backbone"
 
 
-def cell_counts(site_qc: pd.DataFrame | None, well_index: pd.DataFrame) -> pd.DataFrame | None:
-    """Nuclei of each well by plate and well; None where nothing was counted.
+def cell_counts(well_quality: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Nuclei of each well over those of its plate's controls, as a log, by plate and well.
 
-    ``nuclei`` is the mean over the well's sites, ``log_ratio`` the natural log of it over the
-    median of the plate's negative controls (of all its wells where there are none), one cell added
-    to both.
+    None where nothing was counted.
     """
-    if site_qc is None or "nuclei" not in site_qc or site_qc["nuclei"].isna().all():
+    if well_quality is None or well_quality["nuclei"].isna().all():
         return None
-    counted = site_qc.dropna(subset=["nuclei"]).drop_duplicates([PLATE, WELL, SITE, CHANNEL])
-    nuclei = counted.groupby([PLATE, WELL])["nuclei"].mean()
-    roles = well_index.set_index([PLATE, WELL])[ROLE].reindex(nuclei.index)
-    plate = nuclei.index.get_level_values(PLATE)
-    of_controls = nuclei[(roles == Role.NEGCON).to_numpy()].groupby(level=PLATE).median()
-    usual = of_controls.reindex(plate).fillna(nuclei.groupby(level=PLATE).median().reindex(plate))
-    ratio = np.log((nuclei.to_numpy() + 1) / (usual.to_numpy() + 1))
-    return pd.DataFrame({"nuclei": nuclei, "log_ratio": ratio})
+    counted = well_quality.dropna(subset=["nuclei"])
+    return counted.set_index([PLATE, WELL])[["nuclei_log_ratio"]]
 
 
 def on_a_quarter_circle(numbers: Matrix, rng: np.random.Generator) -> Matrix:
@@ -54,8 +49,30 @@ def on_a_quarter_circle(numbers: Matrix, rng: np.random.Generator) -> Matrix:
     return np.stack([np.cos(np.pi / 2 * rank), np.sin(np.pi / 2 * rank)], axis=1)
 
 
+def benchmark_of_tables(
+    wells: pd.DataFrame, tables: Mapping[str, pd.DataFrame], null: NullConfig
+) -> pd.DataFrame:
+    """The CPJUMP1 benchmark of each table of profiles, which plate and well index.
+
+    Args:
+        wells: ``Metadata_*`` of wells, with role, condition, reference and subset.
+        tables: By the name that they have in the result; of wells that a table lacks, nothing.
+        null: Draws and seed.
+    """
+    keys = pd.MultiIndex.from_frame(wells[[PLATE, WELL]])
+    scored = []
+    for name, table in tables.items():
+        present = keys.isin(table.index)
+        matrix = table.loc[keys[present]].to_numpy(dtype=float)
+        if name == CELL_COUNT:
+            matrix = on_a_quarter_circle(matrix[:, 0], np.random.default_rng(null.seed))
+        words = name.replace("_", " ")
+        scored.append(benchmark(wells[present], matrix, null, profiles=words))
+    return pd.concat(scored, ignore_index=True)
+
+
 def other_inputs(
-    site_qc: pd.DataFrame | None,
+    well_quality: pd.DataFrame | None,
     feature_sets: Loaders[PlateFeatures],
     untrained: str | None,
     wells: Wells,
@@ -66,7 +83,7 @@ def other_inputs(
     """Cell counts, and features of the untrained backbone, of these wells, where there are any.
 
     Args:
-        site_qc: With the nuclei of each site.
+        well_quality: With the nuclei of each well.
         feature_sets: All of them, ``<name>/<barcode>``.
         untrained: Name of the untrained backbone's set.
         wells: The wells to describe.
@@ -75,9 +92,9 @@ def other_inputs(
         normalisation: Of the untrained backbone's tokens, as of the model's.
     """
     others = {}
-    counts = cell_counts(site_qc, wells.table)
+    counts = cell_counts(well_quality)
     if counts is not None:
-        others[CELL_COUNT] = counts[["log_ratio"]]
+        others[CELL_COUNT] = counts
     names = set(wells.table[PLATE])
     plates = {name: feature_sets.get(f"{untrained}/{name}") for name in names}
     found = {name: load for name, load in plates.items() if load is not None}

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from morphoclip.columns import BROAD_SAMPLE, CONDITION, ENTITY, MODALITY, SUBSET
 from morphoclip.evaluation.treatments import (
+    FEW_CELLS,
     GENES,
     NAME,
     Treatments,
@@ -63,6 +64,7 @@ def nearest_treatments(
                 z=z[found.query, found.candidate],
                 z_expected_null=found.z_expected_null,
                 n_wells=candidates.n_wells[found.candidate],
+                note=notes_on_cells(other[FEW_CELLS], facts[FEW_CELLS]),
                 shares_gene=[
                     bool(set(one) & set(two))
                     for one, two in zip(facts[GENES], other[GENES], strict=True)
@@ -71,6 +73,20 @@ def nearest_treatments(
             )
         )
     return rows_together(tables, list(NEAREST_TREATMENTS.columns))
+
+
+def notes_on_cells(found: pd.Series, asked: pd.Series | None = None) -> list[str | None]:
+    """What to know of an answer whose wells, or those that were asked about, show hardly a cell."""
+    sides = zip(found, found & False if asked is None else asked, strict=True)
+    return [_NOTES[bool(one), bool(two)] for one, two in sides]
+
+
+_NOTES = {
+    (False, False): None,
+    (True, False): "few cells",
+    (False, True): "query: few cells",
+    (True, True): "both: few cells",
+}
 
 
 def rows_together(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

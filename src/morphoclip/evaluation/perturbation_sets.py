@@ -13,7 +13,7 @@ from morphoclip.columns import BROAD_SAMPLE, MOA_LIST, MODALITY, PLATE, WELL, Su
 from morphoclip.metrics.matrix import Matrix
 from morphoclip.perturbations.genes import entries_of, genes_of
 from morphoclip.perturbations.prompts import text_by_digest
-from morphoclip.wells.assemble import Wells
+from morphoclip.wells.assemble import FeaturedWells, Wells
 
 _NGRAM_DIM = 768
 
@@ -100,13 +100,5 @@ def _ngrams(wells: Wells, prompts: pd.DataFrame) -> Matrix | None:
 
 
 def mean_features(wells: Wells) -> pd.DataFrame:
-    """Mean over sites of each well's normalised tokens, channels side by side: ``(B, C * D)``.
-
-    What profiles look like without any training; indexed by plate and well.
-    """
-    tokens = wells.sites.tokens.flatten(1)
-    sums = torch.zeros(len(wells.table), tokens.shape[1])
-    well = torch.arange(len(wells.table)).repeat_interleave(wells.sites.n_sites)
-    sums.index_add_(0, well, tokens.float())
-    means = (sums / wells.sites.n_sites.unsqueeze(1)).numpy()
-    return pd.DataFrame(means, index=pd.MultiIndex.from_frame(wells.table[[PLATE, WELL]]))
+    """Mean over sites of each well's normalised tokens, channels side by side: ``(B, C * D)``."""
+    return FeaturedWells(wells.table, wells.sites, wells.image_fingerprint).mean_features()

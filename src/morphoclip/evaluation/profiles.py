@@ -1,6 +1,6 @@
 """Wells and prompts through a trained model, as tables of profiles."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from morphoclip.columns import (
     MODEL,
     PLATE,
     PROMPT_DIGEST,
+    QUALITY,
     REFERENCE,
     SUBSET,
     WELL,
@@ -42,20 +43,23 @@ def embed_with(trained: TrainedModel, wells: Wells, *, batch_size: int, device: 
     )
 
 
-def well_profiles(embedded: Embeddings, wells: Wells, model_digest: str) -> pd.DataFrame:
+def well_profiles(
+    embedded: Embeddings, wells: Wells, model_digest: str, well_quality: pd.DataFrame | None
+) -> pd.DataFrame:
     """``Metadata_*`` columns of the wells, then ``embedding_000`` and so on, one row per well.
 
     ``Metadata_reference`` marks the half of the negative controls that plates are normalised by,
-    ``Metadata_model`` the weights that made the profiles.
+    ``Metadata_quality`` says what is wrong with a well's images (nothing where they were not
+    looked at), ``Metadata_model`` names the weights that made the profiles.
     """
-    metadata = wells.table.assign(**{REFERENCE: reference_wells(wells.table), MODEL: model_digest})
-    columns = _dimension_names(embedded.image.shape[1])
+    metadata = with_quality(wells.table, well_quality).assign(**{MODEL: model_digest})
+    columns = dimension_names(embedded.image.shape[1])
     return pd.concat([metadata, pd.DataFrame(embedded.image, columns=columns)], axis=1)
 
 
 def prompt_embeddings(embedded: Embeddings, wells: Wells) -> pd.DataFrame:
     """The digest of each distinct prompt and its embedding."""
-    columns = _dimension_names(embedded.text.shape[1])
+    columns = dimension_names(embedded.text.shape[1])
     table = pd.DataFrame(embedded.text, columns=columns)
     table.insert(0, PROMPT_DIGEST, list(wells.digests))
     return table
@@ -98,6 +102,17 @@ def subset_embeddings(
     )
 
 
-def _dimension_names(number: int) -> list[str]:
+def with_quality(wells: pd.DataFrame, well_quality: pd.DataFrame | None) -> pd.DataFrame:
+    """Wells with what says how far to trust them: whether plates lean on them, and their images."""
+    keys = pd.MultiIndex.from_frame(wells[[PLATE, WELL]])
+    found: Any = None
+    if well_quality is not None:
+        found = well_quality.set_index([PLATE, WELL])[QUALITY].reindex(keys).to_numpy()
+    quality = pd.Series(found, index=wells.index, dtype="str")
+    return wells.assign(**{REFERENCE: reference_wells(wells), QUALITY: quality})
+
+
+def dimension_names(number: int) -> list[str]:
+    """``embedding_000`` and so on."""
     width = len(str(number - 1))
     return [f"{EMBEDDING_PREFIX}{n:0{width}d}" for n in range(number)]

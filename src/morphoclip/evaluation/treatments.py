@@ -24,8 +24,10 @@ from morphoclip.columns import (
     GENETIC,
     MODALITY,
     PERT_INAME,
+    QUALITY,
     SUBSET,
     TARGET_LIST,
+    Quality,
     embedding_columns,
 )
 from morphoclip.metrics.conditions import (
@@ -35,10 +37,13 @@ from morphoclip.metrics.conditions import (
     treated_wells,
 )
 from morphoclip.metrics.matrix import Matrix, unit_rows
+from morphoclip.perturbations.doses import with_dose
 from morphoclip.perturbations.genes import genes_of
 
 NAME = "name"
 GENES = "genes"
+FEW_CELLS = "few_cells"
+"""Whether at least half of a treatment's wells show few cells or none."""
 _FEWEST_CONTROLS = 8
 """With fewer control wells their spread is too badly known to be a measure."""
 
@@ -161,6 +166,10 @@ def _treatments(wells: pd.DataFrame, perturbations: pd.DataFrame) -> Treatments:
     ).to_numpy()
     is_genetic = facts[MODALITY].isin(GENETIC)
     facts[NAME] = pd.Series(names).where(~is_genetic, facts[GENE]).fillna(facts[BROAD_SAMPLE])
+    facts[NAME] = with_dose(facts[NAME], facts[BROAD_SAMPLE])
     facts[GENES] = genes_of(facts, listed=True)
+    without_cells = treated[QUALITY].isin([Quality.NEAR_EMPTY, Quality.FEW_CELLS])
+    share = without_cells.groupby(treated[BROAD_SAMPLE]).mean()
+    facts[FEW_CELLS] = share.reindex(facts[BROAD_SAMPLE]).to_numpy() >= 0.5
     controls = unit[scored_controls(wells).to_numpy()]
     return Treatments(facts, sums / n_wells[:, None], n_wells, controls)

@@ -11,12 +11,14 @@ from morphoclip.columns import (
     CHANNEL,
     DETAIL,
     PLATE,
+    QUALITY,
     REASON,
     SITE,
     WELL,
 )
 from morphoclip.errors import InputError
 from morphoclip.features.site_files import site_key
+from morphoclip.features.well_quality import assess_wells, with_near_empty
 from morphoclip.imaging.preprocess import PreparedSite
 from morphoclip.imaging.sites import site_name
 from morphoclip.loaders import Loaders
@@ -26,9 +28,7 @@ from morphoclip.schemas.ingestion import SET_ASIDE_SITES
 logger = logging.getLogger(__name__)
 
 _SITE = [PLATE, WELL, SITE]
-_MEASURES = (
-    "mean", "p0_1", "p99_9", "used_range", "saturated_fraction", "focus", "near_empty"
-)  # fmt: skip
+_MEASURES = ("mean", "p0_1", "p99_9", "used_range", "saturated_fraction", "focus")
 
 _QC_TYPES = {
     name: "str" if name in {PLATE, WELL, CHANNEL, REASON, DETAIL} else "float64"
@@ -38,10 +38,11 @@ _QC_TYPES = {
 
 
 class QcTables(NamedTuple):
-    """Grey levels of all images, and every site that goes no further, each by plate."""
+    """Grey levels of all images, sites that go no further, and how wells look, each by plate."""
 
     site_qc: dict[str, pd.DataFrame]
     set_aside: dict[str, pd.DataFrame]
+    wells: dict[str, pd.DataFrame]
 
 
 def by_plate(table: pd.DataFrame, plates: Iterable[str]) -> dict[str, pd.DataFrame]:
@@ -57,7 +58,7 @@ def qc_rows(sites: Iterable[PreparedSite]) -> pd.DataFrame:
         for channel in prepared.images.files:
             levels, finding = prepared.levels.get(channel), prepared.unusable.get(channel)
             numbers = [getattr(levels, name, None) for name in _MEASURES]
-            numbers.append(prepared.nuclei.get(channel))
+            numbers += [None, prepared.nuclei.get(channel)]  # near_empty: beside the whole plate
             reason = (finding.reason, str(finding)) if finding else (None, None)
             rows.append((*key, channel, *numbers, *reason))
     return pd.DataFrame(rows, columns=list(SITE_QC.columns))
@@ -77,8 +78,11 @@ def summarise_qc(
     site_index: pd.DataFrame,
     existing: Iterable[str],
     incomplete: pd.DataFrame,
+    well_index: pd.DataFrame,
 ) -> QcTables:
     """Put the batches' rows together, and say of every site without features why it has none.
+
+    With what a plate's controls usually look like, near-empty images and wells are marked.
 
     A site read more than once keeps the row that agrees with what is on disk: with features, the
     one without a reason; without features, the one with a reason. A site that has features and
@@ -109,7 +113,8 @@ def summarise_qc(
             f"{len(lost)} site(s) have neither features nor a reason, e.g. "
             f"{site_key(*lost[_SITE].iloc[0])}; run kedro run --pipeline image_features again"
         )
-    qc = qc[list(SITE_QC.columns)].sort_values([*_SITE, CHANNEL], ignore_index=True)
+    qc = with_near_empty(qc[list(SITE_QC.columns)], well_index)
+    qc = qc.sort_values([*_SITE, CHANNEL], ignore_index=True)
     failed = qc[qc[REASON].notna()].drop_duplicates([*_SITE, REASON])
     set_aside = pd.concat(
         [incomplete, failed[[*_SITE, REASON, DETAIL]]],
@@ -123,6 +128,15 @@ def summarise_qc(
         ", ".join(f"{reason} {n}" for reason, n in set_aside[REASON].value_counts().items())
         or "none",
     )
+    wells = assess_wells(qc, well_index)
+    if flagged := wells[QUALITY].value_counts().to_dict():
+        logger.warning(
+            "%d well(s) are unlike their plate's controls (%s): see well_quality",
+            sum(flagged.values()),
+            ", ".join(f"{quality} {number}" for quality, number in flagged.items()),
+        )
     return QcTables(
-        by_plate(qc, plates), by_plate(set_aside, sorted({*plates, *incomplete[PLATE]}))
+        by_plate(qc, plates),
+        by_plate(set_aside, sorted({*plates, *incomplete[PLATE]})),
+        by_plate(wells, plates),
     )

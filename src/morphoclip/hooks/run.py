@@ -163,7 +163,7 @@ class NameTheReport:
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
         """Log the command: a terminal would break the path itself."""
-        if "report" in pipeline.all_outputs():
+        if {"report", "plate_report"} & pipeline.all_outputs():
             environment = f" --env {run_params['env']}" if run_params["env"] else ""
             logger.info("report written; `kedro where%s` prints its path", environment)
 

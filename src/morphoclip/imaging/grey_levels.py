@@ -16,8 +16,6 @@ from morphoclip.imaging.tiff import Plane
 LOW_PERCENT, HIGH_PERCENT = 0.1, 99.9
 _BRIGHTEST_FRACTION = 0.000028
 """CLOOME's and CellCLIP's threshold: the brightest 0.0028 % of an image's pixels saturate."""
-_LEAST_CONTRAST = 1.5
-"""An image whose brightest pixels are not this many times its darkest shows no cells."""
 
 _IMAGENET_GREY_MEAN, _IMAGENET_GREY_SD = 0.449, 0.226
 
@@ -52,11 +50,6 @@ class ImageLevels(NamedTuple):
     used_range: float
     saturated_fraction: float
     focus: float
-
-    @property
-    def near_empty(self) -> bool:
-        """Whether nothing stands out: no contrast between darkest and brightest pixels."""
-        return self.p99_9 < _LEAST_CONTRAST * max(self.p0_1, 1.0)
 
 
 def histogram(plane: Plane) -> NDArray[np.int64]:

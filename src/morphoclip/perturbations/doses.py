@@ -17,6 +17,7 @@ from morphoclip.table_checks import refuse_lines
 _TO_MICROMOLAR = {"m": 1e6, "mm": 1e3, "um": 1.0, "nm": 1e-3, "pm": 1e-6}
 _TO_MICROGRAMS = {"g/l": 1e3, "mg/ml": 1e3, "ug/ml": 1.0, "mg/l": 1.0, "ng/ml": 1e-3}
 _KEPT = {"%": "%", "moi": "MOI", "u/ml": "U/mL", "iu/ml": "IU/mL"}
+_BEFORE_DOSE = " @ "
 KNOWN = "M, mM, uM, nM, pM, mg/mL, ug/mL, ng/mL, %, U/mL, MOI"
 
 
@@ -60,6 +61,14 @@ def read_doses(wells: pd.DataFrame, file: str) -> pd.DataFrame:
     return _with_doses_told_apart(wells, has_dose)
 
 
+def with_dose(names: pd.Series, ids: pd.Series) -> pd.Series:
+    """Names of perturbations that were given in several doses, with the dose that ends the ID."""
+    dose = ids.str.extract(rf"({_BEFORE_DOSE}.+)$", expand=False)
+    parts = zip(names, dose.fillna(""), strict=True)
+    said = [name if str(name).endswith(end) else f"{name}{end}" for name, end in parts]
+    return pd.Series(said, names.index, dtype="str")
+
+
 def _with_doses_told_apart(wells: pd.DataFrame, has_dose: pd.Series) -> pd.DataFrame:
     number = wells[CONCENTRATION].map(lambda value: f"{value:.4g}", na_action="ignore")
     dose = (number.astype("str") + " " + wells[CONCENTRATION_UNIT]).where(has_dose)
@@ -72,7 +81,8 @@ def _with_doses_told_apart(wells: pd.DataFrame, has_dose: pd.Series) -> pd.DataF
             f"{wells.loc[undosed.idxmax(), BROAD_SAMPLE]!r}; fill it in"
         )
     wells[DOSE] = dose.astype("str")
-    wells[BROAD_SAMPLE] = wells[BROAD_SAMPLE].where(~several, wells[BROAD_SAMPLE] + " @ " + dose)
+    with_it = wells[BROAD_SAMPLE] + _BEFORE_DOSE + dose
+    wells[BROAD_SAMPLE] = wells[BROAD_SAMPLE].where(~several, with_it)
     return wells
 
 

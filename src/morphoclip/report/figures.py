@@ -6,7 +6,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from morphoclip.columns import PLATE, ROLE, Subset
+from morphoclip.columns import PLATE, ROLE
 from morphoclip.evaluation.baseline_comparison import headline_comparison
 from morphoclip.evaluation.held_out_retrieval import headline_metrics
 from morphoclip.evaluation.per_perturbation import MODEL_METHOD
@@ -94,13 +94,13 @@ def draw_baseline_comparison(comparison: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_benchmark(metrics: pd.DataFrame) -> Figure:
+def draw_benchmark(metrics: pd.DataFrame, stratum: str) -> Figure:
     """Mean average precision by task and track, of the model and without it, over chance."""
     keys = ["task", "track"]
-    rows = rows_of_test_or_controls(metrics).dropna(subset=["mean_average_precision"])
+    rows = rows_of_stratum(metrics, stratum).dropna(subset=["mean_average_precision"])
     tracks = [tuple(row) for row in rows[keys].drop_duplicates().to_numpy()]
     if not tracks:
-        return _note("no group of test perturbations could be scored")
+        return _note(f"no group of {stratum} perturbations could be scored")
     figure = Figure(figsize=(8, 0.42 * len(tracks) + 1.0), layout="constrained")
     axes = figure.subplots()
     for name, colour in _PROFILE_COLOURS.items():
@@ -113,17 +113,17 @@ def draw_benchmark(metrics: pd.DataFrame) -> Figure:
     axes.plot(rows["chance"], places, "|", color="#999999", markersize=13, label="chance")
     labels = [f"{task.replace('_', ' ')}\n{readable_condition(track)}" for task, track in tracks]
     axes.set_yticks(range(len(tracks)), labels, fontsize=7)
-    axes.set(xlabel="mean average precision, test perturbations", xlim=(0, 1.02))
+    axes.set(xlabel=f"mean average precision, {stratum} perturbations", xlim=(0, 1.02))
     axes.invert_yaxis()
     axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1), ncols=5)
     _plain(axes)
     return figure
 
 
-def rows_of_test_or_controls(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Rows about test perturbations; of controls, which are in no subset, all."""
+def rows_of_stratum(metrics: pd.DataFrame, stratum: str) -> pd.DataFrame:
+    """Rows about the perturbations of a stratum; of controls, which are in no subset, all."""
     of_controls = metrics["task"] == "same_position_controls"
-    return metrics[(metrics["stratum"] == Subset.TEST) | of_controls]
+    return metrics[(metrics["stratum"] == stratum) | of_controls]
 
 
 def draw_projection(profiles: pd.DataFrame, columns: list[str]) -> Figure:

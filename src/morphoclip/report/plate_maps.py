@@ -9,15 +9,22 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from morphoclip.columns import CHANNEL, WELL
-from morphoclip.well_names import well_position
+from morphoclip.well_names import well_name, well_position
+
+_FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
+"""Rows and columns of plates with 6, 12, 24, 48, 96, 384 and 1536 wells."""
 
 _MEASURES = {"mean": "mean grey level (counts)", "focus": "focus"}
 
 
 def plate_grid(wells: pd.Series, values: pd.Series) -> NDArray[np.float64]:
-    """Values by row and column, at least 16 x 24; the mean where a well has several, else NaN."""
+    """Values by row and column of the smallest plate that has these wells, of 6 to 1536.
+
+    The mean where a well has several values, NaN where it has none.
+    """
     positions = np.array([well_position(well) for well in wells]).reshape(-1, 2) - 1
-    shape = np.maximum(positions.max(axis=0, initial=0) + 1, (16, 24))
+    used = positions.max(axis=0, initial=0) + 1
+    shape = next((format for format in _FORMATS if (used <= format).all()), tuple(used))
     totals, numbers = np.zeros(shape), np.zeros(shape)
     measured = values.notna().to_numpy()
     cells = tuple(positions[measured].T)
@@ -55,10 +62,13 @@ def draw_plate_maps(site_qc: pd.DataFrame, channels: Sequence[str]) -> Figure:
 
 
 def _draw_wells(axes: Axes, wells: pd.Series, values: pd.Series) -> None:
-    image = axes.imshow(plate_grid(wells, values), cmap="viridis")
-    axes.set(xticks=[0, 11, 23], yticks=[0, 7, 15])
-    axes.set_xticklabels(["1", "12", "24"], fontsize=6)
-    axes.set_yticklabels(["A", "H", "P"], fontsize=6)
+    grid = plate_grid(wells, values)
+    image = axes.imshow(grid, cmap="viridis")
+    n_rows, n_columns = grid.shape
+    columns = sorted({0, n_columns // 2 - 1, n_columns - 1})
+    rows = sorted({0, n_rows // 2 - 1, n_rows - 1})
+    axes.set_xticks(columns, [str(column + 1) for column in columns], fontsize=6)
+    axes.set_yticks(rows, [well_name(row + 1, 1)[:-2] for row in rows], fontsize=6)
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.62, pad=0.02)
     bar.ax.tick_params(labelsize=5.5)
     bar.ax.yaxis.get_offset_text().set_fontsize(5.5)

@@ -2,7 +2,8 @@
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -28,6 +29,17 @@ class Section(NamedTuple):
     title: str
     html: str
     figures: Mapping[str, Figure] = {}
+
+
+def section_node(section: Callable[..., Section]) -> Callable[..., dict[str, Any]]:
+    """A section as a node: the section, and each of its figures as a catalog entry of its own."""
+
+    @wraps(section)
+    def node(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        made = section(*args, **kwargs)
+        return {"section": made._replace(figures={}), **made.figures}
+
+    return node
 
 
 def render(template: str, **context: Any) -> str:

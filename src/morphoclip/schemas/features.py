@@ -11,11 +11,13 @@ from morphoclip.columns import (
     PLATE,
     PROMPT,
     PROMPT_DIGEST,
+    QUALITY,
     REASON,
     SITE,
     TIMEPOINT,
     WELL,
     Modality,
+    Quality,
 )
 from morphoclip.schemas.column_types import ByPlate, count, number, table, text
 from morphoclip.schemas.ingestion import SET_ASIDE_SITES
@@ -58,6 +60,25 @@ SITE_QC = table(
 ``nuclei`` is how many the image shows, in the channel whose nuclei are counted.
 """
 
+WELL_QUALITY = table(
+    {
+        PLATE: text(),
+        WELL: text(),
+        "n_sites": count(),
+        "n_near_empty": count(),
+        "brightness": number(),
+        "nuclei": number(nullable=True),
+        "nuclei_log_ratio": number(nullable=True),
+        QUALITY: text(nullable=True, among=Quality),
+    },
+    unique=[PLATE, WELL],
+)
+"""One row per well whose images were read; `features.well_quality` says how they are judged.
+
+``brightness`` is a multiple of the controls', ``nuclei`` the mean over sites,
+``nuclei_log_ratio`` the natural log of it over the controls', one added to both.
+"""
+
 FEATURE_CHECK = table(
     {
         PLATE: text(),
@@ -92,4 +113,5 @@ Cell type and timepoint are missing unless `text_features.context` names them.
 PLATE_INTENSITIES_BY_PLATE = ByPlate(PLATE_INTENSITIES)
 SITE_QC_BY_PLATE = ByPlate(SITE_QC)
 SET_ASIDE_SITES_BY_PLATE = ByPlate(SET_ASIDE_SITES)
+WELL_QUALITY_BY_PLATE = ByPlate(WELL_QUALITY)
 """The same tables, as they are kept plate by plate."""

@@ -4,18 +4,22 @@ import pandera.pandas as pa
 
 from morphoclip.columns import (
     MODEL,
+    NORMALISED_BY,
     PLATE,
     PROMPT_DIGEST,
+    QUALITY,
     REFERENCE,
     SUBSET,
     WELL,
+    Quality,
     Subset,
 )
 from morphoclip.schemas.column_types import WithEmbedding, table, text
 from morphoclip.schemas.ingestion import WELL_INDEX
 
 _WELL = dict(WELL_INDEX.columns) | {PROMPT_DIGEST: text()}
-_MADE_BY = {REFERENCE: pa.Column(bool), MODEL: text()}
+_IMAGED = {REFERENCE: pa.Column(bool), QUALITY: text(nullable=True, among=Quality)}
+_MADE_BY = _IMAGED | {MODEL: text()}
 
 WELL_PROFILES = WithEmbedding(
     table(
@@ -25,12 +29,17 @@ WELL_PROFILES = WithEmbedding(
 )
 """One row per well: what was done to it, its subset, and its embedding.
 
-``Metadata_reference`` marks controls that its plate was normalised by, ``Metadata_model`` the
-weights that made the profile.
+``Metadata_reference`` marks controls that its plate was normalised by, ``Metadata_quality`` says
+what is wrong with its images, ``Metadata_model`` the weights that made the profile.
 """
 
 EMBEDDED_PLATES = WithEmbedding(table(_WELL | _MADE_BY, unique=[PLATE, WELL]))
 """The same of plates that were in no split."""
+
+PLAIN_PROFILES = WithEmbedding(
+    table(dict(WELL_INDEX.columns) | _IMAGED | {NORMALISED_BY: text()}, unique=[PLATE, WELL])
+)
+"""Profiles without a model: means of each well's image features."""
 
 PROMPT_EMBEDDINGS = WithEmbedding(table({PROMPT_DIGEST: text()}, unique=[PROMPT_DIGEST]))
 """One row per distinct prompt."""

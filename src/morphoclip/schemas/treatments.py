@@ -45,13 +45,15 @@ NEAREST_TREATMENTS = table(
         "z": number(nullable=True),
         "z_expected_null": number(),
         "n_wells": count(),
+        "note": text(nullable=True),
         "shares_gene": pa.Column(bool),
     },
     unique=[CONDITION, BROAD_SAMPLE, "other_condition", "rank"],
 )
 """The treatments most similar to each treatment. ``z``: similarity minus that of control wells, in
 standard errors; ``z_expected_null``: the z expected at that rank where no treatment differs from
-controls; ``n_wells``: wells of the other treatment."""
+controls; ``n_wells``: wells of the other treatment; ``note`` says where most wells of one or both
+show few cells or none: fields without cells look alike, whatever emptied them."""
 
 SIMILAR_TREATMENTS = table(
     {
@@ -67,6 +69,7 @@ SIMILAR_TREATMENTS = table(
         "similarity": number(),
         "z": number(nullable=True),
         "z_expected_null": number(),
+        "note": text(nullable=True),
     },
     unique=["query", "query_condition", CONDITION, "rank"],
 )

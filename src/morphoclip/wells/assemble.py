@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,11 @@ from morphoclip.columns import (
     N_SITES,
     PLATE,
     PROMPT_DIGEST,
+    ROLE,
     SITE,
     SUBSET,
     WELL,
+    Role,
     Subset,
 )
 from morphoclip.errors import InputError, example_of
@@ -27,7 +29,12 @@ from morphoclip.features.text_features import TextFeatures
 from morphoclip.fingerprint import Fingerprint, require_same
 from morphoclip.loaders import Loaders
 from morphoclip.perturbations.prompts import digests_of
-from morphoclip.plate_effects import TokenNormalisation, normalise_tokens, reference_wells
+from morphoclip.plate_effects import (
+    SETTING,
+    TokenNormalisation,
+    normalise_tokens,
+    reference_wells,
+)
 from morphoclip.wells.batch import WellBatch
 
 logger = logging.getLogger(__name__)
@@ -113,6 +120,32 @@ class Wells:
         return table.groupby("prompt")[MODALITY].first().sort_index().to_numpy(dtype=str)
 
 
+class FeaturedWells(NamedTuple):
+    """Wells that have features, in the order of ``table``.
+
+    Attributes:
+        table: The well index of these wells; ``n_sites`` counts those with features.
+        sites: Their sites, packed, normalised; tokens float16.
+        fingerprint: What the tokens were made with.
+    """
+
+    table: pd.DataFrame
+    sites: WellBatch
+    fingerprint: Fingerprint
+
+    def mean_features(self) -> pd.DataFrame:
+        """Mean over sites of each well's tokens, channels side by side: ``(B, C * D)``.
+
+        What profiles look like without any training; indexed by plate and well.
+        """
+        tokens = self.sites.tokens.flatten(1)
+        sums = torch.zeros(len(self.table), tokens.shape[1])
+        well = torch.arange(len(self.table)).repeat_interleave(self.sites.n_sites)
+        sums.index_add_(0, well, tokens.float())
+        means = (sums / self.sites.n_sites.unsqueeze(1)).numpy()
+        return pd.DataFrame(means, index=pd.MultiIndex.from_frame(self.table[[PLATE, WELL]]))
+
+
 def assemble_wells(
     plate_features: Loaders[PlateFeatures],
     well_index: pd.DataFrame,
@@ -127,6 +160,46 @@ def assemble_wells(
         well_index: The wells; those without sites or without a perturbation are left out.
         prompts: The prompt of each perturbation.
         text_features: Features of those prompts.
+        normalisation: `model.token_normalisation`.
+
+    Raises:
+        InputError: A plate has no features, or plates were made differently.
+    """
+    table, sites, fingerprint = wells_with_features(plate_features, well_index, normalisation)
+    table[PROMPT_DIGEST] = digests_of(table, prompts)
+    described = table[PROMPT_DIGEST].notna()
+    codes, digests = pd.factorize(table.loc[described, PROMPT_DIGEST], sort=True)
+    rows = torch.from_numpy(np.flatnonzero(described.to_numpy()))
+    logger.info(
+        "%d wells of %d plates with %d sites; %d wells without sites and %d without a perturbation "
+        "are left out",
+        len(rows),
+        table[PLATE].nunique(),
+        len(sites.tokens),
+        len(well_index) - len(table),
+        len(table) - len(rows),
+    )
+    return Wells(
+        table=table[described].reset_index(drop=True),
+        sites=sites.select(rows),
+        prompt_of_well=torch.from_numpy(codes.astype(np.int64)),
+        text=text_features.lookup(list(digests)),
+        digests=tuple(digests),
+        image_fingerprint=fingerprint,
+        text_fingerprint=dict(text_features.fingerprint),
+    )
+
+
+def wells_with_features(
+    plate_features: Loaders[PlateFeatures],
+    well_index: pd.DataFrame,
+    normalisation: TokenNormalisation,
+) -> FeaturedWells:
+    """Read the plates' features and normalise them per plate; no text is needed.
+
+    Args:
+        plate_features: Barcode -> a function that loads the plate.
+        well_index: The wells; those without sites are left out.
         normalisation: `model.token_normalisation`.
 
     Raises:
@@ -152,28 +225,7 @@ def assemble_wells(
     n_sites = torch.from_numpy(table[N_SITES].to_numpy().copy())
     offsets = torch.cat([n_sites.new_zeros(1), n_sites.cumsum(0)])
     sites = WellBatch(torch.cat([part[1] for part in parts]), offsets)
-    table[PROMPT_DIGEST] = digests_of(table, prompts)
-    described = table[PROMPT_DIGEST].notna()
-    codes, digests = pd.factorize(table.loc[described, PROMPT_DIGEST], sort=True)
-    rows = torch.from_numpy(np.flatnonzero(described.to_numpy()))
-    logger.info(
-        "%d wells of %d plates with %d sites; %d wells without sites and %d without a perturbation "
-        "are left out",
-        len(rows),
-        len(plates),
-        len(sites.tokens),
-        len(well_index) - len(table),
-        len(table) - len(rows),
-    )
-    return Wells(
-        table=table[described].reset_index(drop=True),
-        sites=sites.select(rows),
-        prompt_of_well=torch.from_numpy(codes.astype(np.int64)),
-        text=text_features.lookup(list(digests)),
-        digests=tuple(digests),
-        image_fingerprint=fingerprint,
-        text_fingerprint=dict(text_features.fingerprint),
-    )
+    return FeaturedWells(table, sites, fingerprint)
 
 
 def _wells_of_plate(
@@ -187,14 +239,21 @@ def _wells_of_plate(
     table = wells[(wells[PLATE] == features.plate) & wells[WELL].isin(counts.index)]
     table = table.sort_values(WELL).reset_index(drop=True)
     table[N_SITES] = counts.reindex(table[WELL]).to_numpy()
-    reference = set(table.loc[reference_wells(table), WELL])
+    reference = set(table.loc[_is_reference(table, normalisation), WELL])
     is_reference = torch.from_numpy(sites[WELL].isin(reference).to_numpy().copy())
     normalised = normalise_tokens(tokens, is_reference, normalisation, plate=features.plate)
     if not torch.isfinite(normalised.half()).all():
         raise InputError(
             f"plate {features.plate}: features normalised by its negative controls are too large "
             "for half precision, as when controls hardly differ from each other; look at its "
-            "controls, or set model.token_normalisation to none"
+            f"controls, or set {SETTING} to none"
         )
     kept = torch.from_numpy(sites[WELL].isin(set(table[WELL])).to_numpy().copy())
     return table, normalised[kept].to(torch.float16)
+
+
+def _is_reference(table: pd.DataFrame, normalisation: TokenNormalisation) -> pd.Series:
+    """The wells of a plate that its tokens are normalised by, ``(B,)`` bool."""
+    if normalisation is TokenNormalisation.PLATE_ZSCORE:
+        return table[ROLE] != Role.EMPTY
+    return reference_wells(table)

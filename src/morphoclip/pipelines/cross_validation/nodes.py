@@ -38,7 +38,7 @@ def train_every_fold(  # noqa: PLR0913 - one argument per catalog entry
     model: ModelConfig,
     training: TrainingConfig,
     feature_sets: Loaders[PlateFeatures],
-    site_qc: pd.DataFrame | None,
+    well_quality: pd.DataFrame | None,
     evaluation: EvaluationConfig,
     checkpoints: CheckpointStore,
     epoch_log: NestedRunLog,
@@ -48,7 +48,7 @@ def train_every_fold(  # noqa: PLR0913 - one argument per catalog entry
         plate_features, well_index, prompts, text_features, model.token_normalisation
     )
     others = other_inputs(
-        site_qc,
+        well_quality,
         feature_sets,
         evaluation.untrained_features,
         wells,

@@ -21,7 +21,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "model": "params:model",
                     "training": "params:training",
                     "feature_sets": "feature_sets",
-                    "site_qc": "site_qc",
+                    "well_quality": "well_quality",
                     "evaluation": "params:evaluation",
                     "checkpoints": "checkpoints",
                     "epoch_log": "epoch_log",

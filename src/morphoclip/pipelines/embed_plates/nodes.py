@@ -23,6 +23,7 @@ def embed_plates(
     text_features: TextFeatures,
     prompts: pd.DataFrame,
     well_index: pd.DataFrame,
+    well_quality: pd.DataFrame | None,
     config: EvaluationConfig,
 ) -> pd.DataFrame:
     """Profiles of all wells, without subsets: no split is needed.
@@ -45,4 +46,4 @@ def embed_plates(
             example_of(without_offset),
         )
     logger.info("%d wells of %d plate(s) to embedded_plates", len(wells.table), len(plates))
-    return well_profiles(embedded, wells, model.digest)
+    return well_profiles(embedded, wells, model.digest, well_quality)

@@ -1,14 +1,13 @@
 """Evaluation nodes: embed, score, compare, find, report."""
 
 import logging
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from morphoclip.columns import PLATE, PROMPT_DIGEST, WELL, Subset, embedding_columns
+from morphoclip.columns import PROMPT_DIGEST, Subset, embedding_columns
 from morphoclip.evaluation.baseline_comparison import compare_methods, comparison_sentence
 from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.evaluation.held_out_retrieval import (
@@ -16,7 +15,7 @@ from morphoclip.evaluation.held_out_retrieval import (
     headline_metrics,
     held_out_retrieval,
 )
-from morphoclip.evaluation.humble_inputs import CELL_COUNT, on_a_quarter_circle, other_inputs
+from morphoclip.evaluation.humble_inputs import benchmark_of_tables, other_inputs
 from morphoclip.evaluation.nearest_treatments import nearest_treatments
 from morphoclip.evaluation.per_perturbation import rows_of_baselines, rows_of_profiles
 from morphoclip.evaluation.perturbation_sets import mean_features
@@ -63,7 +62,7 @@ def embed_wells(  # noqa: PLR0913 - one argument per catalog entry
     split_manifest: pd.DataFrame,
     split_record: Mapping[str, Any],
     feature_sets: Loaders[PlateFeatures],
-    site_qc: pd.DataFrame | None,
+    well_quality: pd.DataFrame | None,
     config: EvaluationConfig,
 ) -> EmbeddedSplit:
     """Profiles of all wells with and without the model, and the retrieval of the baselines.
@@ -79,7 +78,7 @@ def embed_wells(  # noqa: PLR0913 - one argument per catalog entry
     model.require_same_wells(wells)
     embedded = embed_with(model, wells, batch_size=config.batch_size, device=config.device)
     others = other_inputs(
-        site_qc,
+        well_quality,
         feature_sets,
         config.untrained_features,
         wells,
@@ -88,7 +87,7 @@ def embed_wells(  # noqa: PLR0913 - one argument per catalog entry
         model.config.token_normalisation,
     )
     return EmbeddedSplit(
-        with_subsets(well_profiles(embedded, wells, model.digest), split_manifest),
+        with_subsets(well_profiles(embedded, wells, model.digest, well_quality), split_manifest),
         prompt_embeddings(embedded, wells),
         {"input features": mean_features(wells)} | others,
         rows_of_baselines(wells, split_manifest, perturbations, prompts, others, seed=config.seed),
@@ -134,17 +133,11 @@ def score_matching(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Distance to controls, identification and gene matching; the CPJUMP1 benchmark."""
     embedded = well_profiles[embedding_columns(well_profiles)].to_numpy()
-    keys = pd.MultiIndex.from_frame(well_profiles[[PLATE, WELL]])
-    scored = [benchmark(well_profiles, embedded, config.null, profiles="trained model")]
-    for name, table in plain_profiles.items():
-        present = keys.isin(table.index)
-        matrix = table.loc[keys[present]].to_numpy(dtype=float)
-        if name == CELL_COUNT:
-            matrix = on_a_quarter_circle(matrix[:, 0], np.random.default_rng(config.null.seed))
-        words = name.replace("_", " ")
-        scored.append(benchmark(well_profiles[present], matrix, config.null, profiles=words))
-    tracks = pd.concat(scored, ignore_index=True)
-    return match_profiles(well_profiles, embedded), tracks
+    tracks = [
+        benchmark(well_profiles, embedded, config.null, profiles="trained model"),
+        benchmark_of_tables(well_profiles, plain_profiles, config.null),
+    ]
+    return match_profiles(well_profiles, embedded), pd.concat(tracks, ignore_index=True)
 
 
 def score_embedding(well_profiles: pd.DataFrame, prompt_embeddings: pd.DataFrame) -> pd.DataFrame:
@@ -180,17 +173,6 @@ def find_treatments(
         nearest_treatments(well_profiles, perturbations, top_k=config.top_k),
         target_genes(well_profiles, perturbations),
     )
-
-
-def section_node(section: Callable[..., Section]) -> Callable[..., dict[str, Any]]:
-    """A section as a node: the section, and each of its figures as a catalog entry of its own."""
-
-    @wraps(section)
-    def node(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        made = section(*args, **kwargs)
-        return {"section": made._replace(figures={}), **made.figures}
-
-    return node
 
 
 def write_report(*sections: Section) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from kedro.pipeline import Node, Pipeline
 
+from morphoclip.evaluation.anndata_profiles import wells_and_consensus
 from morphoclip.pipelines.evaluation.nodes import (
     compare_with_baselines,
     embed_wells,
@@ -11,10 +12,9 @@ from morphoclip.pipelines.evaluation.nodes import (
     score_embedding,
     score_matching,
     score_retrieval,
-    section_node,
     write_report,
 )
-from morphoclip.report.rendering import Section
+from morphoclip.report.rendering import Section, section_node
 from morphoclip.report.sections.baselines import baselines_section
 from morphoclip.report.sections.data import data_section
 from morphoclip.report.sections.embedding import embedding_section
@@ -40,7 +40,7 @@ SECTIONS: tuple[tuple[Callable[..., Section], list[str], list[str]], ...] = (
     (results_section, ["retrieved_texts", "target_genes", "nearest_treatments"], []),
     (data_section, ["well_index", "set_aside_sites"], []),
     (texts_section, ["prompts", "prompt_summary"], []),
-    (images_section, ["site_qc", "plate_intensities", "well_index"], []),
+    (images_section, ["site_qc", "plate_intensities", "well_quality", "well_index"], []),
     (split_section, ["split_record", "split_summary", "leakage_report"], []),
     (training_section, ["model", "training_history"], ["training_curves"]),
     (retrieval_section, ["retrieval_metrics", "permutation_test"], []),
@@ -76,7 +76,7 @@ def _scores() -> list[Node]:
                 "split_manifest": "split_manifest",
                 "split_record": "split_record",
                 "feature_sets": "feature_sets",
-                "site_qc": "site_qc",
+                "well_quality": "well_quality",
                 **config,
             },
             outputs=[
@@ -116,6 +116,12 @@ def _scores() -> list[Node]:
             inputs=embedded,
             outputs="embedding_quality",
             name="score_embedding",
+        ),
+        Node(
+            func=wells_and_consensus,
+            inputs={"profiles": "well_profiles", **config},
+            outputs=["well_anndata", "consensus_anndata"],
+            name="write_anndata",
         ),
         Node(
             func=find_treatments,

@@ -118,5 +118,6 @@ def _as_text(results: pd.DataFrame) -> str:
             subset = row[SUBSET] if isinstance(row[SUBSET], str) else "several"
             z = "" if math.isnan(row["z"]) else f"{row['z']:6.1f}{row['z_expected_null']:6.1f}"
             name = f"{row['name'][:19]:<20}{gene[:9]:<10}{subset:<11}"
-            lines.append(f"    {name}{row['similarity']:6.2f}{z}")
+            note = f"  {row['note']}" if isinstance(row["note"], str) else ""
+            lines.append(f"    {name}{row['similarity']:6.2f}{z}{note}")
     return "\n".join(lines)

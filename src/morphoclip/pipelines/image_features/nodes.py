@@ -178,14 +178,15 @@ def collect_qc(
     incomplete_sites: pd.DataFrame,
     site_qc_parts: Loaders[Any],
     site_features: Loaders[Any],
+    well_index: pd.DataFrame,
     ingestion: IngestionConfig,
 ) -> QcTables:
-    """One table of grey levels, and one of every site that goes no further."""
+    """Grey levels of all images, every site that goes no further, and how each well looks."""
     indexed = sites_of_plates(site_index, ingestion.plates)
     incomplete = incomplete_sites[
         incomplete_sites[PLATE].isin(ingestion.plates or set(incomplete_sites[PLATE]))
     ]
-    return summarise_qc(site_qc_parts, indexed, site_features, incomplete)
+    return summarise_qc(site_qc_parts, indexed, site_features, incomplete, well_index)
 
 
 def pack_plates(

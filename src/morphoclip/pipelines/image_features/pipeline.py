@@ -56,9 +56,10 @@ def create_pipeline(**_: object) -> Pipeline:
                     "incomplete_sites": "incomplete_sites",
                     "site_qc_parts": "site_qc_parts",
                     "site_features": "site_features",
+                    "well_index": "well_index",
                     "ingestion": "params:ingestion",
                 },
-                outputs=["site_qc", "set_aside_sites"],
+                outputs=["site_qc", "set_aside_sites", "well_quality"],
                 name="collect_qc",
             ),
             Node(

@@ -16,6 +16,7 @@ from morphoclip.features.text_features import TextFeatures
 from morphoclip.fingerprint import differences
 from morphoclip.loaders import Loaders
 from morphoclip.models.morphoclip import ModelConfig, TrainedModel
+from morphoclip.plate_effects import TokenNormalisation
 from morphoclip.splits.manifest import manifest_sha256, require_recorded
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.fine_tuning import FineTuning, LoraConfig, model_to_start_from
@@ -63,6 +64,12 @@ def train_adapter(  # noqa: PLR0913 - one argument per catalog entry
         raise InputError(
             "lora trains an adapter for the backbone without one: leave out "
             "image_features.backbone.adapter, and name the feature set that has no adapter"
+        )
+    if model.token_normalisation is TokenNormalisation.PLATE_ZSCORE:
+        raise InputError(
+            "lora normalises by negative controls, which it encodes anew as the backbone changes, "
+            "not by all wells of a plate: set model.token_normalisation to negcon_zscore, or to "
+            "none where plates have no controls"
         )
     if lora.rank and lora.name in existing_adapters and not training.resume:
         raise InputError(

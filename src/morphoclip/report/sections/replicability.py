@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from morphoclip.report.figures import draw_benchmark, rows_of_test_or_controls
+from morphoclip.columns import Subset
+from morphoclip.report.figures import draw_benchmark, rows_of_stratum
 from morphoclip.report.rendering import Section, records, render
 
 
@@ -15,18 +16,29 @@ def replicability_section(
     split_record: Mapping[str, Any],
 ) -> Section:
     """Mean average precision by task and track, and why some numbers should not be trusted."""
-    test_rows = rows_of_test_or_controls(benchmark_metrics)
-    figure = draw_benchmark(benchmark_metrics)
+    trained_on = {"level": prompt_summary["level"], "strategy": split_record["strategy"]}
+    return _section(benchmark_metrics, Subset.TEST, trained_on)
+
+
+def plain_replicability_section(plain_benchmark_metrics: pd.DataFrame) -> Section:
+    """The same of profiles that no model made: no text was read, and no split was needed."""
+    return _section(plain_benchmark_metrics, "all", None)
+
+
+def _section(
+    benchmark_metrics: pd.DataFrame, stratum: str, trained_on: Mapping[str, Any] | None
+) -> Section:
+    figure = draw_benchmark(benchmark_metrics, stratum)
     html = render(
         "replicability",
-        level=prompt_summary["level"],
-        strategy=split_record["strategy"],
+        trained_on=trained_on,
         flags=flag_counts(benchmark_metrics),
-        test_rows=records(test_rows),
+        test_rows=records(rows_of_stratum(benchmark_metrics, stratum)) if trained_on else [],
         all_rows=records(benchmark_metrics),
         figure=figure,
     )
-    return Section("Replicability and matching", html, {"benchmark_figure": figure})
+    name = "benchmark_figure" if trained_on else "plain_benchmark_figure"
+    return Section("Replicability and matching", html, {name: figure})
 
 
 def flag_counts(benchmark_metrics: pd.DataFrame) -> dict[str, int]:

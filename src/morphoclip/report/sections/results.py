@@ -5,8 +5,10 @@ from typing import Any
 import pandas as pd
 
 from morphoclip.columns import MODALITY, PROMPT, SUBSET, Subset
+from morphoclip.evaluation.nearest_treatments import notes_on_cells
 from morphoclip.report.rendering import Section, best_middle_worst, records, render
 
+_BOTH = notes_on_cells(pd.Series([True]), pd.Series([True]))[0]
 _PAIRS_SHOWN = 8
 _TEXTS_SHOWN = 3
 
@@ -21,7 +23,8 @@ def results_section(
         retrieved=example_texts(retrieved_texts),
         target_counts=target_counts(targets),
         target_examples=target_examples(targets),
-        pairs=records(strongest_pairs(nearest_treatments)),
+        pairs=records(strongest_pairs(nearest_treatments[~nearest_treatments["note"].eq(_BOTH)])),
+        n_without_cells=int(nearest_treatments["note"].eq(_BOTH).sum()),
         example=_example_name(nearest_treatments),
     )
     return Section("What the model finds", html)

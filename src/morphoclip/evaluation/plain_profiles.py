@@ -1,0 +1,79 @@
+"""Profiles without a trained model: each well's mean image features, normalised per plate."""
+
+import logging
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from morphoclip.columns import N_SITES, NORMALISED_BY, PLATE
+from morphoclip.config import Config
+from morphoclip.errors import example_of
+from morphoclip.evaluation.profiles import dimension_names, with_quality
+from morphoclip.features.plate_features import PlateFeatures
+from morphoclip.loaders import Loaders
+from morphoclip.plate_effects import TokenNormalisation, reference_wells
+from morphoclip.wells.assemble import wells_with_features
+
+logger = logging.getLogger(__name__)
+
+_FEWEST_REFERENCE_SITES = 2
+
+
+class PlateReportConfig(Config):
+    """``params:plate_report``."""
+
+    normalise: TokenNormalisation = Field(
+        TokenNormalisation.NEGCON_ZSCORE,
+        description="As model.token_normalisation; all wells where a plate has no controls.",
+    )
+
+
+class PlainProfiles(NamedTuple):
+    """Profiles of wells, and what made the features that they are means of."""
+
+    profiles: pd.DataFrame
+    model: str
+
+
+def plain_profiles(
+    plate_features: Loaders[PlateFeatures],
+    well_index: pd.DataFrame,
+    well_quality: pd.DataFrame | None,
+    config: PlateReportConfig,
+) -> PlainProfiles:
+    """``Metadata_*`` of the wells that have features, then the mean over sites of these.
+
+    Where a plate has fewer than two sites of negative controls to normalise by, all plates are
+    normalised by all of their wells: half of them by controls could not be compared with the rest.
+    ``Metadata_normalised_by`` says which.
+    """
+    normalise = config.normalise
+    if lacking := plates_without_controls(well_index, plate_features):
+        if normalise not in (TokenNormalisation.NONE, TokenNormalisation.PLATE_ZSCORE):
+            normalise = TokenNormalisation.PLATE_ZSCORE
+        logger.warning(
+            "%d plate(s) have too few negative controls to be normalised by: %s. All plates are "
+            "normalised by %s; wells of these have no similarity to controls, no z, and no "
+            "replicability against controls",
+            len(lacking),
+            example_of(lacking),
+            normalise,
+        )
+    featured = wells_with_features(plate_features, well_index, normalise)
+    means = featured.mean_features().to_numpy(dtype=np.float32)
+    metadata = with_quality(featured.table, well_quality).assign(**{NORMALISED_BY: str(normalise)})
+    embedding = pd.DataFrame(means, columns=dimension_names(means.shape[1]))
+    return PlainProfiles(
+        pd.concat([metadata, embedding], axis=1), featured.fingerprint.get("model", "unknown")
+    )
+
+
+def plates_without_controls(well_index: pd.DataFrame, featured: Iterable[str]) -> list[str]:
+    """The ``featured`` plates with too few sites of negative controls to normalise by."""
+    reference = well_index[reference_wells(well_index)]
+    sites = reference.groupby(PLATE)[N_SITES].sum()
+    plates = sorted(set(well_index[PLATE]) & set(featured))
+    return [plate for plate in plates if sites.get(plate, 0) < _FEWEST_REFERENCE_SITES]
