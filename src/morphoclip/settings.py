@@ -46,6 +46,7 @@ CONFIG_LOADER_ARGS = {
         "project_path": lambda: PROJECT_PATH.as_posix(),
         "mlflow_artifacts": mlflow_artifacts,
         "oc.env": oc.env,
+        "first_of": lambda *values: next((value for value in values if value), None),
     },
 }
 

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import tifffile
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview
@@ -26,7 +27,8 @@ PlateImages = dict[str, dict[str, NDArray[np.uint16]]]
 class PlateImagesDataset(AbstractDataset[PlateImages, ImageFiles]):
     """Loads a folder that lists and reads on demand; saves ``{folder: {file name: (H, W)}}``.
 
-    ``instead`` is the folder, where one is named; or a LoadData table that lists images.
+    ``instead`` is the folder, where one is named; or a LoadData table that lists images, or the
+    path of such tables with ``{plate}`` in it.
     """
 
     def __init__(
@@ -45,10 +47,16 @@ class PlateImagesDataset(AbstractDataset[PlateImages, ImageFiles]):
         suffixes = {suffix.lower() for suffix in PurePosixPath(self._path).suffixes}
         if not suffixes & {".csv", ".parquet"}:
             return ImageFiles(self._path, self._fs_args)
-        called = "the LoadData table (ingestion.source.images)"
-        table = SpreadsheetDataset(filepath=self._path, called=called, fs_args=self._fs_args)
+        if "{plate}" in self._path:
+            return ImageFiles(self._path, self._fs_args, read_table=self._read_table)
         folder = self._path.rpartition("/")[0] or "."
-        return ImageFiles(folder, self._fs_args, table.load())
+        return ImageFiles(folder, self._fs_args, self._read_table(self._path))
+
+    def _read_table(self, place: str) -> pd.DataFrame:
+        called = "the LoadData table (ingestion.source.images)"
+        table = SpreadsheetDataset(filepath=place, called=called, fs_args=self._fs_args).load()
+        assert table is not None
+        return table
 
     def save(self, data: PlateImages) -> None:
         for folder, images in data.items():
@@ -82,7 +90,8 @@ class PlateImagesDataset(AbstractDataset[PlateImages, ImageFiles]):
 
     def _exists(self) -> bool:
         files = self.load()
-        return files.table is not None or bool(files.folders() or files.files())
+        is_listed = files.table is not None or files.read_table is not None
+        return is_listed or bool(files.folders() or files.files())
 
     def _describe(self) -> dict[str, Any]:
         return {"path": self._path}

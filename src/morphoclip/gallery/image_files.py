@@ -22,6 +22,7 @@ class ImageFiles:
         url: The folder.
         url_options: How fsspec opens URLs; paths of a disk need nothing.
         table: What lists the images, where that is not their names (a LoadData table).
+        read_table: Reads a LoadData table, where each plate has one.
     """
 
     def __init__(
@@ -29,11 +30,13 @@ class ImageFiles:
         url: str,
         url_options: Mapping[str, Any] | None = None,
         table: pd.DataFrame | None = None,
+        read_table: Callable[[str], pd.DataFrame] | None = None,
     ) -> None:
         self._url_options = dict(url_options or {})
         self._filesystem, path = self._opened(url)
         self._root: str = path.rstrip("/")
-        self.table = table
+        self.table, self.read_table = table, read_table
+        self.url = url
 
     @property
     def name(self) -> str:

@@ -1,9 +1,10 @@
 """Images that a LoadData table lists, as CellProfiler reads it and the gallery publishes it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pandas as pd
 
+from morphoclip.columns import BATCH, PLATE, SOURCE
 from morphoclip.errors import InputError, example_of
 from morphoclip.imaging.file_names import channel_key
 from morphoclip.imaging.sites import FoundImage
@@ -11,6 +12,64 @@ from morphoclip.well_names import well_name, well_position
 
 _FILE = "the LoadData table (ingestion.source.images)"
 _PLATE, _WELL, _SITE = "Metadata_Plate", "Metadata_Well", "Metadata_Site"
+
+
+class TablePerPlate:
+    """The images of plates that have a LoadData table each.
+
+    Args:
+        place: Path of the tables with ``{plate}``, and maybe ``{batch}`` and ``{source}``.
+        read: Reads a table, all text.
+        plates: Barcode, batch and source of the plates whose wells are known.
+
+    Raises:
+        InputError: The path names a part that is not known of a plate.
+    """
+
+    def __init__(
+        self, place: str, read: Callable[[str], pd.DataFrame], plates: pd.DataFrame
+    ) -> None:
+        self._read = read
+        self._place_of: dict[str, str] = {}
+        for barcode, batch, source in plates[[PLATE, BATCH, SOURCE]].itertuples(index=False):
+            known = {"plate": barcode, "batch": batch, "source": source}
+            given = {name: value for name, value in known.items() if isinstance(value, str)}
+            try:
+                self._place_of[barcode] = place.format(**given)
+            except (KeyError, IndexError, ValueError) as error:
+                raise InputError(
+                    f"ingestion.source.images, {place}, has a part in braces that is not known of "
+                    f"plate {barcode} ({error}); there are {', '.join(given)}: see the columns "
+                    "batch and source of the wells table"
+                ) from error
+        self.others: list[str] = []
+        """Files that have no name of an image: none here."""
+
+    @property
+    def plates(self) -> list[str]:
+        """Barcodes, sorted."""
+        return sorted(self._place_of)
+
+    def of(self, plate: str) -> list[FoundImage]:
+        """All images of a plate.
+
+        Raises:
+            InputError: It has no table, or one of other plates.
+        """
+        place = self._place_of[plate]
+        try:
+            table = self._read(place)
+        except FileNotFoundError as error:
+            raise InputError(
+                f"plate {plate} has no LoadData table at {place}; check ingestion.source.images, "
+                "or leave the plate out with ingestion.plates"
+            ) from error
+        listed = ListedImages(table)
+        if plate not in listed.plates:
+            raise InputError(
+                f"the LoadData table of plate {plate} lists images of {example_of(listed.plates)}"
+            )
+        return listed.of(plate)
 
 
 class ListedImages:

@@ -10,6 +10,7 @@ from morphoclip.gallery.source import IngestionConfig
 from morphoclip.loaders import Loaders
 from morphoclip.perturbations.cpjump1 import require_cpjump1
 from morphoclip.perturbations.described_wells import perturbations_of, well_index_of
+from morphoclip.perturbations.jump_production import jump_wells
 from morphoclip.perturbations.jump_target import perturbation_table
 from morphoclip.perturbations.platemaps import build_well_index, modality_of_barcode, platemap_of
 from morphoclip.perturbations.well_index import with_site_counts
@@ -18,15 +19,22 @@ from morphoclip.perturbations.wells_table import read_wells_table
 logger = logging.getLogger(__name__)
 
 
-def describe_wells(wells_table: pd.DataFrame | None, ingestion: IngestionConfig) -> pd.DataFrame:
-    """A lab's table of wells in our columns; empty where the gallery's tables are read instead.
+def describe_wells(
+    wells_table: pd.DataFrame | None,
+    jump_tables: Loaders[pd.DataFrame],
+    ingestion: IngestionConfig,
+) -> pd.DataFrame:
+    """A lab's table of wells, or JUMP's, in our columns; empty where the gallery's are read.
 
     Raises:
         InputError: It cannot be used.
     """
-    if wells_table is None:
+    if jump_tables:
+        wells = read_wells_table(jump_wells(jump_tables, ingestion.plates), {})
+    elif wells_table is not None:
+        wells = read_wells_table(wells_table, ingestion.well_columns)
+    else:
         return pd.DataFrame()
-    wells = read_wells_table(wells_table, ingestion.well_columns)
     logger.info("%d wells of %d plates in the wells table", len(wells), wells[PLATE].nunique())
     return wells
 

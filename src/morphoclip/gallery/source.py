@@ -1,9 +1,9 @@
 """``params:ingestion``: where plates are, and which of them to work on."""
 
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from morphoclip.config import ColumnNames, Config, Names
 from morphoclip.errors import InputError, example_of
@@ -22,6 +22,7 @@ class SourceConfig(Config):
     root: str = Field(description="Folder or bucket that holds images/ and workspace/.")
     batch: str = Field(description="The batch to read: a folder below images/ and workspace/.")
     wells: str | None = Field(None, description="One table of all wells, optional.")
+    jump: str | None = Field(None, description="Folder of JUMP's production metadata, optional.")
     images: str | None = Field(None, description="Folder of images, where not the gallery's.")
     experiment_metadata: str | None = Field(None, description="experiment-metadata.tsv, optional.")
     annotations: str | None = Field(None, description="Compound table with moa_list, optional.")
@@ -44,8 +45,26 @@ class IngestionConfig(Config):
         "opera_phenix", description="How images are named: a preset, or a pattern with groups."
     )
     plates: Annotated[Names | None, BeforeValidator(_all_or_names)] = Field(
-        None, description="Barcodes to work on; `all` takes every plate that is there."
+        None, description="Barcodes or, of JUMP, selections; `all` takes every plate there is."
     )
+
+    @property
+    def barcodes(self) -> Names | None:
+        """The plates to work on, where they are named one by one; None takes what was ingested."""
+        selects = any("/" in entry for entry in self.plates or ())
+        return None if selects else self.plates
+
+    @model_validator(mode="after")
+    def _selections_are_of_jump(self) -> Self:
+        selections = [entry for entry in self.plates or () if "/" in entry]
+        if selections and self.source.jump is None:
+            raise ValueError(
+                f"plates names {selections[0]}, a selection by JUMP's metadata, and "
+                "ingestion.source.jump names no folder of these; give barcodes, or that folder"
+            )
+        if self.source.jump is not None and self.source.wells is not None:
+            raise ValueError("source.wells and source.jump both describe wells; name one of them")
+        return self
 
     @field_validator("image_names")
     @classmethod

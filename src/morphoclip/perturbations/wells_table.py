@@ -26,6 +26,7 @@ from morphoclip.columns import (
     PLATE,
     ROLE,
     SMILES,
+    SOURCE,
     TARGET_LIST,
     TIMEPOINT,
     WELL,
@@ -53,7 +54,7 @@ _CONTROLS = {
     "empty": Role.EMPTY,
     "blank": Role.EMPTY,
 }
-_OF_PLATES = (CELL_TYPE, CELL_LINE, TIMEPOINT, DENSITY, BATCH)
+_OF_PLATES = (CELL_TYPE, CELL_LINE, TIMEPOINT, DENSITY, SOURCE, BATCH)
 _OF_PERTURBATIONS = (
     ROLE,
     PERT_INAME,
@@ -235,9 +236,9 @@ def _refuse_unclear(wells: pd.DataFrame) -> None:
 
 
 def _named(wells: pd.DataFrame) -> pd.DataFrame:
-    """Names of what has none: its ID."""
+    """Names of what has none: its ID, unless a structure describes it."""
     needs_name = ~wells[ROLE].isin([Role.EMPTY, Role.NEGCON]) & ~wells[MODALITY].isin(GENETIC)
-    nameless = needs_name & wells[[PERT_INAME, DESCRIPTION]].isna().all(axis=1)
+    nameless = needs_name & wells[[PERT_INAME, DESCRIPTION, SMILES]].isna().all(axis=1)
     if nameless.any():
         ids = wells.loc[nameless, BROAD_SAMPLE].drop_duplicates()
         logger.info(

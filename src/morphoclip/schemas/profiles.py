@@ -36,7 +36,7 @@ what is wrong with its images, ``Metadata_model`` the weights that made the prof
 EMBEDDED_PLATES = WithEmbedding(table(_WELL | _MADE_BY, unique=[PLATE, WELL]))
 """The same of plates that were in no split."""
 
-PLAIN_PROFILES = WithEmbedding(
+IMAGE_PROFILES = WithEmbedding(
     table(dict(WELL_INDEX.columns) | _IMAGED | {NORMALISED_BY: text()}, unique=[PLATE, WELL])
 )
 """Profiles without a model: means of each well's image features."""

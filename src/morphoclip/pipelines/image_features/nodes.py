@@ -57,7 +57,7 @@ def measure_grey_levels(
     A plate that has features keeps the levels they were made with: measured again over sites that
     came later, its sites would not be normalised alike.
     """
-    indexed = sites_of_plates(site_index, ingestion.plates)
+    indexed = sites_of_plates(site_index, ingestion.barcodes)
     require_channels(indexed, config.channels)
     config.preprocess.nuclear_channel(config.channels)  # a name of no channel is told here
     measured = [plate for plate in indexed[PLATE].unique() if plate in existing_records]
@@ -94,7 +94,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     one even when nothing is left to do and so that features never lie on disk without theirs. Where
     nothing is left to do and the records name this backbone, it is not loaded.
     """
-    indexed = sites_of_plates(site_index, ingestion.plates)
+    indexed = sites_of_plates(site_index, ingestion.barcodes)
     require_channels(indexed, config.channels)
     plates = sorted(indexed[PLATE].unique())
     adapter = named_adapter(adapters, config.backbone.adapter)
@@ -182,9 +182,9 @@ def collect_qc(
     ingestion: IngestionConfig,
 ) -> QcTables:
     """Grey levels of all images, every site that goes no further, and how each well looks."""
-    indexed = sites_of_plates(site_index, ingestion.plates)
+    indexed = sites_of_plates(site_index, ingestion.barcodes)
     incomplete = incomplete_sites[
-        incomplete_sites[PLATE].isin(ingestion.plates or set(incomplete_sites[PLATE]))
+        incomplete_sites[PLATE].isin(ingestion.barcodes or set(incomplete_sites[PLATE]))
     ]
     return summarise_qc(site_qc_parts, indexed, site_features, incomplete, well_index)
 
@@ -202,7 +202,7 @@ def pack_plates(
     Takes ``set_aside_sites`` because a plate is complete when each of its sites has features or
     a reason.
     """
-    indexed = sites_of_plates(site_index, ingestion.plates)
+    indexed = sites_of_plates(site_index, ingestion.barcodes)
     plates = sorted(indexed[PLATE].unique())
     n_packed = 0
     yield {}

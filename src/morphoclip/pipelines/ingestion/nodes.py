@@ -4,10 +4,11 @@ import logging
 
 import pandas as pd
 
-from morphoclip.errors import example_of
+from morphoclip.columns import PLATE
+from morphoclip.errors import InputError, example_of
 from morphoclip.features.config import ImageFeaturesConfig, TextFeaturesConfig
 from morphoclip.gallery.image_files import ImageFiles, NamedImages
-from morphoclip.gallery.load_data import ListedImages
+from morphoclip.gallery.load_data import ListedImages, TablePerPlate
 from morphoclip.gallery.metadata import listed_plates
 from morphoclip.gallery.ome_zarr_plates import ZarrPlates, holds_zarr
 from morphoclip.gallery.source import IngestionConfig, choose_plates
@@ -28,16 +29,27 @@ def index_sites(
 ) -> SiteTables:
     """Complete sites, one row per image; and the sites that are not complete."""
     channels = image_features.channels
-    images: NamedImages | ListedImages | ZarrPlates
-    if plate_images.table is not None:
+    known, listing = listed_plates(described_wells, barcode_platemap)
+    selects = ingestion.plates is not None and ingestion.barcodes is None
+    wanted = tuple(known) if selects else ingestion.plates
+    images: NamedImages | ListedImages | TablePerPlate | ZarrPlates
+    if plate_images.read_table is not None:
+        if described_wells.empty:
+            raise InputError(
+                "ingestion.source.images names a LoadData table per plate, and no table says which "
+                "plates there are: name ingestion.source.wells or ingestion.source.jump"
+            )
+        described = described_wells.drop_duplicates(PLATE)
+        chosen = described[described[PLATE].isin(wanted or known)]
+        images = TablePerPlate(plate_images.url, plate_images.read_table, chosen)
+    elif plate_images.table is not None:
         images = ListedImages(plate_images.table)
     elif holds_zarr(plate_images):
-        images = ZarrPlates(plate_images, channels, ingestion.plates)
+        images = ZarrPlates(plate_images, channels, wanted)
     else:
         pattern = NamePattern(ingestion.image_names)
-        images = NamedImages(plate_images, pattern, channels, ingestion.plates)
-    known, listing = listed_plates(described_wells, barcode_platemap)
-    plates = choose_plates(images.plates, known, ingestion.plates, listing)
+        images = NamedImages(plate_images, pattern, channels, wanted)
+    plates = choose_plates(images.plates, known, wanted, listing)
     listed = ((plate, images.of(plate)) for plate in watched(plates, "listing plates"))
     site_index, incomplete = index_plates(listed, channels)
     logger.info(

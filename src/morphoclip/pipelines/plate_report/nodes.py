@@ -8,7 +8,7 @@ import pandas as pd
 from morphoclip.columns import PLATE, SUBSET, WELL, embedding_columns
 from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.evaluation.humble_inputs import CELL_COUNT, benchmark_of_tables, cell_counts
-from morphoclip.evaluation.plain_profiles import PlateReportConfig, plain_profiles
+from morphoclip.evaluation.image_profiles import PlateReportConfig, image_profiles
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.loaders import Loaders
 from morphoclip.report.page import write_page
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 class ProfiledPlates(NamedTuple):
     """Profiles of all wells, and what made them."""
 
-    plain_profiles: pd.DataFrame
+    image_profiles: pd.DataFrame
     record: dict[str, str]
 
 
@@ -31,21 +31,21 @@ def profile_plates(
     config: PlateReportConfig,
 ) -> ProfiledPlates:
     """Each well's mean image features, normalised per plate."""
-    found = plain_profiles(plate_features, well_index, well_quality, config)
+    found = image_profiles(plate_features, well_index, well_quality, config)
     return ProfiledPlates(found.profiles, {"image_model": found.model})
 
 
-def score_plain_profiles(
-    plain_profiles: pd.DataFrame, well_quality: pd.DataFrame | None, config: EvaluationConfig
+def score_image_profiles(
+    image_profiles: pd.DataFrame, well_quality: pd.DataFrame | None, config: EvaluationConfig
 ) -> pd.DataFrame:
     """How well replicates and treatments with a common target resemble each other."""
-    keyed = plain_profiles.set_index([PLATE, WELL])
+    keyed = image_profiles.set_index([PLATE, WELL])
     tables = {"input features": keyed[embedding_columns(keyed)]}
     counts = cell_counts(well_quality)
     if counts is not None:
         tables[CELL_COUNT] = counts
-    no_subset = pd.Series(None, index=plain_profiles.index, dtype="str")
-    wells = plain_profiles.drop(columns=embedding_columns(plain_profiles))
+    no_subset = pd.Series(None, index=image_profiles.index, dtype="str")
+    wells = image_profiles.drop(columns=embedding_columns(image_profiles))
     return benchmark_of_tables(wells.assign(**{SUBSET: no_subset}), tables, config.null)
 
 

@@ -7,31 +7,31 @@ from kedro.pipeline import Node, Pipeline
 from morphoclip.evaluation.anndata_profiles import wells_and_consensus
 from morphoclip.pipelines.plate_report.nodes import (
     profile_plates,
-    score_plain_profiles,
+    score_image_profiles,
     write_plate_report,
 )
 from morphoclip.report.rendering import Section, section_node
 from morphoclip.report.sections.data import data_section
 from morphoclip.report.sections.images import images_section
 from morphoclip.report.sections.plates import plates_section
-from morphoclip.report.sections.replicability import plain_replicability_section
+from morphoclip.report.sections.replicability import plate_replicability_section
 
 # in the order of the page: the section, the tables that it reads, the figures that it draws
 SECTIONS: tuple[tuple[Callable[..., Section], list[str], list[str]], ...] = (
     (
         plates_section,
-        ["params:ingestion", "well_index", "plain_profiles", "plain_record"],
-        ["plain_projection_figure"],
+        ["params:ingestion", "well_index", "image_profiles", "image_record"],
+        ["plate_projection_figure"],
     ),
     (data_section, ["well_index", "set_aside_sites"], []),
     (images_section, ["site_qc", "plate_intensities", "well_quality", "well_index"], []),
-    (plain_replicability_section, ["plain_benchmark_metrics"], ["plain_benchmark_figure"]),
+    (plate_replicability_section, ["plate_benchmark_metrics"], ["plate_benchmark_figure"]),
 )
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Build ``plate_features`` -> ``plain_profiles``, their AnnData and ``plate_report``."""
-    names = [f"plain_{section.__name__}" for section, _, _ in SECTIONS]
+    """Build ``plate_features`` -> ``image_profiles``, their AnnData and ``plate_report``."""
+    names = [f"plate_{section.__name__}" for section, _, _ in SECTIONS]
     return Pipeline(
         [
             Node(
@@ -42,23 +42,23 @@ def create_pipeline(**_: object) -> Pipeline:
                     "well_quality": "well_quality",
                     "config": "params:plate_report",
                 },
-                outputs=["plain_profiles", "plain_record"],
+                outputs=["image_profiles", "image_record"],
                 name="profile_plates",
             ),
             Node(
-                func=score_plain_profiles,
+                func=score_image_profiles,
                 inputs={
-                    "plain_profiles": "plain_profiles",
+                    "image_profiles": "image_profiles",
                     "well_quality": "well_quality",
                     "config": "params:evaluation",
                 },
-                outputs="plain_benchmark_metrics",
-                name="score_plain_profiles",
+                outputs="plate_benchmark_metrics",
+                name="score_image_profiles",
             ),
             Node(
                 func=wells_and_consensus,
-                inputs={"profiles": "plain_profiles", "config": "params:evaluation"},
-                outputs=["plain_anndata", "plain_consensus_anndata"],
+                inputs={"profiles": "image_profiles", "config": "params:evaluation"},
+                outputs=["image_anndata", "image_consensus_anndata"],
                 name="write_anndata",
             ),
             *(

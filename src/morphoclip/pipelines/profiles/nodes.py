@@ -25,7 +25,7 @@ def read_profiles(
     """Plate features (C = 1) from published profiles, and their wells; a well is one site."""
     load_of = {key.split("/", 1)[0]: load for key, load in published_profiles.items()}
     listed, listing = listed_plates(described_wells, barcode_platemap)
-    plates = choose_plates(sorted(load_of), listed, ingestion.plates, listing)
+    plates = choose_plates(sorted(load_of), listed, ingestion.barcodes, listing)
     packed = pack_profiles({plate: load_of[plate]() for plate in plates})
     return packed, pd.concat([packed[plate].sites for plate in plates], ignore_index=True)
 

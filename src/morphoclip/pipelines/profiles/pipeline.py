@@ -12,7 +12,11 @@ def create_pipeline(**_: object) -> Pipeline:
         [
             Node(
                 func=describe_wells,
-                inputs={"wells_table": "wells_table", "ingestion": "params:ingestion"},
+                inputs={
+                    "wells_table": "wells_table",
+                    "jump_tables": "jump_tables",
+                    "ingestion": "params:ingestion",
+                },
                 outputs="described_wells",
                 name="describe_profiled_wells",
             ),

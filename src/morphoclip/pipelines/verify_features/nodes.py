@@ -27,7 +27,7 @@ def check_features(  # noqa: PLR0913 - one argument per catalog entry
 ) -> pd.DataFrame:
     """Expected, present, missing, damaged and stale features of each plate."""
     check = check_plates(
-        sites_of_plates(site_index, ingestion.plates),
+        sites_of_plates(site_index, ingestion.barcodes),
         set_aside_sites,
         existing_features,
         existing_records,

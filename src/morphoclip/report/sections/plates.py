@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from morphoclip.columns import N_SITES, NORMALISED_BY, PLATE, ROLE, embedding_columns
-from morphoclip.evaluation.plain_profiles import plates_without_controls
+from morphoclip.evaluation.image_profiles import plates_without_controls
 from morphoclip.gallery.source import IngestionConfig, redact_path
 from morphoclip.report.figures import draw_projection
 from morphoclip.report.rendering import Section, render
@@ -14,8 +14,8 @@ from morphoclip.report.rendering import Section, render
 def plates_section(
     ingestion: IngestionConfig,
     well_index: pd.DataFrame,
-    plain_profiles: pd.DataFrame,
-    plain_record: Mapping[str, str],
+    image_profiles: pd.DataFrame,
+    image_record: Mapping[str, str],
 ) -> Section:
     """What is on each plate, what profiles were made by, and a map of them."""
     present = well_index[well_index[N_SITES] > 0]
@@ -30,17 +30,17 @@ def plates_section(
         }
         for plate, wells in well_index.groupby(PLATE)
     ]
-    figure = draw_projection(plain_profiles, embedding_columns(plain_profiles))
+    figure = draw_projection(image_profiles, embedding_columns(image_profiles))
     html = render(
         "plates",
         source=ingestion.source,
         images=redact_path(ingestion.source.images or ingestion.source.root),
-        image_model=plain_record["image_model"],
-        normalised_by=str(plain_profiles[NORMALISED_BY].iloc[0]),
+        image_model=image_record["image_model"],
+        normalised_by=str(image_profiles[NORMALISED_BY].iloc[0]),
         n_wells=len(present),
         plates=rows,
         roles=list(roles.columns),
         without_controls=plates_without_controls(well_index, set(well_index[PLATE])),
         figure=figure,
     )
-    return Section("Plates", html, {"plain_projection_figure": figure})
+    return Section("Plates", html, {"plate_projection_figure": figure})

@@ -20,9 +20,9 @@ def replicability_section(
     return _section(benchmark_metrics, Subset.TEST, trained_on)
 
 
-def plain_replicability_section(plain_benchmark_metrics: pd.DataFrame) -> Section:
+def plate_replicability_section(plate_benchmark_metrics: pd.DataFrame) -> Section:
     """The same of profiles that no model made: no text was read, and no split was needed."""
-    return _section(plain_benchmark_metrics, "all", None)
+    return _section(plate_benchmark_metrics, "all", None)
 
 
 def _section(
@@ -37,7 +37,7 @@ def _section(
         all_rows=records(benchmark_metrics),
         figure=figure,
     )
-    name = "benchmark_figure" if trained_on else "plain_benchmark_figure"
+    name = "benchmark_figure" if trained_on else "plate_benchmark_figure"
     return Section("Replicability and matching", html, {name: figure})
 
 

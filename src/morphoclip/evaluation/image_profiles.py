@@ -31,19 +31,19 @@ class PlateReportConfig(Config):
     )
 
 
-class PlainProfiles(NamedTuple):
+class ImageProfiles(NamedTuple):
     """Profiles of wells, and what made the features that they are means of."""
 
     profiles: pd.DataFrame
     model: str
 
 
-def plain_profiles(
+def image_profiles(
     plate_features: Loaders[PlateFeatures],
     well_index: pd.DataFrame,
     well_quality: pd.DataFrame | None,
     config: PlateReportConfig,
-) -> PlainProfiles:
+) -> ImageProfiles:
     """``Metadata_*`` of the wells that have features, then the mean over sites of these.
 
     Where a plate has fewer than two sites of negative controls to normalise by, all plates are
@@ -66,7 +66,7 @@ def plain_profiles(
     means = featured.mean_features().to_numpy(dtype=np.float32)
     metadata = with_quality(featured.table, well_quality).assign(**{NORMALISED_BY: str(normalise)})
     embedding = pd.DataFrame(means, columns=dimension_names(means.shape[1]))
-    return PlainProfiles(
+    return ImageProfiles(
         pd.concat([metadata, embedding], axis=1), featured.fingerprint.get("model", "unknown")
     )
 
