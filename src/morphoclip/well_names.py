@@ -4,9 +4,18 @@ import re
 
 from morphoclip.errors import InputError
 
+LARGEST = (32, 48)
+"""Rows and columns of a plate of 1536 wells."""
+
 
 def well_name(row: int, col: int) -> str:
-    """``(1, 1)`` -> ``A01``; 1536-well plates go on with AA after Z."""
+    """``(1, 1)`` -> ``A01``; 1536-well plates go on with AA after Z.
+
+    Raises:
+        InputError: No plate has this row or column.
+    """
+    if not (1 <= row <= LARGEST[0] and 1 <= col <= LARGEST[1]):
+        raise InputError(f"row {row}, column {col} is no well: plates have up to {LARGEST}")
     letters = chr(64 + row) if row <= 26 else "A" + chr(64 + row - 26)
     return f"{letters}{col:02d}"
 
@@ -15,12 +24,13 @@ def well_position(well: str) -> tuple[int, int]:
     """``A01`` (also ``a1``) -> ``(1, 1)``.
 
     Raises:
-        InputError: The text is no well name.
+        InputError: The text is no name of a well of any plate.
     """
     match = re.fullmatch(r"([A-Za-z]{1,2})0*(\d{1,2})", well.strip())
-    if match is None:
-        raise InputError(f"{well!r} is no well: wells read A01 to P24")
     row = 0
-    for letter in match[1].upper():
+    for letter in match[1].upper() if match else "":
         row = row * 26 + ord(letter) - 64
-    return row, int(match[2])
+    col = int(match[2]) if match else 0
+    if not (1 <= row <= LARGEST[0] and 1 <= col <= LARGEST[1]):
+        raise InputError(f"{well!r} is no well: wells read A01 to P24 (AF48 on plates of 1536)")
+    return row, col

@@ -7,7 +7,7 @@ import pytest
 
 from morphoclip.datasets.spreadsheet import SpreadsheetDataset
 from morphoclip.errors import InputError
-from morphoclip.gallery.load_data import ListedImages
+from morphoclip.gallery.load_data import ListedImages, TablePerPlate
 from morphoclip.imaging.sites import FoundImage, index_plate
 
 ROW = {
@@ -64,3 +64,37 @@ def test_the_gallerys_own_table(real_data) -> None:
     first = found["Metadata_Path"].iloc[0]
     assert first.startswith("s3://cellpainting-gallery/cpg0016-jump/source_4/images/")
     assert first.endswith("/Images/r01c01f01p01-ch5sk1fk1fl1.tiff")
+
+
+def plates() -> pd.DataFrame:
+    return pd.DataFrame([{"Metadata_Plate": "P1", "Metadata_batch": "B", "Metadata_source": "S"}])
+
+
+def test_each_plate_may_have_a_table_of_its_own() -> None:
+    asked: list[str] = []
+
+    def read(place: str) -> pd.DataFrame:
+        asked.append(place)
+        row = {"Metadata_Plate": "P1", "Metadata_Well": "A01", "Metadata_Site": "1"}
+        return pd.DataFrame([row | {"URL_OrigDNA": "s3://x/a.tif"}])
+
+    images = TablePerPlate("s3://b/{source}/{batch}/{plate}/load_data.csv", read, plates())
+    assert images.plates == ["P1"]
+    assert [(image.well, image.channel, image.path) for image in images.of("P1")] == [
+        ("A01", "DNA", "s3://x/a.tif")
+    ]
+    assert asked == ["s3://b/S/B/P1/load_data.csv"]
+
+
+def test_a_plate_without_its_table_or_with_anothers_is_told() -> None:
+    def absent(place: str) -> pd.DataFrame:
+        raise FileNotFoundError(place)
+
+    with pytest.raises(InputError, match=r"plate P1 has no LoadData table at x/P1\.csv"):
+        TablePerPlate("x/{plate}.csv", absent, plates()).of("P1")
+    row = {"Metadata_Plate": "P2", "Metadata_Well": "A01", "Metadata_Site": "1", "URL_OrigDNA": "a"}
+    other = TablePerPlate("x/{plate}.csv", lambda _: pd.DataFrame([row]), plates())
+    with pytest.raises(InputError, match="the LoadData table of plate P1 lists"):
+        other.of("P1")
+    with pytest.raises(InputError, match=r"has a part in braces that is not known of plate P1"):
+        TablePerPlate("x/{week}.csv", absent, plates())

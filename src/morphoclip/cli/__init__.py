@@ -1,8 +1,9 @@
-"""MorphoCLIP's commands, which Kedro finds here: ``kedro run``, ``where`` and ``prune``."""
+"""Commands that Kedro finds here: ``kedro run``, ``init-plates``, ``where`` and ``prune``."""
 
 import click
 
 from morphoclip.cli.housekeeping import prune, where
+from morphoclip.cli.init_plates import init_plates
 from morphoclip.cli.run import run
 
 
@@ -12,6 +13,7 @@ def cli() -> None:
 
 
 cli.add_command(run, name="run")
+cli.add_command(init_plates)
 cli.add_command(where)
 cli.add_command(prune)
 

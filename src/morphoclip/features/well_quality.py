@@ -40,8 +40,8 @@ def assess_wells(site_qc: pd.DataFrame, well_index: pd.DataFrame) -> pd.DataFram
     A site is near-empty when more than half of its channels are; a well ``near_empty`` when more
     than half of its sites are, has ``few_cells`` when it shows less than a quarter of the usual
     number of nuclei, and is ``too_bright`` when the brightest of its channels is over five times
-    the usual in the median site. Usual is the median over the plate's negative controls, over all
-    its wells where there are none.
+    the usual in the median site. Wells that are meant to be empty have no flag. Usual is the median
+    over the plate's negative controls, over all its wells where there are none.
 
     Args:
         site_qc: Images with ``near_empty``; rows of unusable ones are passed over.
@@ -73,9 +73,11 @@ def assess_wells(site_qc: pd.DataFrame, well_index: pd.DataFrame) -> pd.DataFram
         Quality.FEW_CELLS: few,
         Quality.TOO_BRIGHT: wells["brightness"] > TOO_BRIGHT,
     }
+    roles = well_index.set_index([PLATE, WELL])[ROLE]
+    role = roles.reindex(pd.MultiIndex.from_frame(wells[[PLATE, WELL]])).to_numpy()
     flag = pd.Series(None, index=wells.index, dtype="str")
     for quality, found in reversed(findings.items()):  # the first that holds is said
-        flag = flag.mask(found, str(quality))
+        flag = flag.mask(found & (role != Role.EMPTY), str(quality))
     return wells.assign(**{QUALITY: flag})[list(WELL_QUALITY.columns)]
 
 

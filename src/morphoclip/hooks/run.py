@@ -49,7 +49,7 @@ class StopBeforeMissingInputs:
         _refuse_paths_in_files(runtime, written)
         runtime_source = _group(runtime, "ingestion").get("source", {})
         source = written["ingestion"]["source"] | runtime_source
-        self._root = redact_path(source["root"])
+        self._root = redact_path(source["images"] or source["root"])
         shared = context.config_loader["globals"]
         _refuse_apart(source, dict(shared["source"]) | runtime_source, "ingestion.source", "source")
         runtime_features = _group(runtime, "image_features")
@@ -72,7 +72,7 @@ class StopBeforeMissingInputs:
             InputError: One is not.
         """
         environment = run_params["env"] or "base"
-        logger.info("environment %s: data in %s, gallery %s", environment, self._data, self._root)
+        logger.info("environment %s: data in %s, source %s", environment, self._data, self._root)
         if environment == "base" and "params:demo_gallery" in pipeline.inputs():
             raise InputError("the demo's gallery belongs to its own environment: add --env demo")
         if environment == "profiles" and "plate_images" in pipeline.inputs():

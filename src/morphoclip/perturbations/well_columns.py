@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -74,6 +74,35 @@ _ALIASES = {
     "concentration_unit": "unit",
 }
 """As the Cell Painting Gallery's tables and ours call them."""
+
+
+_LIKELY = {
+    "plate": ("barcode", "plate_barcode", "plate_id", "plate_name", "assay_plate_barcode"),
+    "well": ("well_id", "well_name", "position", "wellposition"),
+    "perturbation": ("compound", "compound_id", "treatment", "drug", "perturbation_id", "sample"),
+    "control": ("control_kind", "well_type", "welltype", "sample_type"),
+    "name": ("compound_name", "drug_name", "perturbation_name"),
+    "gene": ("gene_symbol", "symbol", "target_gene"),
+    "targets": ("target", "target_genes"),
+    "moa": ("mechanism", "mechanism_of_action"),
+    "concentration": ("conc", "dose", "concentration_um", "dose_um"),
+    "unit": ("units", "dose_unit", "conc_unit", "concentration_units"),
+    "cell_type": ("cell", "cells"),
+    "timepoint": ("time", "hours"),
+}
+"""What labs often call them; read only where a proposal of `kedro init-plates` was agreed to."""
+
+
+def likely_columns(headers: Iterable[object]) -> dict[str, str]:
+    """Our names of columns to headers that probably mean them, where none has our name."""
+    plain = {_plain(header): str(header) for header in headers}
+    known = {_ALIASES.get(name, name) for name in plain}
+    found = {}
+    for ours, likely in _LIKELY.items():
+        theirs = [plain[name] for name in likely if name in plain]
+        if ours not in known and theirs:
+            found[ours] = theirs[0]
+    return found
 
 
 def with_our_columns(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:

@@ -65,8 +65,6 @@ _OF_PERTURBATIONS = (
     INCHIKEY,
     DESCRIPTION,
 )
-_LARGEST = (32, 48)
-"""Rows and columns of a plate of 1536 wells."""
 
 
 def read_wells_table(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
@@ -134,13 +132,11 @@ def _with_places(wells: pd.DataFrame) -> pd.DataFrame:
 def _well_or_none(place: str) -> str | None:
     numbers = re.fullmatch(r"(\d{1,2}) (\d{1,2})", place)
     try:
-        row, column = (
-            map(int, numbers.groups()) if numbers else well_position(place.replace(" ", ""))
-        )
+        if numbers:
+            return well_name(int(numbers[1]), int(numbers[2]))
+        return well_name(*well_position(place.replace(" ", "")))
     except InputError:
         return None
-    inside = 1 <= row <= _LARGEST[0] and 1 <= column <= _LARGEST[1]
-    return well_name(row, column) if inside else None
 
 
 def _roles(wells: pd.DataFrame) -> pd.Series:

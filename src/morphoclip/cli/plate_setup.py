@@ -1,0 +1,233 @@
+"""Look at a folder of images, say what is there, write how it is read."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import pandas as pd
+import yaml
+from kedro.utils import find_kedro_project
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from morphoclip.cli.explain import explain
+from morphoclip.columns import ROLE
+from morphoclip.config import Channels
+from morphoclip.datasets.plate_images import PlateImagesDataset
+from morphoclip.datasets.spreadsheet import SpreadsheetDataset
+from morphoclip.errors import InputError, example_of
+from morphoclip.gallery.proposal import Proposal, covered, propose, wells_to_fill_in
+from morphoclip.imaging.config import NUCLEAR_STAINS
+from morphoclip.perturbations.well_columns import likely_columns
+from morphoclip.perturbations.wells_table import read_wells_table
+
+_PLATES_SHOWN = 12
+
+_GLOBALS = """\
+# Written by kedro init-plates.
+data: ${{oc.env:MORPHOCLIP_DATA,data}}/{name}   # keeps what is made of these plates apart
+"""
+
+
+class PlateSetup(NamedTuple):
+    """Options of ``kedro init-plates``."""
+
+    images: str
+    wells: str | None
+    names: str | None
+    channels: str | None
+    name: str | None
+    env: str
+    yes: bool
+    replace: bool
+
+
+def set_up_plates(given: PlateSetup) -> None:
+    """Say what was found, and write the configuration or a table of wells to fill in.
+
+    Raises:
+        click.ClickException: Images or table cannot be used, or files are there already.
+    """
+    project = find_kedro_project(Path.cwd())
+    if project is None:
+        raise click.ClickException("this is no folder of the project: change into the repository")
+    name = _short(given.name, given.images)
+    try:
+        files = PlateImagesDataset(path=_absolute(given.images)).load()
+        proposal = propose(files, given.names, _channels(given.channels))
+        _show(proposal)
+        if given.wells is None:
+            _write_table_to_fill_in(proposal, Path(f"wells_{name}.csv"), given.images)
+            return
+        columns = _show_wells(proposal, given.wells)
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        raise click.ClickException(sentence) from error
+    source = {"images": _absolute(given.images), "wells": _absolute(given.wells)}
+    texts = _configuration(proposal, source, columns, name)
+    _write(project / "conf" / given.env, texts, yes=given.yes, replace=given.replace)
+    _say_how_to_go_on(given.env)
+
+
+def _channels(text: str | None) -> Channels | None:
+    if text is None:
+        return None
+    try:
+        return TypeAdapter(Channels).validate_python(text)
+    except ValidationError as error:
+        raise InputError(f"--channels {text} is no list such as DNA=1+ER=2") from error
+
+
+def _short(name: str | None, images: str) -> str:
+    folder = name or Path(images.rstrip("/")).name.split(".", 1)[0]
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", folder).strip("_.") or "plates"
+
+
+def _absolute(place: str) -> str:
+    return place if "://" in place else str(Path(place).expanduser().absolute())
+
+
+def _show(proposal: Proposal) -> None:
+    plates = proposal.plates
+    click.echo(f"{len(proposal.images)} images: {proposal.road}")
+    if proposal.image_names is not None:
+        click.echo(f"names     {proposal.image_names}")
+    pairs = (f"{ours} = {theirs}" for ours, theirs in proposal.channels.items())
+    click.echo(f"channels  {', '.join(pairs)}")
+    if not NUCLEAR_STAINS & {channel.lower() for channel in proposal.channels}:
+        _, *others = proposal.channels.items()
+        named = ["DNA=" + str(next(iter(proposal.channels.values())))]
+        named += [f"{ours}={theirs}" for ours, theirs in others]
+        click.echo(
+            "          none is called DNA; name the channel of nuclei, so that cells are counted, "
+            f"as in --channels {'+'.join(named)}"
+        )
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    for column in ("plate", "wells", "sites", "complete", "incomplete"):
+        table.add_column(column, justify="left" if column == "plate" else "right")
+    for row in plates.head(_PLATES_SHOWN).itertuples(index=False):
+        table.add_row(*map(str, row))
+    console.print(table)
+    if len(plates) > _PLATES_SHOWN:
+        click.echo(f"... and {len(plates) - _PLATES_SHOWN} more plates")
+    if proposal.not_placed:
+        names = (path.rsplit("/", 1)[-1] for path in proposal.not_placed)
+        click.echo(f"not read  {len(proposal.not_placed)} file(s): {example_of(names)}")
+
+
+def _show_wells(proposal: Proposal, place: str) -> dict[str, str]:
+    """Hold the table of wells against the images; what its columns are called."""
+    table = SpreadsheetDataset(filepath=_absolute(place), called="the wells table").load()
+    assert table is not None
+    columns = likely_columns(table.columns)
+    if columns:
+        click.echo("columns   " + ", ".join(f"{theirs} = {o}" for o, theirs in columns.items()))
+    wells = read_wells_table(table, columns)
+    counts = wells[ROLE].value_counts().to_dict()
+    click.echo(f"wells     {len(wells)}: " + ", ".join(f"{n} {role}" for role, n in counts.items()))
+    found = covered(proposal.images, wells)
+    findings: dict[str, Sequence[str | None]] = {
+        "have images and a row": [None] * found.both,
+        "of the table have no image": found.without_images,
+        "have images and no row, and are not used": found.without_row,
+        "plate(s) of the table have no image": found.plates_without_images,
+        "plate(s) have images and are not in the table": found.plates_without_rows,
+    }
+    for what, which in findings.items():
+        if which:
+            example = f": {example_of(which)}" if which[0] is not None else ""
+            click.echo(f"          {len(which)} {what}{example}")
+    if not found.both:
+        raise InputError(
+            "no imaged well has a row in the table of wells: are plates called alike? The images "
+            f"have {example_of(proposal.plates.iloc[:, 0])}, the table "
+            f"{example_of(sorted(set(wells.iloc[:, 0])))}"
+        )
+    if found.plates_without_rows:
+        raise InputError(
+            f"{len(found.plates_without_rows)} plate(s) have images and are not in the table of "
+            f"wells: {example_of(found.plates_without_rows)}; add them there, or leave their "
+            "images out of the folder"
+        )
+    if not counts.get("negcon"):
+        click.echo(
+            "          no negative control: plates are normalised by all of their wells, and there "
+            "is no z and no replicability against controls"
+        )
+    return columns
+
+
+def _configuration(
+    proposal: Proposal, source: dict[str, str], columns: dict[str, str], name: str
+) -> dict[str, str]:
+    """The two files, as text."""
+    ingestion: dict[str, Any] = {"experiment": "other"}
+    if proposal.image_names is not None:
+        ingestion["image_names"] = proposal.image_names
+    if columns:
+        ingestion["well_columns"] = columns
+    parameters = {
+        "ingestion": ingestion,
+        "image_features": {"channels": dict(proposal.channels)},
+    }
+    return {
+        "globals.yml": _GLOBALS.format(name=name) + _as_yaml({"source": source}),
+        "parameters.yml": "# Written by kedro init-plates.\n" + _as_yaml(parameters),
+    }
+
+
+def _as_yaml(values: dict[str, Any]) -> str:
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _write(folder: Path, texts: dict[str, str], *, yes: bool, replace: bool) -> None:
+    there = [name for name in texts if (folder / name).exists()]
+    place = os.path.relpath(folder)
+    if there and not replace:
+        raise click.ClickException(
+            f"{place} has {' and '.join(there)} already: give --env another name, or --replace"
+        )
+    for name, text in texts.items():
+        click.echo(f"\n{place}/{name}\n{text.rstrip()}")
+    if not yes and not click.confirm("\nWrite these files?", default=True):
+        raise click.Abort
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        partial = folder / f".{name}.partial"
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(folder / name)
+
+
+def _write_table_to_fill_in(proposal: Proposal, path: Path, images: str) -> None:
+    if path.exists():
+        raise InputError(f"{path} is there already: fill it in and give it as --wells")
+    table: pd.DataFrame = wells_to_fill_in(proposal.images)
+    table.to_csv(path, index=False)
+    click.echo(
+        f"\n{path} has a row for each of the {len(table)} imaged wells. Fill in perturbation, and "
+        "control (negcon,\nposcon, empty) where there is one; docs/your-plates.md has all columns. "
+        f"Then\n\n  kedro init-plates --images {images} --wells {path}"
+    )
+
+
+def _say_how_to_go_on(env: str) -> None:
+    option = "" if env == "local" else f" --env {env}"
+    click.echo(
+        f"\nNow\n\n  kedro run{option} --pipeline plate_report   # features, profiles, a report of "
+        f"quality\n  kedro run{option}                           # train a model, too\n\nImage "
+        "features come from DINOv3, whose weights need an approval (README, Real data); "
+        "image_features.backbone\nnames another."
+    )
+    usual = os.environ.get("KEDRO_ENV")
+    if usual and usual != env:
+        click.echo(
+            f"\nCommands without --env work on {usual}, because KEDRO_ENV says so (a line of "
+            f".env?): remove it, or add --env {env}."
+        )
