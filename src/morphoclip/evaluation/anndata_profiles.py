@@ -57,20 +57,18 @@ def wells_and_consensus(profiles: pd.DataFrame, config: EvaluationConfig) -> Ann
 def as_anndata(profiles: pd.DataFrame, *, seed: int) -> Any:
     """Profiles of wells or treatments, with a UMAP of them in ``obsm["X_umap"]``.
 
-    ``X`` is ``(B, E)`` float32, ``obs`` holds the metadata without the prefix ``Metadata_``: text
-    as categories, so that readers that know no newer kind of text can read them. There is no map of
-    fewer than four rows.
+    ``X`` is ``(B, E)`` float32. ``obs`` holds the columns ``Metadata_*``, text as categories, so
+    that readers that know no newer kind of text can read them; rows are numbered, as pycytominer
+    wants them. There is no map of fewer than four rows.
     """
     from anndata import AnnData
 
     dimensions = embedding_columns(profiles)
     matrix = profiles[dimensions].to_numpy(dtype=np.float32)
     metadata = profiles.drop(columns=dimensions)
-    names = [PLATE, WELL] if WELL in metadata else [CONDITION, BROAD_SAMPLE]
-    labels = metadata[names[0]].astype(object) + " " + metadata[names[1]].astype(object)
     obs = pd.DataFrame(
-        {name.removeprefix("Metadata_"): _plain(metadata[name]) for name in metadata},
-        index=pd.Index(list(labels), dtype=object),
+        {name: _plain(metadata[name]) for name in metadata},
+        index=pd.Index([str(row) for row in range(len(metadata))], dtype=object),
     )
     data = AnnData(matrix, obs=obs, var=pd.DataFrame(index=pd.Index(dimensions, dtype=object)))
     for table in (data.obs, data.var):
