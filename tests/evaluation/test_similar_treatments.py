@@ -17,6 +17,7 @@ from morphoclip.columns import (
     PERT_INAME,
     PROMPT,
     PROMPT_DIGEST,
+    QUALITY,
     REFERENCE,
     ROLE,
     SUBSET,
@@ -264,3 +265,36 @@ def test_a_vector_is_compared_in_every_condition() -> None:
     )
     assert answers[BROAD_SAMPLE].tolist() == ["compound-0", "compound-1"]
     assert set(answers["query"]) == {"text: x"}
+
+
+def test_treatments_without_cells_are_noted_on_either_side() -> None:
+    profiles = planted("compound")
+    dead = profiles[BROAD_SAMPLE].isin(["compound-4", "compound-6"])
+    profiles[QUALITY] = profiles[QUALITY].mask(dead, "few_cells")
+    one_well = profiles[BROAD_SAMPLE] == "compound-8"
+    profiles.loc[one_well.idxmax(), QUALITY] = "near_empty"  # one of two wells is half of them
+    profiles.loc[(profiles[BROAD_SAMPLE] == "compound-9").idxmax(), QUALITY] = "too_bright"
+    answers = NEAREST_TREATMENTS.validate(nearest_treatments(profiles, known(profiles), top_k=20))
+    notes = answers.set_index([BROAD_SAMPLE, "other_broad_sample"])["note"]
+    assert notes["compound-4", "compound-6"] == "both: few cells"
+    assert notes["compound-4", "compound-1"] == "query: few cells"
+    assert notes["compound-1", "compound-4"] == "few cells"
+    assert notes["compound-1", "compound-8"] == "few cells"
+    assert pd.isna(notes["compound-1", "compound-9"])
+    vector = np.eye(DIM)[0]
+    asked = similar_to_vector(vector, profiles, known(profiles), top_k=20, query="x")
+    assert asked.set_index(BROAD_SAMPLE)["note"].dropna().to_dict() == dict.fromkeys(
+        ["compound-4", "compound-6", "compound-8"], "few cells"
+    )
+
+
+def test_names_of_doses_tell_them_apart() -> None:
+    profiles = planted("compound")
+    renamed = {"compound-2": "compound-2 @ 1 µM", "compound-3": "compound-2 @ 10 µM"}
+    profiles[BROAD_SAMPLE] = profiles[BROAD_SAMPLE].replace(renamed)
+    table = known(profiles).assign(**{PERT_INAME: "drug"})
+    answers = nearest_treatments(profiles, table, top_k=20)
+    found = answers.set_index("other_broad_sample")["other_name"].to_dict()
+    assert found["compound-2 @ 1 µM"] == "drug @ 1 µM"
+    assert found["compound-2 @ 10 µM"] == "drug @ 10 µM"
+    assert found["compound-4"] == "drug"

@@ -185,6 +185,36 @@ def test_one_control_a_plate_is_not_compared_with_itself() -> None:
     assert "same_position_controls" not in set(result["task"])
 
 
+def with_doses(n_compounds: int, genes: list[str]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Each compound in two doses that look exactly alike, beside controls that look like none."""
+    wells = layout(n_plates=4, n_treatments=2 * n_compounds, n_controls=16)
+    number = wells[BROAD_SAMPLE].str.extract(r"-(\d+)$", expand=False).astype(float)
+    compound = (number // 2).fillna(-1).astype(int)
+    dose = (number % 2).map({0.0: "1 µM", 1.0: "10 µM"})
+    treated = wells[ROLE] == "trt"
+    names = "drug-" + compound.astype(str) + " @ " + dose
+    targets = compound.map(lambda c: genes[c] if c >= 0 else None)
+    wells = wells.assign(
+        **{BROAD_SAMPLE: names.where(treated, "DMSO"), GENE: targets, TARGET_LIST: targets}
+    )
+    look = np.eye(64)[compound.to_numpy()] * treated.to_numpy()[:, None]
+    return wells, normalize(look + 0.05 * noise(wells, dim=64))
+
+
+def test_two_doses_of_a_compound_are_no_target_mates() -> None:
+    table = benchmark(*with_doses(8, [f"G{n}" for n in range(8)]), NULL, profiles="x")
+    assert of(table, "replicability")["mean_average_precision"] > 0.99
+    assert not (table["task"] == "matching").any()  # no two compounds share a target
+
+
+def test_compounds_of_one_target_are_matched_across_their_doses_only() -> None:
+    table = benchmark(*with_doses(8, [f"G{n // 2}" for n in range(8)]), NULL, profiles="x")
+    scored = of(table, "matching")
+    assert scored["n_groups"] == 4
+    # a compound's own other dose looks just like it, and counts neither for nor against
+    assert abs(scored["mean_average_precision"] - scored["chance"]) < 0.2
+
+
 def two_modalities(strength: float) -> tuple[pd.DataFrame, np.ndarray]:
     both = pd.concat([layout(), layout(modality="crispr")], ignore_index=True)
     genes = pd.factorize(both[GENE].fillna("none"), sort=True)[0]

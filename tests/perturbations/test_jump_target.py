@@ -58,7 +58,8 @@ def test_roles_types_genes_and_entities() -> None:
 
 
 def test_one_name_under_two_ids_is_one_entity() -> None:
-    table = COMPOUNDS.assign(InChIKey="", pert_iname=["same", "SAME", "other", "DMSO"])
+    names = ["same", "SAME", "other", "DMSO"]
+    table = COMPOUNDS.assign(InChIKey="", pert_iname=names, smiles=["C", "CC", "CCC", ""])
     entities = perturbation_table({"X_compound_metadata": table})[ENTITY].tolist()
     assert entities == ["compound:BRD-1", "compound:BRD-1", "compound:BRD-3", "compound:DMSO"]
 

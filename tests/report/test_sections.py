@@ -3,8 +3,10 @@
 import pandas as pd
 import pytest
 
+from morphoclip.evaluation.held_out_retrieval import FEWEST_PERTURBATIONS
 from morphoclip.perturbations.well_index import readable_condition
 from morphoclip.report.figures import draw_benchmark, rows_of_stratum
+from morphoclip.report.sections.headline import headline_section
 from morphoclip.report.sections.results import (
     example_texts,
     held_out_targets,
@@ -114,3 +116,45 @@ def test_conditions_are_readable() -> None:
     assert readable_condition("compound|A549|24|80 and orf|A549|96") == (
         "compound A549 24 h 80 and orf A549 96 h"
     )
+
+
+def headline(n_queries: int, shared: int = 0) -> str:
+    row = {
+        "subset": "test", "level": "perturbation", "direction": "image_to_text",
+        "scope": "within_modality", "n_queries": n_queries, "n_candidates": n_queries,
+        "value": 0.9, "chance": 0.2, "ci_low": 0.8, "ci_high": 1.0, "modality_oracle": 0.2,
+    }  # fmt: skip
+    retrieval = pd.DataFrame([row | {"metric": metric} for metric in ("mrr", "recall@1")])
+    permutation = pd.DataFrame([{"subset": "test", "p_value": 0.01, "null_size": 100}])
+    comparison = pd.DataFrame(
+        [
+            {
+                "method": "model", "metric": "mrr", "scope": "within_modality",
+                "direction": "image_to_text", "value": 0.9, "difference": 0.0,
+                "difference_low": 0.0, "difference_high": 0.0,
+            }
+        ]
+    )  # fmt: skip
+    leakage = pd.DataFrame(
+        [
+            {"subset": "train", "other_subset": "validation", "what": "prompt", "shared": 3},
+            {"subset": "train", "other_subset": "test", "what": "prompt", "shared": shared},
+            {"subset": "train", "other_subset": "test", "what": "plate", "shared": 9},
+        ]
+    )
+    return headline_section(retrieval, permutation, comparison, leakage).html
+
+
+def test_few_perturbations_have_no_headline() -> None:
+    page = headline(FEWEST_PERTURBATIONS - 1)
+    assert "too few to say whether" in page
+    assert "0.900" not in page
+    assert "<b>0.900</b>mean reciprocal rank" in headline(FEWEST_PERTURBATIONS)
+
+
+def test_held_out_plates_are_no_held_out_perturbations() -> None:
+    page = headline(20, shared=20)
+    assert "perturbations on held-out plates" in page
+    assert "20 of their texts were read in training" in page
+    assert "held-out perturbation" not in page
+    assert "held-out perturbations" in headline(20)

@@ -78,11 +78,18 @@ def test_other_numbers_of_a_validation_may_be_missing() -> None:
 
 def test_a_lower_loss_and_a_higher_reciprocal_rank_are_better() -> None:
     record = {"validation_loss": 2.5, "validation_mrr_within_modality": 0.25}
-    assert value_to_minimise(record, config(metric="validation_loss")) == 2.5
+    assert value_to_minimise(record, config(metric="validation_loss"), 2) == 2.5
     by_rank = config(metric="validation_mrr_within_modality")
-    assert value_to_minimise(record, by_rank) == -0.25
+    assert value_to_minimise(record, by_rank, 2) == -0.25
     better = record | {"validation_mrr_within_modality": 0.3}
-    assert value_to_minimise(better, by_rank) < value_to_minimise(record, by_rank)
+    assert value_to_minimise(better, by_rank, 2) < value_to_minimise(record, by_rank, 2)
+
+
+def test_with_one_text_there_is_no_best_epoch_but_the_last() -> None:
+    records = [{"epoch": float(epoch), "validation_loss": 0.0} for epoch in (1, 2, 3)]
+    values = [value_to_minimise(r, config(metric="validation_loss"), 1) for r in records]
+    assert values == sorted(values, reverse=True)
+    assert len(set(values)) == 3
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,10 @@ from morphoclip.metrics.retrieval import (
 )
 from morphoclip.schemas.evaluation import PERMUTATION_TEST, RETRIEVAL_METRICS
 
+FEWEST_PERTURBATIONS = 10
+"""With fewer test perturbations retrieval is not told from chance: a perfect ranking of five has
+p = 1/120, and a single one is always found."""
+
 
 class HeldOutRetrieval(NamedTuple):
     """Retrieval beside chance, and against permuted texts."""

@@ -38,11 +38,13 @@ from morphoclip.metrics.conditions import (
 from morphoclip.metrics.embedding_quality import is_collapsed
 from morphoclip.metrics.matching import consensus_profiles_by_condition
 from morphoclip.metrics.matrix import Matrix
+from morphoclip.perturbations.doses import without_dose
 from morphoclip.perturbations.genes import genes_of
 from morphoclip.schemas.evaluation import BENCHMARK_METRICS
 
 _COARSEST_NULL = 0.005
 _COLLAPSED = "collapsed: ties would count as matches"
+_UNDOSED = "Metadata_without_dose"
 _LABEL, _IS_CONTROL = "Metadata_matching_target", "Metadata_is_control"
 
 
@@ -141,18 +143,23 @@ def _same_position(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> 
 def _matching(consensus: pd.DataFrame, matrix: Matrix, null: NullConfig) -> Scored | None:
     """Replicable perturbations that share a target: compounds of one gene, guides of one gene.
 
-    The index of ``consensus`` names rows of ``matrix``; so it does in `_gene_compound`.
+    Two doses of a compound are neither a pair nor not. The index of ``consensus`` names rows of
+    ``matrix``; so it does in `_gene_compound`.
     """
     is_compound = consensus[MODALITY].iloc[0] == Modality.COMPOUND
-    table = consensus.assign(**{_LABEL: genes_of(consensus, listed=is_compound)})
+    undosed = without_dose(consensus[BROAD_SAMPLE])
+    has_doses = undosed.duplicated().any()
+    table = consensus.assign(**{_LABEL: genes_of(consensus, listed=is_compound), _UNDOSED: undosed})
     table = _with_partners(table[table[_LABEL].map(len) > 0])
     if table.empty or is_collapsed(matrix[table.index]):
         return None
-    keys = {"pos_sameby": [_LABEL], "pos_diffby": [], "neg_sameby": [], "neg_diffby": [_LABEL]}
     scores = average_precisions(
-        table[[BROAD_SAMPLE, SUBSET, _LABEL]],
+        table[[BROAD_SAMPLE, SUBSET, _LABEL, *([_UNDOSED] if has_doses else [])]],
         matrix[table.index],
-        **keys,
+        pos_sameby=[_LABEL],
+        pos_diffby=[_UNDOSED] if has_doses else [],
+        neg_sameby=[],
+        neg_diffby=[_LABEL],
         distance="abs_cosine" if is_compound else "cosine",
         labels=_LABEL,
     )
@@ -229,9 +236,12 @@ def _gene_compound_tracks(active: pd.DataFrame) -> Iterator[tuple[str, pd.DataFr
 
 
 def _with_partners(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows that share a label with another row; with one target alone, there is nothing to rank."""
+    """Rows that share a label with another row; with one target alone, there is nothing to rank.
+
+    Another dose of the same compound is no other row.
+    """
     while True:
-        counts = table[_LABEL].explode().value_counts()
+        counts = table.explode(_LABEL).groupby(_LABEL)[_UNDOSED].nunique()
         shared = set(counts.index[counts > 1])
         labels = table[_LABEL].map(lambda names, shared=shared: [x for x in names if x in shared])
         kept = _with_negatives(table.assign(**{_LABEL: labels})[labels.map(len) > 0])

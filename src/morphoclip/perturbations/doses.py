@@ -63,10 +63,15 @@ def read_doses(wells: pd.DataFrame, file: str) -> pd.DataFrame:
 
 def with_dose(names: pd.Series, ids: pd.Series) -> pd.Series:
     """Names of perturbations that were given in several doses, with the dose that ends the ID."""
-    dose = ids.str.extract(rf"({_BEFORE_DOSE}.+)$", expand=False)
+    dose = ids.str.extract(rf"({_BEFORE_DOSE}\S+ \S+)$", expand=False)
     parts = zip(names, dose.fillna(""), strict=True)
     said = [name if str(name).endswith(end) else f"{name}{end}" for name, end in parts]
     return pd.Series(said, names.index, dtype="str")
+
+
+def without_dose(ids: pd.Series) -> pd.Series:
+    """IDs of perturbations without the dose that ends those given in several."""
+    return ids.str.replace(rf"{_BEFORE_DOSE}\S+ \S+$", "", regex=True)
 
 
 def _with_doses_told_apart(wells: pd.DataFrame, has_dose: pd.Series) -> pd.DataFrame:

@@ -9,10 +9,12 @@ from morphoclip.columns import (
     INCHIKEY,
     PERT_INAME,
     ROLE,
+    SMILES,
     Modality,
     PerturbationType,
     Role,
 )
+from morphoclip.perturbations.doses import without_dose
 
 _POSCON = {Role.POSCON_CP, Role.POSCON_ORF, Role.POSCON_DIVERSE}
 
@@ -27,10 +29,11 @@ def perturbation_type(modality: Modality, role: Role) -> str:
 
 
 def entities_of(modality: Modality, table: pd.DataFrame) -> list[str]:
-    """Leakage groups: a gene's guides, a gene's ORFs, a compound under all of its IDs and names.
+    """Leakage groups: a gene's guides, a gene's ORFs, a compound under all IDs, names and doses.
 
     Structures are compared by the first block of the InChIKey, which leaves stereochemistry out:
-    some dialects of the table keep it and others do not.
+    some dialects of the table keep it and others do not. Without an InChIKey, SMILES are compared
+    as they are written.
     """
     if modality in GENETIC:
         genes = table[GENE].mask(table[ROLE] == Role.NEGCON, "negcon")  # they share a prompt
@@ -44,10 +47,22 @@ def entities_of(modality: Modality, table: pd.DataFrame) -> list[str]:
         return sample
 
     rows = table.sort_values(BROAD_SAMPLE)
-    for sample, name, key in zip(rows[BROAD_SAMPLE], rows[PERT_INAME], rows[INCHIKEY], strict=True):
+    facts = zip(
+        rows[BROAD_SAMPLE],
+        without_dose(rows[BROAD_SAMPLE]),
+        rows[PERT_INAME],
+        rows[INCHIKEY],
+        rows[SMILES],
+        strict=True,
+    )
+    for sample, undosed, name, key, smiles in facts:
         parent[sample] = sample
-        aliases = [f"name {name.casefold()}"] if isinstance(name, str) else []
-        aliases += [f"structure {key.split('-')[0]}"] if isinstance(key, str) else []
+        aliases = [f"ID {undosed}"] if undosed != sample else []
+        aliases += [f"name {name.casefold()}"] if isinstance(name, str) else []
+        if isinstance(key, str):
+            aliases.append(f"structure {key.split('-')[0]}")
+        elif isinstance(smiles, str):
+            aliases.append(f"SMILES {smiles}")
         for alias in aliases:
             one, other = sorted((root(first_of.setdefault(alias, sample)), root(sample)))
             parent[other] = one

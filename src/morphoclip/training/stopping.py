@@ -1,5 +1,6 @@
 """When a run ends: patience, and losses that are no numbers."""
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import assert_never
@@ -11,6 +12,8 @@ from morphoclip.errors import InputError, example_of
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData
 from morphoclip.training.state import TrainingState
+
+logger = logging.getLogger(__name__)
 
 
 def refuse_infinite_step(
@@ -48,8 +51,31 @@ def refuse_infinite_validation(record: Mapping[str, float]) -> None:
         )
 
 
-def value_to_minimise(record: Mapping[str, float], config: TrainingConfig) -> float:
-    """What early stopping watches, lower being better."""
+FEWEST_TEXTS = 10
+"""With fewer validation texts the best epoch is mostly chance."""
+
+
+def validation_texts(data: TrainingData) -> int:
+    """How many distinct texts the validation wells have; says where they are too few to choose."""
+    number = len(data.wells.prompt_of_well[data.validation.cpu()].unique())
+    if number < 2:
+        logger.warning(
+            "the validation wells have one text, and nothing to tell it from: all epochs are "
+            "trained, and the weights are those of the last; splitting.val_fraction takes more"
+        )
+    elif number < FEWEST_TEXTS:
+        logger.warning(
+            "the validation wells have %d texts: with so few the choice of an epoch is mostly "
+            "chance; splitting.val_fraction takes more",
+            number,
+        )
+    return number
+
+
+def value_to_minimise(record: Mapping[str, float], config: TrainingConfig, n_texts: int) -> float:
+    """What early stopping watches, lower being better; one text alone makes every epoch better."""
+    if n_texts < 2:
+        return -record["epoch"]
     metric = config.early_stopping.metric
     match metric:
         case "validation_loss":

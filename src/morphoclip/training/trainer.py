@@ -48,6 +48,7 @@ from morphoclip.training.step import precision_of
 from morphoclip.training.stopping import (
     is_patience_over,
     refuse_infinite_validation,
+    validation_texts,
     value_to_minimise,
 )
 from morphoclip.wells.assemble import Wells
@@ -132,6 +133,7 @@ def train_rank(world: World, device: str, wells: Wells, job: TrainingJob) -> Tra
             device if world.size == 1 else f"{world.size} processes",
         )
 
+    n_texts = validation_texts(data)
     while state.epoch < config.epochs and not is_patience_over(state, config):
         record = {"epoch": float(state.epoch + 1)}
         record |= train_one_epoch(state, data, config, device, world)
@@ -140,7 +142,7 @@ def train_rank(world: World, device: str, wells: Wells, job: TrainingJob) -> Tra
         refuse_infinite_validation(record)
         state.epoch += 1
         state.history.append(record)
-        value = value_to_minimise(record, config)
+        value = value_to_minimise(record, config, n_texts)
         is_best = value < state.best_value
         if is_best:
             state.best_value, state.best_epoch = value, state.epoch

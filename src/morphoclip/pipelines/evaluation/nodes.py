@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from morphoclip.columns import PROMPT_DIGEST, Subset, embedding_columns
+from morphoclip.columns import PROMPT_DIGEST, SUBSET, Subset, embedding_columns
 from morphoclip.evaluation.baseline_comparison import compare_methods, comparison_sentence
 from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.evaluation.held_out_retrieval import (
+    FEWEST_PERTURBATIONS,
     HeldOutRetrieval,
     headline_metrics,
     held_out_retrieval,
@@ -99,8 +100,20 @@ def score_retrieval(
 ) -> HeldOutRetrieval:
     """Retrieval of validation and test perturbations, beside chance."""
     scores = held_out_retrieval(well_profiles, prompt_embeddings, config)
-    lines = ["held-out perturbations, image to text (value / chance)"]
-    for scope, rows in headline_metrics(scores.retrieval).groupby("scope", sort=False):
+    headline = headline_metrics(scores.retrieval)
+    n_perturbations = int(headline["n_queries"].max())
+    if n_perturbations < FEWEST_PERTURBATIONS:
+        logger.warning(
+            "%d test perturbation(s) are too few to say whether texts are retrieved; "
+            "splitting.test_fraction holds out more, cross_validation each in turn",
+            n_perturbations,
+        )
+        return scores
+    train = set(well_profiles.loc[well_profiles[SUBSET] == Subset.TRAIN, PROMPT_DIGEST])
+    test = set(well_profiles.loc[well_profiles[SUBSET] == Subset.TEST, PROMPT_DIGEST])
+    what = "known" if train & test else "held-out"
+    lines = [f"{what} perturbations, image to text (value / chance)"]
+    for scope, rows in headline.groupby("scope", sort=False):
         numbers = rows.set_index("metric")
         lines.append(
             f"  {scope:<16}"

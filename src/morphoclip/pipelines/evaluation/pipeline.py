@@ -34,7 +34,7 @@ SECTIONS: tuple[tuple[Callable[..., Section], list[str], list[str]], ...] = (
     (overview_section, ["params:ingestion", "well_index", "model"], []),
     (
         headline_section,
-        ["retrieval_metrics", "permutation_test", "baseline_comparison"],
+        ["retrieval_metrics", "permutation_test", "baseline_comparison", "leakage_report"],
         ["retrieval_figure"],
     ),
     (results_section, ["retrieved_texts", "target_genes", "nearest_treatments"], []),

@@ -14,6 +14,8 @@ def training_section(model: TrainedModel, training_history: pd.DataFrame) -> Sec
         "training",
         n_epochs=len(training_history),
         epoch=model.epoch,
+        is_constant=len(set(training_history["validation_loss"])) == 1
+        and len(training_history) > 1,
         parameters=model.config.model_dump(mode="json"),
         figure=figure,
     )
