@@ -69,7 +69,7 @@ def preprocess_result(_: Any, config: PreprocessConfig) -> torch.Tensor:
     slope = np.linspace(0.5, 1.5, TIFF_SIDE)[:, None] * np.ones(TIFF_SIDE)
     evening = {"DNA": slope} if config.illumination == "npy" else {}
     opened = opened_tiffs(lambda _: buffer.getvalue())
-    images = SiteImages("P", "A01", 1, {"DNA": ImageFile("x")}, opened, evening)
+    images = SiteImages("P", "A01", 1, {"DNA": ImageFile("x")}, opened, evening, config.side)
     pixels = prepare_site(images, {"DNA": GreyRange(200, 3000)}, config).pixels
     assert pixels is not None
     return torch.from_numpy(pixels).flatten()
@@ -125,13 +125,16 @@ CHANGES: dict[type[BaseModel], tuple[BaseModel, Callable[[Any, Any], torch.Tenso
         },
     ),
     PreprocessConfig: (
-        PreprocessConfig(size=16),
+        PreprocessConfig(size=16, resample=True, pixel_size=1.0, field=TIFF_SIDE - 4),
         preprocess_result,
         {
             "size": [24],
             "normalise": ["image_percentile", "minmax_site", "self_standardise", "uint16"],
             "resize": ["bilinear"],
             "illumination": ["npy"],
+            "pixel_size": [1.2],
+            "resample": [False],
+            "field": [TIFF_SIDE - 6],
         },
     ),
 }

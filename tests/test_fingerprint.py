@@ -17,3 +17,14 @@ def test_a_model_minds_names_and_order_of_channels_and_not_a_sources_numbers() -
     assert seen != as_models_see_it(OPERA | {"channels": "ER=4+DNA=5"})
     assert seen != as_models_see_it(OPERA | {"channels": "DNA=5+RNA=4"})
     assert as_models_see_it({"model": "ngrams"}) == {"model": "ngrams"}
+
+
+def test_a_common_field_makes_pixel_sizes_alike() -> None:
+    coarse, fine = OPERA | {"pixel_size": "1.2"}, OPERA | {"pixel_size": "0.6"}
+    assert differences(as_models_see_it(coarse), as_models_see_it(fine)) == [
+        "pixel_size: 1.2, not 0.6"
+    ]
+    field = {"field": "300"}
+    assert as_models_see_it(coarse | field) == as_models_see_it(fine | field)
+    assert as_models_see_it(coarse | field) != as_models_see_it(fine | {"field": "200"})
+    assert as_models_see_it(coarse | field) != as_models_see_it(coarse)

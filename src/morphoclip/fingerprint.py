@@ -8,7 +8,7 @@ Fingerprint = dict[str, str]
 """Plain text on both sides, so that it survives JSON and ``weights_only=True``."""
 
 
-NAMED_WHERE_USED = frozenset({"adapter", "input", "mean", "sd"})
+NAMED_WHERE_USED = frozenset({"adapter", "input", "mean", "sd", "pixel_size", "field"})
 """What a fingerprint of image features names only where it is not the usual."""
 
 
@@ -25,9 +25,12 @@ def differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 def as_models_see_it(fingerprint: Mapping[str, str]) -> Fingerprint:
     """What a model has to know of its features: channels by name, not what a source calls them.
 
-    ``DNA=5+ER=4`` of one microscope and ``DNA=dapi+ER=er`` of another are the same channels.
+    ``DNA=5+ER=4`` of one microscope and ``DNA=dapi+ER=er`` of another are the same channels. Where
+    images were brought to one field of view, their own pixel size does not matter.
     """
     seen = dict(fingerprint)
+    if "field" in seen:
+        seen.pop("pixel_size", None)
     if "channels" in seen:
         named = (channel.partition("=")[0] for channel in seen["channels"].split("+"))
         seen["channels"] = "+".join(named)

@@ -133,3 +133,12 @@ def test_a_plate_that_is_not_packed_is_refused() -> None:
 def test_a_plate_whose_only_fault_is_that_it_is_not_packed_says_so() -> None:
     with pytest.raises(InputError, match=r"e\.g\. not packed\. Run kedro run"):
         require_complete(check(packed=("BR1",)).reset_index())
+
+
+def test_features_of_other_parameters_are_whole_and_nothing_is_to_be_deleted() -> None:
+    other = FINGERPRINT | {"channels": "DNA=5+ER=4+AGP=3"}
+    stored = {site_key(*site): (lambda: torch.ones(3, 8)) for site in SITES[:3]}
+    table = check(stored, records={"BR1": other})
+    assert table.loc["BR1", COUNTS].tolist() == [3, 3, 0, 0, 1]
+    with pytest.raises(InputError, match=r"are whole, and were made with other parameters.*BR1"):
+        require_complete(table.reset_index())

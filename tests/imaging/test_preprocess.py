@@ -8,6 +8,7 @@ import tifffile
 import torch
 from torch.nn.functional import interpolate
 
+from morphoclip.errors import InputError
 from morphoclip.imaging.config import PreprocessConfig, Resize
 from morphoclip.imaging.grey_levels import GreyMap, GreyRange
 from morphoclip.imaging.preprocess import (
@@ -15,6 +16,7 @@ from morphoclip.imaging.preprocess import (
     SiteImages,
     prepare_site,
     prepare_sites,
+    read_site,
     resize_plane,
 )
 from morphoclip.imaging.tiff import opened_tiffs
@@ -124,3 +126,42 @@ def test_sites_come_in_order_and_only_a_few_are_read_ahead() -> None:
     first = next(prepared)
     assert len(reads) <= 2 * CONFIG.n_workers + 1
     assert [first.images.site, *(p.images.site for p in prepared)] == list(range(50))
+
+
+def test_the_middle_of_an_image_is_what_resample_takes() -> None:
+    config = PreprocessConfig(
+        size=16, resample=True, pixel_size=0.5, field=10.0, normalise="uint16"
+    )
+    assert config.side == 20
+    plane = np.arange(30 * 41, dtype=np.uint16).reshape(30, 41)
+    opened = opened_tiffs(lambda _: content(plane))
+    images = SiteImages("P", "A01", 1, {"DNA": ImageFile("x")}, opened, {}, config.side)
+    planes, unusable = read_site(images)
+    assert not unusable
+    np.testing.assert_array_equal(planes["DNA"], plane[5:25, 10:30])
+
+
+def test_two_pixel_sizes_of_one_field_look_alike() -> None:
+    """The same scene at half the pixel size, and with more around it."""
+    scene = np.kron(np.random.default_rng(0).integers(1, 999, (10, 10)), np.ones((4, 4)))
+    fine = np.pad(np.kron(scene, np.ones((2, 2))), 7).astype(np.uint16)
+    coarse = scene.astype(np.uint16)
+    seen = []
+    for plane, pixel_size in ((fine, 0.5), (coarse, 1.0)):
+        config = PreprocessConfig(
+            size=20, resample=True, pixel_size=pixel_size, field=40.0, normalise="uint16"
+        )
+        opened = opened_tiffs(lambda _, plane=plane: content(plane))
+        images = SiteImages("P", "A01", 1, {"DNA": ImageFile("x")}, opened, {}, config.side)
+        prepared = prepare_site(images, {"DNA": GreyRange(0, 1)}, config)
+        seen.append(prepared.pixels)
+    np.testing.assert_allclose(*seen, atol=1e-6)
+
+
+def test_a_field_that_images_do_not_cover_is_told() -> None:
+    opened = opened_tiffs(lambda _: content(np.ones((16, 16), np.uint16)))
+    images = SiteImages("P7", "A01", 1, {"DNA": ImageFile("x")}, opened, {}, 20)
+    with pytest.raises(InputError, match=r"images of plate P7 have 16 x 16 pixels.*takes 20"):
+        read_site(images)
+    with pytest.raises(ValueError, match="resample needs pixel_size"):
+        PreprocessConfig(resample=True)

@@ -59,6 +59,10 @@ def settings_of(config: ImageFeaturesConfig) -> Fingerprint:
         settings["input"] = backbone.input
     if backbone.mean is not None:
         settings |= {"mean": str(backbone.mean), "sd": str(backbone.sd)}
+    if config.preprocess.pixel_size is not None:
+        settings["pixel_size"] = f"{config.preprocess.pixel_size:g}"
+    if config.preprocess.resample:
+        settings["field"] = f"{config.preprocess.field:g}"
     return settings
 
 

@@ -39,9 +39,10 @@ def check_plates(
             left_out = set_aside.loc[set_aside[PLATE] == plate, [PLATE, WELL, SITE]]
             keys -= {site_key(*site) for site in left_out.itertuples(index=False)}
         present = keys & set(existing)
-        damaged = [key for key in sorted(present) if not _is_whole(existing[key], config)]
         missing = sorted(keys - present)
         stale = _stale_settings(records.get(plate), named_settings(config, adapter))
+        n_tokens = None if stale else config.n_tokens  # of other parameters, others may be right
+        damaged = [key for key in sorted(present) if not _is_whole(existing[key], n_tokens)]
         first = missing[:1] or damaged[:1] or stale[:1]
         rows.append(
             {
@@ -69,6 +70,14 @@ def require_complete(check: pd.DataFrame) -> None:
         damaged = int(faults["damaged"].sum())
         examples = faults["example"].dropna()
         example = examples.iloc[0] if len(examples) else "not packed"
+        stale = faults[faults["stale"] > 0]
+        if len(stale) and not (damaged or faults["missing"].sum()):
+            raise InputError(
+                f"the features of {len(stale)} of {len(check)} plate(s) are whole, and were made "
+                f"with other parameters than this run's: {example_of(stale[PLATE])}; e.g. "
+                f"{example}. Give the parameters that they were made with, or name another set: "
+                "image_features.name"
+            )
         raise InputError(
             f"the features of {len(faults)} of {len(check)} plate(s) are incomplete: "
             f"{example_of(faults[PLATE])}; e.g. {example}. "
@@ -77,7 +86,7 @@ def require_complete(check: pd.DataFrame) -> None:
         )
 
 
-def _is_whole(load: Callable[[], Any], config: ImageFeaturesConfig) -> bool:
+def _is_whole(load: Callable[[], Any], n_tokens: int | None) -> bool:
     try:
         tokens = load()
     except Exception:
@@ -85,7 +94,7 @@ def _is_whole(load: Callable[[], Any], config: ImageFeaturesConfig) -> bool:
     return (
         isinstance(tokens, torch.Tensor)
         and tokens.ndim == 2
-        and len(tokens) == config.n_tokens
+        and (n_tokens is None or len(tokens) == n_tokens)
         and bool(torch.isfinite(tokens).all())
     )
 

@@ -3,9 +3,9 @@
 import os
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from morphoclip.config import Config
 from morphoclip.errors import InputError
@@ -36,6 +36,13 @@ class PreprocessConfig(Config):
     illumination: Literal["none", "npy"] = Field(
         "none", description="npy divides by the gallery's illumination functions."
     )
+    pixel_size: float | None = Field(
+        None, gt=0, description="Micrometres per pixel of the images; recorded with features."
+    )
+    resample: bool = Field(
+        False, description="Take the middle `field` of each image, so that scales are alike."
+    )
+    field: float = Field(645.8, gt=0, description="Micrometres per side of what resample takes.")
     count_nuclei: str = Field(
         "auto",
         description="Channel whose nuclei are counted; auto finds it by name, none does not.",
@@ -48,6 +55,19 @@ class PreprocessConfig(Config):
     def n_workers(self) -> int:
         """Threads."""
         return (os.cpu_count() or 1) if self.workers == "auto" else self.workers
+
+    @property
+    def side(self) -> int | None:
+        """Pixels per side of the middle that is taken of each image; None takes all of it."""
+        if not self.resample or self.pixel_size is None:
+            return None
+        return round(self.field / self.pixel_size)
+
+    @model_validator(mode="after")
+    def _scale_is_known(self) -> Self:
+        if self.resample and self.pixel_size is None:
+            raise ValueError("resample needs pixel_size, the micrometres per pixel of the images")
+        return self
 
     def nuclear_channel(self, channels: Iterable[str]) -> str | None:
         """The channel whose nuclei are counted, among these; None where there is none.

@@ -37,7 +37,8 @@ class ImageFile(NamedTuple):
 class SiteImages:
     """The images of one site, by channel, and how their files are opened.
 
-    ``illumination`` holds the plate's illumination function ``(H, W)`` of each channel, or nothing.
+    ``illumination`` holds the plate's illumination function ``(H, W)`` of each channel, or nothing;
+    ``side`` is the number of pixels per side of the middle that is taken, None for all.
     """
 
     plate: str
@@ -46,6 +47,7 @@ class SiteImages:
     files: Mapping[str, ImageFile]
     open_file: OpenFile
     illumination: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
+    side: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def read_site(images: SiteImages) -> tuple[dict[str, Plane], dict[str, UnusableP
         try:
             if path not in opened:
                 opened[path] = images.open_file(path)
-            planes[channel] = _even(opened[path](number), channel, images)
+            planes[channel] = _middle(_even(opened[path](number), channel, images), images)
         except FileNotFoundError:
             unusable[channel] = UnusablePlane("missing", f"{path} is gone")
         except UnusablePlane as finding:
@@ -91,6 +93,25 @@ def _even(plane: Plane, channel: str, images: SiteImages) -> Plane:
         return correct_illumination(plane, images.illumination[channel])
     except ValueError as error:
         raise UnusablePlane("wrong_shape", str(error)) from error
+
+
+def _middle(plane: Plane, images: SiteImages) -> Plane:
+    """The square in the middle of a plane ``(H, W)``, ``side`` pixels long.
+
+    Raises:
+        InputError: The plane is smaller.
+    """
+    side = images.side
+    if side is None:
+        return plane
+    if min(plane.shape) < side:
+        raise InputError(
+            f"the images of plate {images.plate} have {plane.shape[0]} x {plane.shape[1]} pixels, "
+            f"and image_features.preprocess.field takes {side} of them: check pixel_size, or "
+            "choose a smaller field, alike for all plates that are to be compared"
+        )
+    top, left = ((length - side) // 2 for length in plane.shape)
+    return np.ascontiguousarray(plane[top : top + side, left : left + side])
 
 
 def prepare_site(

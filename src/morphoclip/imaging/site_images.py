@@ -30,14 +30,22 @@ def images_of_sites(
     site_index: pd.DataFrame,
     open_file: OpenFile,
     illumination: Mapping[str, Mapping[str, NDArray[np.floating]]],
+    side: int | None = None,
 ) -> list[SiteImages]:
-    """The files of every site, channels in the order of the mapping, sites in order of wells."""
+    """The files of every site, channels in the order of the mapping, sites in order of wells.
+
+    Args:
+        site_index: One row per image.
+        open_file: Opens a file.
+        illumination: Plate -> channel -> illumination function ``(H, W)``.
+        side: Pixels per side of the middle that is taken of each image.
+    """
     sites = []
     for (plate, well, site), rows in site_index.groupby([PLATE, WELL, SITE]):
         places = map(ImageFile, rows[PATH], rows[IMAGE_NUMBER])
         files = dict(zip(rows[CHANNEL], places, strict=True))
         functions = illumination.get(plate, {})
-        sites.append(SiteImages(plate, well, int(site), files, open_file, functions))
+        sites.append(SiteImages(plate, well, int(site), files, open_file, functions, side))
     return sites
 
 

@@ -264,6 +264,15 @@ class TrainedModel:
 def _require_same(side: str, mine: Fingerprint, theirs: Fingerprint) -> None:
     differing = differences(as_models_see_it(theirs), as_models_see_it(mine))
     if differing:
+        if any(difference.startswith("pixel_size") for difference in differing):
+            remedy = (
+                "cells would have another size; extract both with "
+                "image_features.preprocess.resample:true, which brings them to one scale"
+            )
+            raise InputError(
+                "the model was trained on images of another pixel size than these "
+                f"({'; '.join(differing)}): {remedy}"
+            )
         raise InputError(
             f"the model was trained on other {side} features than these "
             f"({'; '.join(differing)}); train again on these: kedro run --pipeline training"

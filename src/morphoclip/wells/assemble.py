@@ -26,7 +26,7 @@ from morphoclip.columns import (
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
-from morphoclip.fingerprint import Fingerprint, require_same
+from morphoclip.fingerprint import Fingerprint, as_models_see_it, require_same
 from morphoclip.loaders import Loaders
 from morphoclip.perturbations.prompts import digests_of
 from morphoclip.plate_effects import (
@@ -216,8 +216,11 @@ def wells_with_features(
             "ingestion.plates to work on the others alone"
         )
     loaded = {plate: plate_features[plate]() for plate in plates}
+    made_by = {plate: features.fingerprint for plate, features in loaded.items()}
+    if len({tuple(sorted(fingerprint.items())) for fingerprint in made_by.values()}) > 1:
+        made_by = {plate: as_models_see_it(fingerprint) for plate, fingerprint in made_by.items()}
     fingerprint = require_same(
-        {plate: features.fingerprint for plate, features in loaded.items()},
+        made_by,
         "extract those plates again, or run ingestion with plates that go together",
     )
     parts = [_wells_of_plate(loaded[plate], present, normalisation) for plate in plates]

@@ -69,6 +69,7 @@ def measure_grey_levels(
             sites,
             plate_images.images(_stored_pixels(config)),
             _illumination(illumination_functions, [plate], config),
+            config.preprocess.side,
         )
         levels = measure_plate(images, config.channels, workers=config.preprocess.n_workers)
         rows += [{PLATE: plate, CHANNEL: channel, **numbers} for channel, numbers in levels.items()]
@@ -103,6 +104,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
         indexed,
         plate_images.images(_stored_pixels(config)),
         _illumination(illumination_functions, plates, config),
+        config.preprocess.side,
     )
     kept = [existing_features, existing_tensors] if config.save_tensors else [existing_features]
     missing = without_features(images, *kept)
@@ -158,9 +160,10 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
 def _stored_pixels(config: ImageFeaturesConfig) -> int | None:
     """Pixels per side to read where an image is stored at several resolutions.
 
-    Illumination functions are of the largest.
+    Illumination functions and the pixel size are of the largest.
     """
-    return config.preprocess.size if config.preprocess.illumination == "none" else None
+    of_largest = config.preprocess.illumination != "none" or config.preprocess.resample
+    return None if of_largest else config.preprocess.size
 
 
 def _illumination(functions: Loaders[Any], plates: list[str], config: ImageFeaturesConfig) -> Any:
