@@ -98,3 +98,11 @@ def test_a_plate_without_its_table_or_with_anothers_is_told() -> None:
         other.of("P1")
     with pytest.raises(InputError, match=r"has a part in braces that is not known of plate P1"):
         TablePerPlate("x/{week}.csv", absent, plates())
+
+
+def test_illumination_functions_go_with_their_images() -> None:
+    row = ROW | {"FileName_IllumDNA": "P1_IllumDNA.npy", "PathName_IllumDNA": "s3://b/illum/"}
+    images = ListedImages(pd.DataFrame([row])).of("P1")
+    assert {image.channel: image.illumination for image in images} == {
+        "DNA": "s3://b/illum/P1_IllumDNA.npy", "ER": None
+    }  # fmt: skip

@@ -1,5 +1,6 @@
 """Files of sites by channel, and illumination functions that are read when they are needed."""
 
+import io
 from collections import Counter
 from collections.abc import Callable
 
@@ -7,12 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from morphoclip.columns import CHANNEL, ILLUMINATION
 from morphoclip.errors import InputError
 from morphoclip.imaging.preprocess import ImageFile
 from morphoclip.imaging.site_images import (
     PlateIllumination,
     illumination_of_plates,
     images_of_sites,
+    listed_illumination,
     require_channels,
 )
 from morphoclip.imaging.sites import FoundImage, index_plate
@@ -163,3 +166,28 @@ def test_channels_other_than_the_indexed_ones_are_refused_with_both(
         f"image_features.channels is {channels} and the sites were indexed by {CHANNELS}: run "
         "kedro run --pipeline ingestion again with these channels"
     )
+
+
+def test_functions_that_the_source_names_are_read_from_there() -> None:
+    table = index("BR1").assign(**{ILLUMINATION: lambda t: "illum/" + t[CHANNEL] + ".npy"})
+    files = {}
+    for number, channel in enumerate(CHANNELS, start=1):
+        buffer = io.BytesIO()
+        np.save(buffer, np.full((2, 2), number))
+        files[f"illum/{channel}.npy"] = buffer.getvalue()
+    listed = listed_illumination(table, files.__getitem__)
+    by_plate = illumination_of_plates(listed, ["BR1"], CHANNELS)
+    assert [by_plate["BR1"][channel][0, 0] for channel in CHANNELS] == [1, 2]
+    assert listed_illumination(table.assign(**{ILLUMINATION: None}), files.__getitem__) == {}
+
+
+def test_two_functions_of_a_channel_and_pickles_are_refused() -> None:
+    table = index("BR1").assign(**{ILLUMINATION: [f"{n}.npy" for n in range(len(index("BR1")))]})
+    with pytest.raises(InputError, match="channel DNA of plate BR1 has several illumination"):
+        listed_illumination(table, str.encode)
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    one = index("BR1").assign(**{ILLUMINATION: "x.npy"})
+    load = listed_illumination(one, lambda _: buffer.getvalue())["BR1_IllumDNA"]
+    with pytest.raises(InputError, match=r"the illumination function x\.npy cannot be read"):
+        load()

@@ -104,6 +104,9 @@ class ListedImages:
                 f"well or the number of a site, e.g. line {line}"
             )
         self._columns = found
+        self._illumination = {
+            channel: (f"PathName_Illum{channel}", f"FileName_Illum{channel}") for channel in found
+        }
         self._of_plate = {str(plate): rows for plate, rows in table.groupby(_PLATE)}
         self.others: list[str] = []
         """Files that have no name of an image: none here."""
@@ -119,15 +122,27 @@ class ListedImages:
 
     def _images(self, plate: str, rows: pd.DataFrame) -> Iterator[FoundImage]:
         wells = {text: well_name(*well_position(text)) for text in rows[_WELL].unique()}
-        for channel, (folder, name) in self._columns.items():
-            folders = rows[folder] if folder else [""] * len(rows)
-            for well, site, at, file in zip(
-                rows[_WELL], rows[_SITE], folders, rows[name], strict=True
+        for channel, columns in self._columns.items():
+            places = _places(rows, *columns)
+            functions = _places(rows, *self._illumination[channel])
+            key = channel_key(channel)
+            for well, site, path, function in zip(
+                rows[_WELL], rows[_SITE], places, functions, strict=True
             ):
-                if file:
-                    path = f"{at.rstrip('/')}/{file}" if at else file
-                    key = channel_key(channel)
-                    yield FoundImage(plate, wells[well], int(site), key, path)
+                if path:
+                    yield FoundImage(
+                        plate, wells[well], int(site), key, path, illumination=function or None
+                    )
+
+
+def _places(rows: pd.DataFrame, folder: str | None, name: str) -> list[str]:
+    """Path of each row's file; "" where it names none."""
+    blank = [""] * len(rows)
+    names, folders = rows.get(name, blank), rows.get(folder, blank)
+    return [
+        f"{at.rstrip('/')}/{file}" if at and file else file
+        for at, file in zip(folders, names, strict=True)
+    ]
 
 
 def _channels_of(columns: list[str]) -> dict[str, tuple[str | None, str]]:

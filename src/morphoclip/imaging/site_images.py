@@ -1,8 +1,9 @@
 """The images of sites, and the illumination functions that even them."""
 
+import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from morphoclip.columns import (
     CHANNEL,
+    ILLUMINATION,
     IMAGE_NUMBER,
     PATH,
     PLATE,
@@ -99,6 +101,40 @@ def illumination_of_plates(
         return functions[keys[names[plate, channel]][0]]()
 
     return {plate: PlateIllumination(plate, channels, read) for plate, _ in names}
+
+
+def listed_illumination(
+    site_index: pd.DataFrame, read: Callable[[str], bytes]
+) -> Loaders[NDArray[np.floating]]:
+    """The illumination functions that a source names beside its images; {} where it names none.
+
+    Raises:
+        InputError: A plate's channel has several.
+    """
+    named = site_index.dropna(subset=[ILLUMINATION])
+    files = named.drop_duplicates([PLATE, CHANNEL, ILLUMINATION])
+    several = files[files.duplicated([PLATE, CHANNEL], keep=False)]
+    if len(several):
+        raise InputError(
+            f"channel {several[CHANNEL].iloc[0]} of plate {several[PLATE].iloc[0]} has several "
+            f"illumination functions: {example_of(several[ILLUMINATION])}; a plate has one a "
+            "channel"
+        )
+    return {
+        f"{plate}_Illum{channel}": partial(_read_npy, read, path)
+        for plate, channel, path in files[[PLATE, CHANNEL, ILLUMINATION]].itertuples(index=False)
+    }
+
+
+def _read_npy(read: Callable[[str], bytes], path: str) -> NDArray[np.floating]:
+    try:
+        function: NDArray[np.floating] = np.load(io.BytesIO(read(path)), allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"the illumination function {path.rpartition('/')[2]} cannot be read ({error}); fetch "
+            "it again, or set image_features.preprocess.illumination to none"
+        ) from error
+    return function
 
 
 def require_channels(site_index: pd.DataFrame, channels: Mapping[str, Channel]) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 from morphoclip.columns import (
     CHANNEL,
     DETAIL,
+    ILLUMINATION,
     IMAGE_NUMBER,
     PATH,
     PLATE,
@@ -38,6 +39,7 @@ class FoundImage(NamedTuple):
         number: Which of the file's images it is; 0 where it has one.
         plane: Height; of several planes the lowest is taken.
         time: Time point.
+        illumination: File of its illumination function, where the source names one.
     """
 
     plate: str
@@ -48,6 +50,7 @@ class FoundImage(NamedTuple):
     number: int = 0
     plane: int = 1
     time: int = 1
+    illumination: str | None = None
 
 
 class SiteTables(NamedTuple):
@@ -121,21 +124,20 @@ def index_plate(
             f"plate {plate} has {len(times)} time points, e.g. {example_of(times.values())}; index "
             "one of them: write its number into the pattern ingestion.image_names"
         )
-    complete: list[tuple[str, str, int, str, str, str, int]] = []
+    complete: list[tuple[str, str, int, str, str, str, int, str | None]] = []
     incomplete: list[tuple[str, str, int, str, str]] = []
     for (well, site), taken in sorted(sites.items()):
         missing = [channel for channel in channels if channel not in taken]
         if missing:
             incomplete.append((plate, well, site, "incomplete", f"missing {', '.join(missing)}"))
             continue
-        complete.extend(
-            (plate, well, site, channel, str(called), taken[channel].path, taken[channel].number)
-            for channel, called in channels.items()
-        )
+        for channel, called in channels.items():
+            image = taken[channel]
+            place = (image.path, image.number, image.illumination)
+            complete.append((plate, well, site, channel, str(called), *place))
+    columns = [PLATE, WELL, SITE, CHANNEL, SOURCE_CHANNEL, PATH, IMAGE_NUMBER, ILLUMINATION]
     return SiteTables(
-        pd.DataFrame(
-            complete, columns=[PLATE, WELL, SITE, CHANNEL, SOURCE_CHANNEL, PATH, IMAGE_NUMBER]
-        ),
+        pd.DataFrame(complete, columns=columns).astype({ILLUMINATION: "str"}),
         pd.DataFrame(incomplete, columns=[PLATE, WELL, SITE, REASON, DETAIL]),
     )
 

@@ -19,6 +19,7 @@ from morphoclip.columns import (
     ENTITY,
     FUNCTION,
     GENE,
+    ILLUMINATION,
     IMAGE_NUMBER,
     INCHIKEY,
     MOA_LIST,
@@ -94,11 +95,12 @@ SITE_INDEX = table(
         SOURCE_CHANNEL: text(),
         PATH: text(),
         IMAGE_NUMBER: count(),
+        ILLUMINATION: text(nullable=True),
     },
     unique=[PLATE, WELL, SITE, CHANNEL],
 )
-"""One row per image of a complete site: its file below the folder of images (or its URL), and which
-of the file's images it is."""
+"""One row per image of a complete site: its file below the folder of images (or its URL), which of
+the file's images it is, and the file of its illumination function where the source names one."""
 
 SET_ASIDE_SITES = table(
     {PLATE: text(), WELL: text(), SITE: pa.Column(int), REASON: text(), DETAIL: text()},

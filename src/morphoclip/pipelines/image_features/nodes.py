@@ -34,7 +34,12 @@ from morphoclip.gallery.image_files import ImageFiles
 from morphoclip.gallery.source import IngestionConfig
 from morphoclip.imaging.grey_levels import GreyRange, sample_sites
 from morphoclip.imaging.preprocess import measure_plate, prepare_sites
-from morphoclip.imaging.site_images import illumination_of_plates, images_of_sites, require_channels
+from morphoclip.imaging.site_images import (
+    illumination_of_plates,
+    images_of_sites,
+    listed_illumination,
+    require_channels,
+)
 from morphoclip.loaders import Loaders
 from morphoclip.progress import watched
 from morphoclip.schemas.features import PLATE_INTENSITIES
@@ -68,7 +73,7 @@ def measure_grey_levels(
         images = images_of_sites(
             sites,
             plate_images.images(_stored_pixels(config)),
-            _illumination(illumination_functions, [plate], config),
+            _illumination(illumination_functions, sites, plate_images, config),
             config.preprocess.side,
         )
         levels = measure_plate(images, config.channels, workers=config.preprocess.n_workers)
@@ -103,7 +108,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     images = images_of_sites(
         indexed,
         plate_images.images(_stored_pixels(config)),
-        _illumination(illumination_functions, plates, config),
+        _illumination(illumination_functions, indexed, plate_images, config),
         config.preprocess.side,
     )
     kept = [existing_features, existing_tensors] if config.save_tensors else [existing_features]
@@ -166,12 +171,20 @@ def _stored_pixels(config: ImageFeaturesConfig) -> int | None:
     return None if of_largest else config.preprocess.size
 
 
-def _illumination(functions: Loaders[Any], plates: list[str], config: ImageFeaturesConfig) -> Any:
+def _illumination(
+    functions: Loaders[Any],
+    sites: pd.DataFrame,
+    plate_images: ImageFiles,
+    config: ImageFeaturesConfig,
+) -> Any:
+    """Functions by plate and channel: those that the source names, or else the gallery's."""
     match config.preprocess.illumination:
         case "none":
             return {}
         case "npy":
-            return illumination_of_plates(functions, plates, config.channels)
+            plates = sorted(sites[PLATE].unique())
+            listed = listed_illumination(sites, plate_images.read)
+            return illumination_of_plates(listed or functions, plates, config.channels)
         case _:
             assert_never(config.preprocess.illumination)
 
