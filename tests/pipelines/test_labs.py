@@ -78,3 +78,43 @@ def test_a_folder_and_a_table_become_a_model_reports_and_profiles(
         pd.read_parquet(newest(workspace, "well_profiles.parquet"))[[PLATE, WELL]],
         profiles[[PLATE, WELL]],
     )
+
+
+def test_profiles_made_elsewhere_take_the_same_table_of_wells(tmp_path) -> None:
+    """CytoTable's single cells of three plates, in a folder of files, to a report and a score."""
+    table = wells_table(96, plates=("P1", "P2", "P3"))
+    path, folder = tmp_path / "wells.csv", tmp_path / "profiles"
+    table.to_csv(path, index=False)
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    imaged = table[table["control"] != "empty"]
+    for plate, rows in imaged.groupby("plate"):
+        cells = rows.loc[rows.index.repeat(5)]
+        kind = cells["perturbation"].map(lambda text: sum(map(ord, text)) % 7)
+        signal = np.eye(12)[kind] * 3 + rng.standard_normal((len(cells), 12))
+        numbers = pd.DataFrame(signal, columns=[f"Cells_Feature_{n}" for n in range(12)])
+        places = pd.DataFrame(
+            {
+                "Metadata_ImageNumber": range(len(cells)),
+                "Image_Metadata_Plate": cells["plate"].to_numpy(),
+                "Image_Metadata_Well": cells["well"].to_numpy(),
+                "Cells_Number_Object_Number": 1,
+            }
+        )
+        pd.concat([places, numbers], axis=1).to_parquet(folder / f"{plate}.parquet")
+    params = {
+        "ingestion": {
+            "source": {"wells": str(path), "profiles": str(folder)},
+            "experiment": "other",
+        },
+        "model": {"channel_aggregation": "mean_pool", "ccf_heads": 1},
+    }
+    workspace = Workspace(tmp_path)
+    workspace.run("profiles", **params)
+    profiles = workspace.load("well_profiles")
+    assert len(profiles) == len(imaged)
+    features = workspace.load("plate_features")["P1"]()
+    assert features.tokens.shape == (95, 1, 12)
+    workspace.run("score_profiles", score_profiles={"path": str(folder)})
+    tracks = workspace.load("external_benchmark_metrics").set_index(["task", "stratum"])
+    assert tracks.loc[("replicability", "all"), "mean_average_precision"] > 0.5

@@ -11,7 +11,7 @@ from morphoclip.errors import InputError
 
 
 class ExternalTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
-    """CSV, TSV (compressed or not) or Parquet; ``Metadata_*`` columns are text.
+    """CSV, TSV (compressed or not), Parquet or a folder of these; ``Metadata_*`` columns are text.
 
     With ``filepath: null`` no file was named, and it loads None. Read-only.
     """
@@ -23,24 +23,16 @@ class ExternalTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
     def load(self) -> pd.DataFrame | None:
         if self._filepath is None:
             return None
-        suffixes = PurePosixPath(self._filepath).suffixes
-        try:
-            if ".parquet" in suffixes:
-                table = pd.read_parquet(self._filepath)
-                named = [column for column in table if str(column).startswith("Metadata_")]
-                return table.astype(dict.fromkeys(named, "str"))
-            columns = self._read_text(suffixes, nrows=0).columns
-            named = [column for column in columns if column.startswith("Metadata_")]
-            return self._read_text(suffixes, dtype=dict.fromkeys(named, "str"))
-        except (OSError, ValueError) as error:
+        filesystem, place = fsspec.core.url_to_fs(self._filepath)
+        if not filesystem.isdir(place):
+            return _read(self._filepath)
+        found = [path for path in sorted(filesystem.find(place)) if _is_table(path)]
+        if not found:
             raise InputError(
-                f"{PurePosixPath(self._filepath).name} cannot be read as a table "
-                f"({str(error).splitlines()[0]}); give a .csv, .tsv or .parquet file"
-            ) from error
-
-    def _read_text(self, suffixes: list[str], **options: Any) -> pd.DataFrame:
-        with fsspec.open(self._filepath, "rt", compression="infer", encoding="utf-8") as file:
-            return pd.read_csv(file, sep="," if ".csv" in suffixes else "\t", **options)
+                f"the folder {PurePosixPath(place).name} holds no .csv, .tsv or .parquet file"
+            )
+        tables = [_read(filesystem.unstrip_protocol(path)) for path in found]
+        return pd.concat(tables, ignore_index=True)
 
     def save(self, data: pd.DataFrame) -> None:  # noqa: ARG002 - the signature is Kedro's
         raise DatasetError("external tables are read-only")
@@ -53,3 +45,29 @@ class ExternalTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath}
+
+
+def _is_table(path: str) -> bool:
+    return bool({".csv", ".tsv", ".txt", ".parquet"} & set(PurePosixPath(path).suffixes))
+
+
+def _read(place: str) -> pd.DataFrame:
+    suffixes = PurePosixPath(place).suffixes
+    try:
+        if ".parquet" in suffixes:
+            table = pd.read_parquet(place)
+            named = [column for column in table if str(column).startswith("Metadata_")]
+            return table.astype(dict.fromkeys(named, "str"))
+        columns = _read_text(place, suffixes, nrows=0).columns
+        named = [column for column in columns if column.startswith("Metadata_")]
+        return _read_text(place, suffixes, dtype=dict.fromkeys(named, "str"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{PurePosixPath(place).name} cannot be read as a table "
+            f"({str(error).splitlines()[0]}); give a .csv, .tsv or .parquet file"
+        ) from error
+
+
+def _read_text(place: str, suffixes: list[str], **options: Any) -> pd.DataFrame:
+    with fsspec.open(place, "rt", compression="infer", encoding="utf-8") as file:
+        return pd.read_csv(file, sep="," if ".csv" in suffixes else "\t", **options)

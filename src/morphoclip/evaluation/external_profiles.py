@@ -11,6 +11,7 @@ from pydantic import Field
 from morphoclip.columns import REFERENCE, SUBSET, Subset
 from morphoclip.config import Config
 from morphoclip.errors import InputError
+from morphoclip.features.profile_tables import feature_columns, with_places
 from morphoclip.perturbations.well_index import join_well_index
 
 _FILE = "the table of profiles"
@@ -42,9 +43,9 @@ def read_external_profiles(table: pd.DataFrame | None, wells: pd.DataFrame) -> E
     """
     if table is None:
         raise InputError("score_profiles.path names no file: --params score_profiles.path:mine.csv")
+    table = with_places(table, _FILE)
     metadata = join_well_index(table, wells, _FILE)
-    numbers = table.select_dtypes("number")
-    features = numbers[[name for name in numbers if not name.startswith("Metadata_")]]
+    features = table[feature_columns(table)]
     finite = np.isfinite(features.to_numpy(dtype=np.float64)).all(axis=0)
     if not finite.any():
         raise InputError(f"no column of {_FILE} is a feature that is finite everywhere")

@@ -10,12 +10,11 @@ import torch
 from morphoclip.columns import WELL
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.plate_features import PlateFeatures
+from morphoclip.features.profile_tables import feature_columns
 from morphoclip.table_checks import require_columns
 from morphoclip.well_names import well_name, well_position
 
 logger = logging.getLogger(__name__)
-
-_METADATA = "Metadata_"
 
 
 def pack_profiles(profiles: Mapping[str, pd.DataFrame]) -> dict[str, PlateFeatures]:
@@ -55,8 +54,7 @@ def pack_profiles(profiles: Mapping[str, pd.DataFrame]) -> dict[str, PlateFeatur
 
 def _with_values(plate: str, profile: pd.DataFrame) -> pd.DataFrame:
     """The rows that hold at least one number; wells without any count as having no profile."""
-    numbers = profile.select_dtypes("number")
-    numbers = numbers[[name for name in numbers.columns if not name.startswith(_METADATA)]]
+    numbers = profile[feature_columns(profile)]
     empty = ~np.isfinite(numbers.to_numpy(dtype=np.float64)).any(axis=1)
     if empty.any():
         wells = example_of(profile.loc[empty, WELL])
@@ -69,9 +67,8 @@ def _finite_everywhere(profiles: Mapping[str, pd.DataFrame]) -> list[str]:
     kept: list[str] | None = None
     n_seen = 0
     for profile in profiles.values():
-        numbers = profile.select_dtypes("number")
-        candidates = [name for name in numbers.columns if not name.startswith(_METADATA)]
-        finite = np.isfinite(numbers[candidates].to_numpy(dtype=np.float64)).all(axis=0)
+        candidates = feature_columns(profile)
+        finite = np.isfinite(profile[candidates].to_numpy(dtype=np.float64)).all(axis=0)
         usable = {name for name, ok in zip(candidates, finite, strict=True) if ok}
         n_seen = max(n_seen, len(candidates))
         kept = [name for name in (kept if kept is not None else candidates) if name in usable]

@@ -23,6 +23,7 @@ class SourceConfig(Config):
     batch: str = Field(description="The batch to read: a folder below images/ and workspace/.")
     wells: str | None = Field(None, description="One table of all wells, optional.")
     jump: str | None = Field(None, description="Folder of JUMP's production metadata, optional.")
+    profiles: str | None = Field(None, description="Profiles made elsewhere, for `profiles`.")
     images: str | None = Field(None, description="Folder of images, where not the gallery's.")
     experiment_metadata: str | None = Field(None, description="experiment-metadata.tsv, optional.")
     annotations: str | None = Field(None, description="Compound table with moa_list, optional.")

@@ -24,6 +24,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 func=read_profiles,
                 inputs={
                     "published_profiles": "published_profiles",
+                    "own_profiles": "own_profiles",
                     "described_wells": "described_wells",
                     "barcode_platemap": "barcode_platemap",
                     "ingestion": "params:ingestion",
