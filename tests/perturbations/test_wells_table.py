@@ -256,11 +256,11 @@ REFUSED = {
     ),
     "two modalities on a plate": (
         with_rows(modality=["compound", "antibody"]),
-        "1 plate(s) have several modality, e.g. P: antibody, compound",
+        "1 plate(s) do not have one modality, e.g. P has antibody, compound",
     ),
     "a plate without modality": (
         with_rows(plate=["P", "Q"], modality=["compound", ""]),
-        "1 plate(s) have no modality, e.g. Q: none",
+        "1 plate(s) do not have one modality, e.g. Q has none",
     ),
     "two cell types on a plate": (
         with_rows(cell_type=["U2OS", "A549"]),

@@ -122,6 +122,7 @@ class NamedImages:
         self._wanted = wanted
         self._folder_of: dict[str, str] = {}
         self._keys: dict[str, dict[str, ImageKey]] = {}
+        self._seen: set[str] = set()
         self.others: list[str] = []
         """Files that have no name of an image."""
         for folder in files.folders():
@@ -144,7 +145,7 @@ class NamedImages:
         Raises:
             InputError: There are files, and not one has the name of an image.
         """
-        found = sorted(set(self._folder_of) | set(self._keys))
+        found = sorted(set(self._folder_of) | self._seen)
         if not found and self.others:
             raise InputError(self._not_named(f"the folder {self._files.name}", self.others))
         return found
@@ -184,6 +185,7 @@ class NamedImages:
                 self.others.append(path)
                 continue
             own = plate or key.plate or self._files.name.split("__", 1)[0]
+            self._seen.add(own)
             if self._wanted is None or own in self._wanted:
                 self._keys.setdefault(own, {})[path] = key
 

@@ -90,7 +90,9 @@ class ListedImages:
         names = [str(column) for column in table.columns]
         found = _channels_of(names)
         if missing or not found:
-            lacking = missing or ["FileName_Orig<channel> and PathName_Orig<channel>, or URL_Orig"]
+            lacking = missing or [
+                "FileName_Orig<channel> and PathName_Orig<channel>, or URL_Orig<channel>"
+            ]
             raise InputError(
                 f"{_FILE} lacks the column(s) {', '.join(lacking)}; it has "
                 f"{example_of(names, limit=8)}"

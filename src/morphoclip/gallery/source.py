@@ -107,14 +107,14 @@ def choose_plates(
     chosen = sorted(available if wanted is None else set(wanted))
     if not chosen:
         raise InputError(
-            "no plate is there: the folder of the batch holds none; check ingestion.source.root "
-            "and ingestion.source.batch"
+            "no plate is there: the folder of images holds none; check ingestion.source.images, or "
+            "ingestion.source.root and ingestion.source.batch"
         )
     strangers = [barcode for barcode in chosen if barcode not in set(listed)]
     if strangers:
         raise InputError(
             f"{len(strangers)} plate(s) have images and are not in {listing}: "
-            f"{example_of(strangers)}; add them there, or name the plates to work on in "
-            "ingestion.plates"
+            f"{example_of(strangers)} (there: {example_of(sorted(listed))}); add them there, or "
+            "name the plates to work on in ingestion.plates"
         )
     return chosen

@@ -116,9 +116,13 @@ class NamePattern:
         plate = found.get("plate")
         if plate is None and not self._names_plate and "/" in path:
             plate = path.split("/", 1)[0]
+        try:
+            well = _well(found["well"]) if "well" in found else _well_at(found)
+        except InputError as error:
+            raise InputError(f"{_CALLED}, in {path}: {error}") from error
         return ImageKey(
             plate=plate,
-            well=_well(found["well"]) if "well" in found else _well_at(found),
+            well=well,
             site=_number(found, "site", path),
             channel=channel_key(found.get("channel", "1")),
             plane=_number(found, "plane", path),

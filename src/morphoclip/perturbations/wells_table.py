@@ -167,9 +167,9 @@ def _modalities(wells: pd.DataFrame) -> pd.Series:
     if len(mixed):
         found = mixed.iloc[0]
         raise InputError(
-            f"{FILE}: {len(mixed)} plate(s) have {'no' if not found else 'several'} modality, e.g. "
-            f"{mixed.index[0]}: {example_of(found) or 'none'}; a plate has one, which negative "
-            "controls and empty wells share"
+            f"{FILE}: {len(mixed)} plate(s) do not have one modality, e.g. {mixed.index[0]} has "
+            f"{example_of(found) or 'none'}; negative controls and empty wells share that of their "
+            "plate"
         )
     return wells[PLATE].map(of_plate.str[0]).astype("str")
 
