@@ -9,6 +9,7 @@ from lab_plates import lab, wells_table
 from project import Workspace
 
 from morphoclip.columns import PLATE, QUALITY, ROLE, WELL, embedding_columns
+from morphoclip.errors import InputError
 
 STAGES = ("ingestion", "image_features", "text_features", "splitting", "training", "evaluation")
 
@@ -118,3 +119,41 @@ def test_profiles_made_elsewhere_take_the_same_table_of_wells(tmp_path) -> None:
     workspace.run("score_profiles", score_profiles={"path": str(folder)})
     tracks = workspace.load("external_benchmark_metrics").set_index(["task", "stratum"])
     assert tracks.loc[("replicability", "all"), "mean_average_precision"] > 0.5
+
+
+@pytest.mark.slow
+def test_without_negative_controls_runs_go_on_and_say_what_they_lose(tmp_path, caplog) -> None:
+    table = wells_table(24)
+    table["control"] = table["control"].replace("negcon", "")
+    params = lab(tmp_path, "imagexpress", table)
+    workspace = Workspace(tmp_path)
+    workspace.run("plate_report", **params)
+    assert "2 plate(s) have too few negative controls to be normalised by: P1, P2" in caplog.text
+    page = newest(workspace, "plate_report.html").read_text(encoding="utf-8")
+    assert "normalised by plate zscore" in page
+    assert "2 plate(s) have too few negative controls" in page
+    plain = workspace.load("image_profiles")
+    assert set(plain["Metadata_normalised_by"]) == {"plate_zscore"}
+    for _, rows in plain[plain[ROLE] != "empty"].groupby(PLATE):
+        means = rows[embedding_columns(plain)].to_numpy().mean(axis=0)
+        np.testing.assert_allclose(means, 0, atol=2e-3)  # tokens are kept in half precision
+
+    workspace.run(*STAGES[1:4], **params)
+    with pytest.raises(InputError, match="token_normalisation to plate_zscore"):
+        workspace.run("training")
+    workspace.run("training", "evaluation", model={"token_normalisation": "plate_zscore"})
+    assert len(workspace.load("well_profiles")) == 2 * 23
+    benchmark = workspace.load("benchmark_metrics")
+    assert not (benchmark["task"] == "replicability").any()
+    assert workspace.load("nearest_treatments")["z"].isna().all()
+
+
+def test_few_treatments_are_warned_about_and_have_no_headline(tmp_path, caplog) -> None:
+    params = lab(tmp_path, "imagexpress", wells_table(24))
+    workspace = Workspace(tmp_path)
+    workspace.run(*STAGES, **params)
+    assert "texts: with so few the choice of an epoch is mostly chance" in caplog.text
+    assert "test perturbation(s) are too few to say whether texts are retrieved" in caplog.text
+    page = newest(workspace, "report.html").read_text(encoding="utf-8")
+    assert "too few to say whether the model retrieves texts" in page
+    assert "<b>" + "mean reciprocal rank" not in page
