@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from kedro.io import DatasetError
+from lab_plates import lab, wells_table
 
 from morphoclip.columns import PLATE
 from morphoclip.datasets.partitions import Partitions, PlateTablesDataset
@@ -18,6 +19,7 @@ from morphoclip.datasets.torch_file import TorchFileDataset
 from morphoclip.errors import InputError
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.site_qc import by_plate
+from morphoclip.gallery.proposal import first_images
 
 TENSORS = {"type": "morphoclip.datasets.torch_file.TorchFileDataset"}
 
@@ -220,3 +222,21 @@ def test_what_is_replaced_is_not_read(tmp_path) -> None:
     assert folder.exists()
     images = PlateImagesDataset(path=gone, instead=str(tmp_path))
     assert images.load().files() == ["a.parquet"]
+
+
+@pytest.mark.parametrize("road", ["imagexpress", "RGB", "LoadData", "OME-Zarr"])
+def test_images_of_any_source_have_a_preview(tmp_path, road: str) -> None:
+    table = wells_table(24)
+    lab(tmp_path, road, table[table["plate"] == "P1"].head(2))
+    place = tmp_path / "images"
+    dataset = PlateImagesDataset(path="nowhere", instead=str(place))
+    if road == "LoadData":
+        dataset = PlateImagesDataset(path="nowhere", instead=str(place / "load_data.parquet"))
+    images = first_images(dataset.load())
+    assert {(image.well, image.site) for image in images} == {("A01", 1), ("A02", 1)}
+    assert len({image.channel for image in images}) == 3
+    assert len(dataset.preview()) > 5_000
+
+
+def test_a_preview_of_no_images_says_so(tmp_path) -> None:
+    assert len(PlateImagesDataset(path=str(tmp_path)).preview()) > 1_000

@@ -55,7 +55,7 @@ def headline(demo: Workspace, folder: Path, well_index: pd.DataFrame, seed: int)
         wells, manifest, params["model"], training, CheckpointStore(folder), lambda *_: None
     ).model
     embedded = embed(model.build(), wells, batch_size=512, device="cpu")
-    profiles = with_subsets(well_profiles(embedded, wells, model.digest), manifest)
+    profiles = with_subsets(well_profiles(embedded, wells, model.digest, None), manifest)
     metrics = held_out_retrieval(profiles, prompt_embeddings(embedded, wells), params["evaluation"])
     rows = metrics.retrieval.query(
         "subset == 'test' and level == 'perturbation' and direction == 'image_to_text'"

@@ -104,7 +104,9 @@ def test_the_report_is_one_page_that_says_what_the_plates_are(finished) -> None:
     page = finished.load("report")
     assert page.index("Synthetic plates of the test suite.") < page.index("mean reciprocal rank")
     assert "untrained DINOv3ViTModel" in page
-    assert page.count("data:image/png;base64,") == 4 + 3  # four figures, and a map a plate
+    assert (
+        page.count("data:image/png;base64,") == 3 + 3
+    )  # figures (no headline of nine), and a map a plate
     assert "http://" not in page
     assert 'src="/' not in page
     assert str(finished.folder) not in page

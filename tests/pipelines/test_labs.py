@@ -81,6 +81,7 @@ def test_a_folder_and_a_table_become_a_model_reports_and_profiles(
     )
 
 
+@pytest.mark.slow
 def test_profiles_made_elsewhere_take_the_same_table_of_wells(tmp_path) -> None:
     """CytoTable's single cells of three plates, in a folder of files, to a report and a score."""
     table = wells_table(96, plates=("P1", "P2", "P3"))
@@ -148,6 +149,7 @@ def test_without_negative_controls_runs_go_on_and_say_what_they_lose(tmp_path, c
     assert workspace.load("nearest_treatments")["z"].isna().all()
 
 
+@pytest.mark.slow
 def test_few_treatments_are_warned_about_and_have_no_headline(tmp_path, caplog) -> None:
     params = lab(tmp_path, "imagexpress", wells_table(24))
     workspace = Workspace(tmp_path)

@@ -54,7 +54,7 @@ def test_features_with_the_adapter_are_told_apart_and_evaluated(adapted, tmp_pat
         workspace.run("image_features", image_features={"backbone": {"adapter": "lora"}})
     workspace.run("image_features", image_features=WITH_ADAPTER)
     workspace.run("verify_features", image_features=WITH_ADAPTER)
-    with pytest.raises(InputError, match=r"incomplete.*adapter"):
+    with pytest.raises(InputError, match=r"made with other parameters.*adapter"):
         workspace.run("verify_features", image_features={"name": "lora"})
     workspace.run("evaluation", image_features={"name": "lora"})
     plate, load = sorted(workspace.load("feature_sets").items())[-1]

@@ -171,7 +171,13 @@ def params(folder: Path, road: str, table: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("road", ROADS)
+FAST = {"imagexpress", "LoadData"}
+
+
+@pytest.mark.parametrize(
+    "road",
+    [road if road in FAST else pytest.param(road, marks=pytest.mark.slow) for road in ROADS],
+)
 def test_each_road_gives_the_same_features_and_wells(usual, table, tmp_path, road: str) -> None:
     folder = tmp_path / "images"
     for site, images in sites_of(usual).items():

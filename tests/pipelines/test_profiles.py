@@ -70,7 +70,7 @@ def test_one_plate_or_two_can_be_named(tmp_path, gallery) -> None:
     wells = workspace.load("well_index")
     assert sorted(wells[PLATE].unique()) == ["BR00117010", "BR00117024"]
     assert wells[CELL_TYPE].isna().all(), "without experiment metadata nothing is made up"
-    assert "no experiment metadata" in workspace.load("report")
+    assert "timepoint and density of the plates are not known" in workspace.load("report")
 
 
 def test_published_profiles_are_scored_as_anybodys(finished, gallery, tmp_path) -> None:

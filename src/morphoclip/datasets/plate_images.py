@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from morphoclip.datasets.spreadsheet import SpreadsheetDataset
+from morphoclip.errors import InputError
 from morphoclip.gallery.image_files import ImageFiles
-from morphoclip.imaging.file_names import NamePattern
-from morphoclip.imaging.tiff import decode_plane
+from morphoclip.gallery.proposal import first_images
+from morphoclip.imaging.sites import FoundImage
+from morphoclip.imaging.tiff import OpenFile
 
 _SITES_SHOWN = 3
 """About what fills the shape of kedro viz's panel, which stretches what it shows."""
@@ -70,20 +72,11 @@ class PlateImagesDataset(AbstractDataset[PlateImages, ImageFiles]):
     def preview(self) -> ImagePreview:
         """The channels of the first sites side by side, each image stretched to its own range."""
         files = self.load()
-        pattern = NamePattern("opera_phenix")
-        paths = files.files(files.folders()[0])[:64]
-        named = [(pattern.read(path), path) for path in paths]
-        images = {((k.well, k.site), k.channel): path for k, path in named if k is not None}
-        sites = sorted({site for site, _ in images})[:_SITES_SHOWN]
-        channels = sorted({channel for _, channel in images}, key=str)
-        figure = Figure(figsize=(2 * len(channels), 2.2 * len(sites)), layout="constrained")
-        grid = figure.subplots(len(sites), len(channels), squeeze=False)
-        for row, site in zip(grid, sites, strict=True):
-            for axes, channel in zip(row, channels, strict=True):
-                axes.axis("off")
-                axes.set_title(f"{site[0]} site {site[1]} ch{channel}", fontsize=10)
-                if (site, channel) in images:
-                    axes.imshow(decode_plane(files.read(images[site, channel])), cmap="gray")
+        try:
+            figure = _side_by_side(first_images(files), files.images())
+        except InputError as error:
+            figure = Figure(figsize=(8, 1), layout="constrained")
+            figure.text(0.5, 0.5, str(error), ha="center", va="center", wrap=True, fontsize=8)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=100)
         return ImagePreview(base64.b64encode(buffer.getvalue()).decode())
@@ -95,3 +88,19 @@ class PlateImagesDataset(AbstractDataset[PlateImages, ImageFiles]):
 
     def _describe(self) -> dict[str, Any]:
         return {"path": self._path}
+
+
+def _side_by_side(images: list[FoundImage], open_file: OpenFile) -> Figure:
+    of_site = {((image.well, image.site), image.channel): image for image in images}
+    sites = sorted({site for site, _ in of_site})[:_SITES_SHOWN]
+    channels = sorted({image.channel for image in images}, key=str)
+    figure = Figure(figsize=(2 * len(channels), 2.2 * len(sites)), layout="constrained")
+    grid = figure.subplots(len(sites), len(channels), squeeze=False)
+    for row, site in zip(grid, sites, strict=True):
+        for axes, channel in zip(row, channels, strict=True):
+            axes.axis("off")
+            called = f"ch{channel}" if isinstance(channel, int) else channel
+            axes.set_title(f"{site[0]} site {site[1]} {called}", fontsize=10)
+            if image := of_site.get((site, channel)):
+                axes.imshow(open_file(image.path)(image.number), cmap="gray")
+    return figure

@@ -39,6 +39,10 @@ least; the last two are of files that hold all channels of a site."""
 
 _ENOUGH = 0.9
 """Of the TIFFs; a guess that names fewer is none."""
+_BY_LABEL = {"any": "any"}
+"""Channels by what the source calls them, whatever that is."""
+_SEEN = 64
+"""Files of which a few sites are shown."""
 _LOOKED_AT = 20_000
 """Files that patterns are tried on."""
 
@@ -94,8 +98,8 @@ def propose(
         listed = ListedImages(files.table)
         return _proposal(None, "images that a LoadData table lists", listed, channels)
     if holds_zarr(files):
-        named = channels or {"any": "any"}  # by label, unless numbers were given
-        return _proposal(None, "OME-Zarr plates", ZarrPlates(files, named), channels)
+        zarr = ZarrPlates(files, channels or _BY_LABEL)
+        return _proposal(None, "OME-Zarr plates", zarr, channels)
     paths = _some_paths(files)
     tiffs = [path for path in paths if path.lower().endswith((".tif", ".tiff"))]
     if not tiffs:
@@ -108,10 +112,41 @@ def propose(
     guessed = image_names is None
     if image_names is None:
         image_names = best_pattern(tiffs, several=len(_channels_of_first(files, tiffs)) > 1)
-    images = NamedImages(files, NamePattern(image_names), channels or {"any": "any"})
+    images = NamedImages(files, NamePattern(image_names), channels or _BY_LABEL)
     kind = image_names if image_names in PRESETS else "by a pattern"
     road = f"TIFFs named {kind}{', which was guessed' if guessed and kind != image_names else ''}"
     return _proposal(image_names, road, images, channels)
+
+
+def first_images(files: ImageFiles) -> list[FoundImage]:
+    """Some images of the first plate, for a look; nothing else is listed.
+
+    Raises:
+        InputError: There is none, or none whose name can be read.
+    """
+    images: NamedImages | ListedImages | ZarrPlates
+    if files.read_table is not None:
+        raise InputError("each plate has a LoadData table: ingestion says which")
+    if files.table is not None:
+        images = ListedImages(files.table)
+    elif holds_zarr(files):
+        images = ZarrPlates(files, _BY_LABEL)
+    else:
+        paths = next(
+            (found for folder in files.folders() if (found := files.files(folder))), files.files()
+        )
+        tiffs = [path for path in paths[:_SEEN] if path.lower().endswith((".tif", ".tiff"))]
+        if not tiffs:
+            raise InputError(f"the folder {files.name} holds no TIFF")
+        several = channels_of(files.read(tiffs[0]))
+        read = NamePattern(best_pattern(tiffs, several=len(several) > 1)).read
+        keys = [(path, key) for path in tiffs if (key := _key(read, path)) is not None]
+        return [
+            FoundImage(key.plate or "", key.well, key.site, number or key.channel, path, number)
+            for path, key in keys
+            for number in (range(1, len(several) + 1) if len(several) > 1 else (0,))
+        ]
+    return images.of(images.plates[0])
 
 
 def best_pattern(paths: list[str], *, several: bool = False) -> str:
