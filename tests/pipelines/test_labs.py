@@ -11,6 +11,8 @@ from project import Workspace
 from morphoclip.columns import PLATE, QUALITY, ROLE, WELL, embedding_columns
 from morphoclip.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 STAGES = ("ingestion", "image_features", "text_features", "splitting", "training", "evaluation")
 
 
@@ -24,10 +26,10 @@ def newest(workspace: Workspace, name: str) -> Path:
     ("road", "n_wells", "ending"),
     [
         ("imagexpress", 24, "csv"),
-        pytest.param("cellvoyager", 96, "xlsx", marks=pytest.mark.slow),
-        pytest.param("LoadData", 96, "parquet", marks=pytest.mark.slow),
-        pytest.param("OME-Zarr", 24, "csv", marks=pytest.mark.slow),
-        pytest.param("RGB", 384, "csv", marks=pytest.mark.slow),
+        ("cellvoyager", 96, "xlsx"),
+        ("LoadData", 96, "parquet"),
+        ("OME-Zarr", 24, "csv"),
+        ("RGB", 384, "csv"),
     ],
 )
 @pytest.mark.filterwarnings("ignore")  # what scanpy and pycytominer say of pandas and others
@@ -81,7 +83,6 @@ def test_a_folder_and_a_table_become_a_model_reports_and_profiles(
     )
 
 
-@pytest.mark.slow
 def test_profiles_made_elsewhere_take_the_same_table_of_wells(tmp_path) -> None:
     """CytoTable's single cells of three plates, in a folder of files, to a report and a score."""
     table = wells_table(96, plates=("P1", "P2", "P3"))
@@ -122,7 +123,6 @@ def test_profiles_made_elsewhere_take_the_same_table_of_wells(tmp_path) -> None:
     assert tracks.loc[("replicability", "all"), "mean_average_precision"] > 0.5
 
 
-@pytest.mark.slow
 def test_without_negative_controls_runs_go_on_and_say_what_they_lose(tmp_path, caplog) -> None:
     table = wells_table(24)
     table["control"] = table["control"].replace("negcon", "")
@@ -149,7 +149,6 @@ def test_without_negative_controls_runs_go_on_and_say_what_they_lose(tmp_path, c
     assert workspace.load("nearest_treatments")["z"].isna().all()
 
 
-@pytest.mark.slow
 def test_few_treatments_are_warned_about_and_have_no_headline(tmp_path, caplog) -> None:
     params = lab(tmp_path, "imagexpress", wells_table(24))
     workspace = Workspace(tmp_path)

@@ -171,7 +171,7 @@ def params(folder: Path, road: str, table: Path) -> dict[str, Any]:
     }
 
 
-FAST = {"imagexpress", "LoadData"}
+FAST = {"imagexpress"}
 
 
 @pytest.mark.parametrize(
