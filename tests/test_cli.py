@@ -7,8 +7,10 @@ import sys
 import click
 import pytest
 from click.testing import CliRunner
+from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
-from kedro.validation.exceptions import ParameterValidationError
+from kedro.validation.exceptions import DataValidationError, ParameterValidationError
+from project import PROJECT
 from pydantic import ValidationError
 
 import morphoclip.pipeline_registry  # noqa: F401 - explain() looks through all parameter models
@@ -189,3 +191,15 @@ def test_a_question_about_a_treatment_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_table_of_an_older_version_is_made_again() -> None:
+    bootstrap_project(PROJECT)
+    cause = DataValidationError(
+        "Validation failed for dataset 'well_index' on load (validator: x): "
+        "column 'Metadata_source' not in dataframe. Columns in dataframe: ['a']"
+    )
+    sentence = explain(cause)
+    assert sentence is not None
+    assert sentence.startswith("the table well_index on disk lacks the column Metadata_source")
+    assert "kedro run --pipeline ingestion" in sentence

@@ -146,3 +146,13 @@ def test_names_of_folders_are_barcodes() -> None:
         "B7",
         "B.1",
     ]
+
+
+def test_a_pixel_size_that_was_stated_is_held_against_the_plates(tmp_path) -> None:
+    write(tmp_path)
+    files = ImageFiles(str(tmp_path))
+    assert len(ZarrPlates(files, BY_NAME, pixel_size=0.502).of("P1")) == 6
+    with pytest.raises(
+        InputError, match=r"3 image\(s\) of plate P1.zarr.*0.65 µm, e.g. B/03/0 has 0.5"
+    ):
+        ZarrPlates(files, BY_NAME, pixel_size=0.65).of("P1")

@@ -29,7 +29,9 @@ def explain(error: BaseException) -> str | None:
     """One sentence for a user's mistake; None for what is a fault of the program."""
     causes = list(_chain(error))
     for cause in causes:
-        if isinstance(cause, InputError | DataValidationError):
+        if isinstance(cause, DataValidationError):
+            return _of_an_older_version(str(cause)) or str(cause)
+        if isinstance(cause, InputError):
             return str(cause)
         if isinstance(cause, ParameterValidationError):
             return _explain_parameters(cause)
@@ -47,6 +49,27 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, ValueError) and _NOT_IN_PIPELINE.match(str(error)):
         return str(error).splitlines()[0]
     return None
+
+
+def _of_an_older_version(message: str) -> str | None:
+    """The sentence for a table on disk that lacks a column of today's; None for other faults."""
+    name = re.search(r"dataset '(\w+)' on load", message)
+    column = re.search(r"column '(\w+)' not in dataframe", message)
+    if name is None or column is None:
+        return None
+    pipelines.set_requested(None)  # whichever pipeline makes it
+    made_by = sorted(
+        {
+            f"kedro run --pipeline {node.name.split('.', 1)[0]}"
+            for pipeline in pipelines.values()
+            for node in pipeline.nodes
+            if name[1] in node.outputs
+        }
+    )
+    return (
+        f"the table {name[1]} on disk lacks the column {column[1]}: an older version of this "
+        f"project made it. Make it again: {' or '.join(made_by)}"
+    )
 
 
 def _explain_dataset(error: DatasetError, root: BaseException) -> str:

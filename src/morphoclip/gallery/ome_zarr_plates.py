@@ -10,6 +10,9 @@ from morphoclip.imaging.ome_zarr import STORE_SUFFIX, ZarrImage, images_of_store
 from morphoclip.imaging.sites import FoundImage
 from morphoclip.well_names import well_name, well_position
 
+_ROUNDED = 0.01
+"""Pixel sizes that differ by less are one that was rounded."""
+
 
 def holds_zarr(files: ImageFiles) -> bool:
     """Whether a folder is an OME-Zarr plate, or holds some."""
@@ -25,14 +28,20 @@ class ZarrPlates:
         files: The folder.
         channels: Channel names to labels of the plates' channels, or their numbers.
         wanted: Barcodes; others are not opened.
+        pixel_size: Micrometres per pixel that were stated, to be held against the plates' own.
 
     Raises:
         InputError: Two folders are of one plate.
     """
 
     def __init__(
-        self, files: ImageFiles, channels: Mapping[str, Channel], wanted: Names | None = None
+        self,
+        files: ImageFiles,
+        channels: Mapping[str, Channel],
+        wanted: Names | None = None,
+        pixel_size: float | None = None,
     ) -> None:
+        self._pixel_size = pixel_size
         self._files, self._channels = files, channels
         self._is_one = _is_store(files.name)
         folders = [files.name] if self._is_one else [f for f in files.folders() if _is_store(f)]
@@ -58,7 +67,8 @@ class ZarrPlates:
         """All images of a plate.
 
         Raises:
-            InputError: It is no plate, or has several acquisitions or time points.
+            InputError: It is no plate, has several acquisitions or time points, or another pixel
+                size than was stated.
         """
         folder = self._folder_of[plate]
         below = "" if self._is_one else f"{folder}/"
@@ -76,6 +86,7 @@ class ZarrPlates:
                 f"{several[0].path} has {several[0].n_times}; copy one of them into a plate of its "
                 "own"
             )
+        self._check_pixel_size(images, folder)
         by_number = any(isinstance(called, int) for called in self._channels.values())
         sites: dict[str, int] = {}
         found = []
@@ -87,6 +98,20 @@ class ZarrPlates:
                 path = f"{below}{image.path}"
                 found.append(FoundImage(plate, well, sites[well], called, path, number))
         return found
+
+    def _check_pixel_size(self, images: list[ZarrImage], folder: str) -> None:
+        stated = self._pixel_size
+        others = [
+            image
+            for image in images
+            if stated and image.pixel_size and abs(image.pixel_size / stated - 1) > _ROUNDED
+        ]
+        if others:
+            raise InputError(
+                f"{len(others)} image(s) of plate {folder} have another pixel size than "
+                f"image_features.preprocess.pixel_size, {stated:g} µm, e.g. {others[0].path} has "
+                f"{others[0].pixel_size:g}; state what the plate says"
+            )
 
 
 def plate_of_store(folder: str) -> str:

@@ -22,6 +22,7 @@ class ZarrImage(NamedTuple):
         acquisition: Number of its acquisition; None where the plate names none.
         channels: Labels of its channels, in order.
         n_times: Its time points.
+        pixel_size: Micrometres per pixel of the largest resolution; None where it is not known.
     """
 
     row: str
@@ -30,6 +31,7 @@ class ZarrImage(NamedTuple):
     acquisition: int | None
     channels: tuple[str, ...]
     n_times: int
+    pixel_size: float | None
 
 
 def images_of_store(store: Any, name: str) -> list[ZarrImage]:
@@ -55,7 +57,7 @@ def images_of_store(store: Any, name: str) -> list[ZarrImage]:
     for path, image in images.items():
         row, column, place = path.split("/", 2)
         well = plate.get_well(row, column)
-        sizes = image.get_image().dimensions
+        largest = image.get_image()
         found.append(
             ZarrImage(
                 row,
@@ -63,7 +65,8 @@ def images_of_store(store: Any, name: str) -> list[ZarrImage]:
                 path,
                 well.get_image_acquisition_id(place),
                 tuple(image.channel_labels),
-                int(sizes.get("t", default=1)),
+                int(largest.dimensions.get("t", default=1)),
+                largest.pixel_size.x if image.space_unit == "micrometer" else None,
             )
         )
     return found

@@ -45,7 +45,7 @@ def index_sites(
     elif plate_images.table is not None:
         images = ListedImages(plate_images.table)
     elif holds_zarr(plate_images):
-        images = ZarrPlates(plate_images, channels, wanted)
+        images = ZarrPlates(plate_images, channels, wanted, image_features.preprocess.pixel_size)
     else:
         pattern = NamePattern(ingestion.image_names)
         images = NamedImages(plate_images, pattern, channels, wanted)
