@@ -240,3 +240,15 @@ def test_images_of_any_source_have_a_preview(tmp_path, road: str) -> None:
 
 def test_a_preview_of_no_images_says_so(tmp_path) -> None:
     assert len(PlateImagesDataset(path=str(tmp_path)).preview()) > 1_000
+
+
+def test_files_of_several_endings_are_partitions_without_them(tmp_path) -> None:
+    for name in ("a.csv", "b.txt", "c.md"):
+        (tmp_path / name).write_text("x,y\n1,2\n" if name == "a.csv" else "x\ty\n1\t2\n")
+    dataset = Partitions(
+        path=str(tmp_path),
+        endings=[".txt", ".csv"],
+        dataset={"type": "morphoclip.datasets.text_table.TextTableDataset"},
+    )
+    loaded = {name: load()["y"].tolist() for name, load in dataset.load().items()}
+    assert loaded == {"a": ["2"], "b": ["2"]}

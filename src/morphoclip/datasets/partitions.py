@@ -21,21 +21,30 @@ class Partitions(PartitionedDataset):
     An empty or absent folder loads as ``{}``; each file is written under another name and renamed,
     so that a killed run leaves no half file that looks whole. ``must_exist`` says whether a run
     that needs it should stop when there is none; where ``unless`` names something that takes its
-    place, it loads as ``{}`` and nothing is listed.
+    place, it loads as ``{}`` and nothing is listed. ``endings`` are those of files that are read,
+    where there are several; names go without them.
     """
 
     def __init__(
-        self, *, must_exist: bool = True, unless: str | None = None, **arguments: Any
+        self,
+        *,
+        must_exist: bool = True,
+        unless: str | None = None,
+        endings: list[str] | None = None,
+        **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
+        self._endings = tuple(endings or ("",))
         self._must_exist = must_exist and not unless
         self._is_replaced = bool(unless)
 
     def load(self) -> dict[str, Callable[[], Any]]:
         self._invalidate_caches()
-        return {
-            self._path_to_partition(path): _Loader(self, path) for path in self._list_partitions()
-        }
+        return {self._name_of(path): _Loader(self, path) for path in self._list_partitions()}
+
+    def _name_of(self, path: str) -> str:
+        name: str = self._path_to_partition(path)
+        return next(name.removesuffix(end) for end in self._endings if name.endswith(end))
 
     def save(self, data: dict[str, Any]) -> None:
         for partition, value in sorted(data.items()):
@@ -55,7 +64,8 @@ class Partitions(PartitionedDataset):
     def _list_partitions(self) -> list[str]:
         if self._is_replaced or not self._filesystem.exists(self._normalized_path):
             return []
-        return [path for path in super()._list_partitions() if not path.endswith(_PARTIAL)]
+        found = (path for path in super()._list_partitions() if not path.endswith(_PARTIAL))
+        return [path for path in found if path.endswith(self._endings)]
 
     def _exists(self) -> bool:
         return not self._must_exist or bool(self._list_partitions())
