@@ -20,7 +20,7 @@ COMPOUNDS = {
 }
 
 Images = dict[tuple[str, str, int], np.ndarray]
-"""``(C, H, W)`` uint8 by plate, well and site."""
+"""``(C, H, W)`` by plate, well and site."""
 
 
 def wells_table(n_wells: int, plates: tuple[str, ...] = ("P1", "P2")) -> pd.DataFrame:
@@ -57,15 +57,18 @@ def images_of(table: pd.DataFrame, n_sites: int = 1) -> Images:
     return images
 
 
-def as_imagexpress(folder: Path, images: Images) -> None:
+def as_imagexpress(folder: Path, images: Images, _: tuple[str, ...] = CHANNELS) -> None:
+    """Thumbnails lie beside the images, as the microscope writes them."""
     for (plate, well, site), stack in images.items():
         place = folder / plate / "TimePoint_1"
         place.mkdir(parents=True, exist_ok=True)
         for number, image in enumerate(stack, start=1):
-            tifffile.imwrite(place / f"exp_{well}_s{site}_w{number}.TIF", image)
+            name = f"exp_{well}_s{site}_w{number}"
+            tifffile.imwrite(place / f"{name}.TIF", image)
+            tifffile.imwrite(place / f"{name}_thumb0AB.tif", image[::4, ::4])
 
 
-def as_cellvoyager(folder: Path, images: Images) -> None:
+def as_cellvoyager(folder: Path, images: Images, _: tuple[str, ...] = CHANNELS) -> None:
     for (plate, well, site), stack in images.items():
         (folder / plate).mkdir(parents=True, exist_ok=True)
         for number, image in enumerate(stack, start=1):
@@ -73,34 +76,48 @@ def as_cellvoyager(folder: Path, images: Images) -> None:
             tifffile.imwrite(folder / plate / name, image, compression="zlib")
 
 
-def as_rgb(folder: Path, images: Images) -> None:
+def as_rgb(folder: Path, images: Images, _: tuple[str, ...] = CHANNELS) -> None:
     for (plate, well, site), stack in images.items():
         (folder / plate).mkdir(parents=True, exist_ok=True)
         picture = np.moveaxis(stack, 0, -1)
         tifffile.imwrite(folder / plate / f"{well}_s{site}.tif", picture, photometric="rgb")
 
 
-def as_load_data(folder: Path, images: Images) -> None:
+def as_ome_tiff(folder: Path, images: Images, channels: tuple[str, ...] = CHANNELS) -> None:
+    for (plate, well, site), stack in images.items():
+        (folder / plate).mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(
+            folder / plate / f"{well}-{site}.ome.tif",
+            stack,
+            photometric="minisblack",
+            metadata={"axes": "CYX", "Channel": {"Name": list(channels)}},
+        )
+
+
+def as_load_data(folder: Path, images: Images, channels: tuple[str, ...] = CHANNELS) -> None:
+    """Illumination functions are named, too; they are not there."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for (plate, well, site), stack in images.items():
         row = {"Metadata_Plate": plate, "Metadata_Well": well, "Metadata_Site": site}
-        for name, image in zip(CHANNELS, stack, strict=True):
+        for name, image in zip(channels, stack, strict=True):
             row[f"FileName_Orig{name}"] = f"{plate}-{well}-{site}-{name}.tif"
             row[f"PathName_Orig{name}"] = str(folder)
+            row[f"FileName_Illum{name}"] = f"{plate}_Illum{name}.npy"
             tifffile.imwrite(folder / row[f"FileName_Orig{name}"], image)
         rows.append(row)
     pd.DataFrame(rows).to_parquet(folder / "load_data.parquet")
 
 
-def as_ome_zarr(folder: Path, images: Images) -> None:
-    for plate in sorted({plate for plate, _, _ in images}):
+def as_ome_zarr(folder: Path, images: Images, channels: tuple[str, ...] = CHANNELS) -> None:
+    """Version 0.4 for the first plate, 0.5 for the others; a second, smaller resolution."""
+    for number, plate in enumerate(sorted({plate for plate, _, _ in images})):
         chosen = {key[1:]: stack for key, stack in images.items() if key[0] == plate}
         places = [
             ngio.ImageInWellPath(row=well[:-2], column=well[-2:], path=str(site - 1))
             for well, site in chosen
         ]
-        version = "0.4" if plate.endswith("1") else "0.5"
+        version = "0.5" if number else "0.4"
         store = folder / f"{plate}.ome.zarr"
         opened = ngio.create_empty_plate(store, name=plate, images=places, ngff_version=version)
         for (well, site), stack in chosen.items():
@@ -110,13 +127,15 @@ def as_ome_zarr(folder: Path, images: Images) -> None:
                 pixelsize=0.6,
                 levels=2,
                 axes_names=("c", "y", "x"),
-                channels_meta=list(CHANNELS),
+                channels_meta=list(channels),
                 ngff_version=version,
                 consolidation_mode="auto",
             )
 
 
-ROADS: dict[str, tuple[Callable[[Path, Images], None], dict[str, Any]]] = {
+Writer = Callable[[Path, Images, tuple[str, ...]], None]
+
+ROADS: dict[str, tuple[Writer, dict[str, Any]]] = {
     "imagexpress": (
         as_imagexpress,
         {"ingestion": {"image_names": "imagexpress"}, "channels": "DNA=1+ER=2+AGP=3"},
@@ -141,7 +160,7 @@ def lab(folder: Path, road: str, table: pd.DataFrame, ending: str = "csv") -> di
     """Write images and table; the parameters that read them."""
     write, settings = ROADS[road]
     images = folder / "images"
-    write(images, images_of(table))
+    write(images, images_of(table), CHANNELS)
     path = folder / f"wells.{ending}"
     match ending:
         case "csv":

@@ -252,3 +252,6 @@ def test_files_of_several_endings_are_partitions_without_them(tmp_path) -> None:
     )
     loaded = {name: load()["y"].tolist() for name, load in dataset.load().items()}
     assert loaded == {"a": ["2"], "b": ["2"]}
+    dataset.save({"d": pd.DataFrame({"x": ["1"], "y": ["5"]})})
+    assert (tmp_path / "d.txt").exists()
+    assert dataset.load()["d"]()["y"].tolist() == ["5"]

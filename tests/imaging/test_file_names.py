@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from morphoclip.errors import InputError
-from morphoclip.imaging.file_names import EXAMPLES, PRESETS, ImageKey, NamePattern, channel_key
+from morphoclip.imaging.file_names import (
+    EXAMPLES,
+    PRESETS,
+    ImageKey,
+    NamePattern,
+    channel_key,
+    is_tiff,
+)
 from morphoclip.well_names import well_name, well_position
 
 OPERA = NamePattern("opera_phenix")
@@ -145,3 +152,11 @@ def test_wells_are_read_in_any_spelling(text: str, position: tuple[int, int]) ->
 def test_no_well_is_said_to_be_none() -> None:
     with pytest.raises(InputError, match="'1A' is no well"):
         well_position("1A")
+
+
+def test_thumbnails_and_hidden_files_are_no_images() -> None:
+    names = ["P/a.TIF", "a.tiff", "P/a_w1_thumb0AB.tif", "P/._a.tif", "P/.hidden/a.tif", "a.png"]
+    read = NamePattern("imagexpress").read
+    assert read("P/._exp_A01_s1_w1.tif") is None  # what macOS leaves on shared disks
+    assert read("P/exp_A01_s1_w1.tif") is not None
+    assert [name for name in names if is_tiff(name)] == ["P/a.TIF", "a.tiff", "P/.hidden/a.tif"]

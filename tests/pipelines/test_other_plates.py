@@ -1,16 +1,23 @@
 """Plates of other microscopes with one table of wells, beside the same in CPJUMP1's layout."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ngio
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
 import torch
+from lab_plates import (
+    Images,
+    Writer,
+    as_cellvoyager,
+    as_imagexpress,
+    as_load_data,
+    as_ome_tiff,
+    as_ome_zarr,
+)
 from project import Workspace
 
 from morphoclip.columns import (
@@ -66,8 +73,8 @@ def table(usual) -> pd.DataFrame:
     return written.assign(Control=written["Control"].replace("trt", ""))
 
 
-def sites_of(usual: Workspace) -> dict[tuple[str, str, int], dict[int, np.ndarray]]:
-    """Images of each site, by channel."""
+def sites_of(usual: Workspace) -> Images:
+    """Images of each site, channels in the order of their numbers."""
     root = usual.data / "01_raw/images/synthetic/images"
     pattern = NamePattern("opera_phenix")
     sites: dict[tuple[str, str, int], dict[int, np.ndarray]] = {}
@@ -77,83 +84,17 @@ def sites_of(usual: Workspace) -> dict[tuple[str, str, int], dict[int, np.ndarra
         assert key.plate is not None
         site = sites.setdefault((key.plate, key.well, key.site), {})
         site[int(key.channel)] = tifffile.imread(path)
-    return sites
+    return {key: np.stack([site[n] for n in sorted(site)]) for key, site in sites.items()}
 
 
-Site = dict[int, np.ndarray]
-
-
-def as_imagexpress(folder: Path, plate: str, well: str, site: int, images: Site) -> None:
-    place = folder / plate / "TimePoint_1"
-    place.mkdir(parents=True, exist_ok=True)
-    for channel, image in images.items():
-        tifffile.imwrite(place / f"exp_{well}_s{site}_w{channel}.TIF", image)
-        tifffile.imwrite(place / f"exp_{well}_s{site}_w{channel}_thumb0AB.tif", image[::4, ::4])
-
-
-def as_cellvoyager(folder: Path, plate: str, well: str, site: int, images: Site) -> None:
-    (folder / plate).mkdir(parents=True, exist_ok=True)
-    for channel, image in images.items():
-        name = f"AssayPlate_x_{well}_T0001F{site:03d}L01A01Z01C{channel:02d}.tif"
-        tifffile.imwrite(folder / plate / name, image, compression="zlib")
-
-
-def as_ome_tiff(folder: Path, plate: str, well: str, site: int, images: Site) -> None:
-    (folder / plate).mkdir(parents=True, exist_ok=True)
-    stack = np.stack([images[channel] for channel in sorted(images)])
-    tifffile.imwrite(
-        folder / plate / f"{well}-{site}.ome.tif",
-        stack,
-        photometric="minisblack",
-        metadata={"axes": "CYX", "Channel": {"Name": ["mito", "agp", "rna", "er", "dna"]}},
-    )
-
-
-def as_load_data(folder: Path, plate: str, well: str, site: int, images: Site) -> None:
-    """Images of any names, and a table that grows with each site."""
-    folder.mkdir(parents=True, exist_ok=True)
-    row = {"Metadata_Plate": plate, "Metadata_Well": well, "Metadata_Site": site}
-    for channel, name in enumerate(("Mito", "AGP", "RNA", "ER", "DNA"), start=1):
-        row |= {f"FileName_Orig{name}": f"{plate}{well}{site}{channel}.tif"}
-        row |= {f"PathName_Orig{name}": str(folder), f"FileName_Illum{name}": "x.npy"}
-        tifffile.imwrite(folder / str(row[f"FileName_Orig{name}"]), images[channel])
-    path = folder / "load_data.parquet"
-    rows = [pd.read_parquet(path)] if path.exists() else []
-    pd.concat([*rows, pd.DataFrame([row])], ignore_index=True).to_parquet(path)
-
-
-def as_ome_zarr(folder: Path, plate: str, well: str, site: int, images: Site) -> None:
-    """Version 0.4 for one plate, 0.5 for the others; a second, smaller resolution."""
-    store = folder / f"{plate}.ome.zarr"
-    if store.exists():
-        opened = ngio.open_ome_zarr_plate(store)
-    else:
-        version = "0.4" if len(list(folder.glob("*.zarr"))) == 0 else "0.5"
-        opened = ngio.create_empty_plate(store, name=plate, ngff_version=version)
-    opened.add_image(row=well[0], column=well[1:], image_path=str(site - 1))
-    stack = np.stack([images[channel] for channel in sorted(images)])
-    ngio.create_ome_zarr_from_array(
-        opened.get_image_store(row=well[0], column=well[1:], image_path=str(site - 1)),
-        stack,
-        pixelsize=0.6,
-        levels=2,
-        axes_names=("c", "y", "x"),
-        channels_meta=["mito", "agp", "rna", "er", "dna"],
-        ngff_version=opened.meta.plate.version,
-        consolidation_mode="auto",
-    )
-
-
-ROADS: dict[str, tuple[Callable[..., None], str, str]] = {
+LABELS = ("Mito", "AGP", "RNA", "ER", "DNA")
+BY_LABEL = "MITO=Mito+AGP+RNA+ER+DNA"
+ROADS: dict[str, tuple[Writer, str, str]] = {
     "imagexpress": (as_imagexpress, "imagexpress", NUMBERS),
     "cellvoyager": (as_cellvoyager, "cellvoyager", NUMBERS),
-    "OME-TIFF": (
-        as_ome_tiff,
-        r"(?P<well>\w+)-(?P<site>\d+)\.ome\.tif",
-        "MITO=mito+AGP=agp+RNA=rna+ER=er+DNA=dna",
-    ),
-    "LoadData": (as_load_data, "opera_phenix", "MITO=Mito+AGP+RNA+ER+DNA"),
-    "OME-Zarr": (as_ome_zarr, "opera_phenix", "MITO=mito+AGP=agp+RNA=rna+ER=er+DNA=dna"),
+    "OME-TIFF": (as_ome_tiff, r"(?P<well>\w+)-(?P<site>\d+)\.ome\.tif", BY_LABEL),
+    "LoadData": (as_load_data, "opera_phenix", BY_LABEL),
+    "OME-Zarr": (as_ome_zarr, "opera_phenix", BY_LABEL),
 }
 
 
@@ -180,8 +121,7 @@ FAST = {"imagexpress"}
 )
 def test_each_road_gives_the_same_features_and_wells(usual, table, tmp_path, road: str) -> None:
     folder = tmp_path / "images"
-    for site, images in sites_of(usual).items():
-        ROADS[road][0](folder, *site, images)
+    ROADS[road][0](folder, sites_of(usual), LABELS)
     ending = {
         "imagexpress": "csv",
         "cellvoyager": "xlsx",
@@ -222,8 +162,7 @@ def test_images_without_a_row_and_rows_without_images_are_said(
     usual, table, tmp_path, caplog
 ) -> None:
     folder, path = tmp_path / "images", tmp_path / "wells.csv"
-    for site, images in sites_of(usual).items():
-        as_imagexpress(folder, *site, images)
+    as_imagexpress(folder, sites_of(usual))
     plate = table["Plate"].iloc[0]
     table[(table["Plate"] != plate) | (table["Well"] != "A01")].to_csv(path, index=False)
     (folder / plate / "TimePoint_1" / "snapshot.tif").write_bytes(b"")

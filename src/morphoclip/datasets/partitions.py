@@ -22,7 +22,7 @@ class Partitions(PartitionedDataset):
     so that a killed run leaves no half file that looks whole. ``must_exist`` says whether a run
     that needs it should stop when there is none; where ``unless`` names something that takes its
     place, it loads as ``{}`` and nothing is listed. ``endings`` are those of files that are read,
-    where there are several; names go without them.
+    where there are several, and the first is written; names go without them.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Partitions(PartitionedDataset):
 
     def save(self, data: dict[str, Any]) -> None:
         for partition, value in sorted(data.items()):
-            path = self._partition_to_path(partition)
+            path = f"{self._partition_to_path(partition)}{self._endings[0]}"
             partial = f"{path}.{os.getpid()}{_PARTIAL}"
             self._filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             self.file_at(partial).save(value() if callable(value) else value)

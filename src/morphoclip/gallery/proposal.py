@@ -14,7 +14,7 @@ from morphoclip.gallery.image_files import ImageFiles, NamedImages
 from morphoclip.gallery.load_data import ListedImages
 from morphoclip.gallery.ome_zarr_plates import ZarrPlates, holds_zarr
 from morphoclip.imaging.config import NUCLEAR_STAINS
-from morphoclip.imaging.file_names import PRESETS, Channel, ImageKey, NamePattern
+from morphoclip.imaging.file_names import PRESETS, Channel, ImageKey, NamePattern, is_tiff
 from morphoclip.imaging.sites import FoundImage
 from morphoclip.imaging.tiff import UnusablePlane, channels_of
 
@@ -101,7 +101,7 @@ def propose(
         zarr = ZarrPlates(files, channels or _BY_LABEL)
         return _proposal(None, "OME-Zarr plates", zarr, channels)
     paths = _some_paths(files)
-    tiffs = [path for path in paths if path.lower().endswith((".tif", ".tiff"))]
+    tiffs = [path for path in paths if is_tiff(path)]
     if not tiffs:
         endings = Counter(path.rsplit(".", 1)[-1].lower() for path in paths)
         found = ", ".join(f"{n} .{ending}" for ending, n in endings.most_common(4)) or "no file"
@@ -135,7 +135,7 @@ def first_images(files: ImageFiles) -> list[FoundImage]:
         paths = next(
             (found for folder in files.folders() if (found := files.files(folder))), files.files()
         )
-        tiffs = [path for path in paths[:_SEEN] if path.lower().endswith((".tif", ".tiff"))]
+        tiffs = [path for path in paths[:_SEEN] if is_tiff(path)]
         if not tiffs:
             raise InputError(f"the folder {files.name} holds no TIFF")
         several = channels_of(files.read(tiffs[0]))

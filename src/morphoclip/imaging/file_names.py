@@ -44,6 +44,16 @@ Channel = int | str
 """What a name calls a channel: a number, or a word such as ``DAPI - DAPI``."""
 
 
+def is_tiff(path: str) -> bool:
+    """Whether a path is of an image: no microscope's thumbnail, no system's hidden file."""
+    name = path.rsplit("/", 1)[-1].lower()
+    return name.endswith((".tif", ".tiff")) and not _is_hidden(path) and "_thumb" not in name
+
+
+def _is_hidden(path: str) -> bool:
+    return path.rsplit("/", 1)[-1].startswith(".")
+
+
 class ImageKey(NamedTuple):
     """What a path says of an image; the plate is None where it says none."""
 
@@ -109,7 +119,7 @@ class NamePattern:
         Raises:
             InputError: What stands where the well should is none.
         """
-        match = self._path.fullmatch(path)
+        match = None if _is_hidden(path) else self._path.fullmatch(path)
         if match is None:
             return None
         found = {name: text for name, text in match.groupdict().items() if text is not None}

@@ -12,7 +12,7 @@ from morphoclip.gallery.load_data import ListedImages, TablePerPlate
 from morphoclip.gallery.metadata import listed_plates
 from morphoclip.gallery.ome_zarr_plates import ZarrPlates, holds_zarr
 from morphoclip.gallery.source import IngestionConfig, choose_plates
-from morphoclip.imaging.file_names import NamePattern
+from morphoclip.imaging.file_names import NamePattern, is_tiff
 from morphoclip.imaging.sites import SiteTables, index_plates
 from morphoclip.perturbations.prompts import PromptTemplates, prompt_table
 from morphoclip.progress import watched
@@ -58,7 +58,7 @@ def index_sites(
         len(site_index) // len(channels),
         len(incomplete),
     )
-    if not_read := [path for path in images.others if path.lower().endswith((".tif", ".tiff"))]:
+    if not_read := [path for path in images.others if is_tiff(path)]:
         logger.warning(
             "%d TIFFs are not named as ingestion.image_names (%s) says, and are not read, e.g. %s",
             len(not_read),
