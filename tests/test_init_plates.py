@@ -124,7 +124,7 @@ def test_what_does_not_fit_together_is_counted(project) -> None:
     assert alone.exit_code == 1
     other = wells(project, *(row.replace("P", "Plate") for row in ROWS))
     result = invoke("--images", project / "screen", "--wells", other, "--yes")
-    assert "are plates called alike? The images have P1, P2, the table Plate1, Plate2" in (
+    assert "are plates called alike? The images have 'P1', 'P2', the table 'Plate1', 'Plate2'" in (
         result.output
     )
 
@@ -151,10 +151,16 @@ def test_without_a_table_there_is_one_to_fill_in(project) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--images", "nowhere"), "the folder nowhere holds no TIFF"),
-        (("--images", "screen", "--wells", "nowhere.csv"), "nowhere.csv cannot be read"),
+        (("--images", "nowhere"), "there is no folder nowhere"),
+        (("--images", "screen", "--wells", "nowhere.csv"), "there is no file nowhere.csv"),
         (("--images", "screen", "--names", "(?P<well"), "is no regular expression"),
-        (("--images", "screen", "--channels", "x=1+y=9+z"), "complete"),
+        (("--images", "screen", "--channels", "x=1+y=9"), "no plate has a complete site"),
+        (("--images", "screen", "--channels", "x=1+x=2"), "the channel x is named twice"),
+        (("--images", "screen", "--channels", "x=1+y=1"), "two channels are one of the images'"),
+        (("--images", "screen", "--channels", "x=1+y="), "'y' names no channel"),
+        (("--images", "screen", "--channels", "x:1,y:2"), "joined by +, as in DNA=1+ER=2"),
+        (("--images", "screen", "--channels", "x=dapi"), "its images are of 1, 2"),
+        (("--images", "screen", "--env", "../x"), "is no name of a folder below conf"),
     ],
 )
 def test_mistakes_end_in_a_sentence(project, arguments, sentence) -> None:
@@ -199,7 +205,9 @@ def test_other_names_are_guessed(names, key) -> None:
 
 
 def test_names_that_tell_no_wells_are_shown() -> None:
-    with pytest.raises(InputError, match=r"no pattern describes how these 2 images are named: x"):
+    with pytest.raises(
+        InputError, match=r"these 2 images are named; the closest fails on 2: x.tif, y.tif"
+    ):
         best_pattern(["x.tif", "y.tif"])
 
 
@@ -250,3 +258,48 @@ def test_wells_are_covered_by_plate() -> None:
     assert found.both == 1
     assert (found.without_images, found.without_row) == (["P A03"], ["P A02"])
     assert (found.plates_without_images, found.plates_without_rows) == (["R"], ["Q"])
+
+
+def test_channels_that_are_left_out_are_named(project) -> None:
+    assert "of the images' channels these are not used: 2" in (
+        invoke("--images", screen(project), "--channels", "DNA=1").output
+    )
+
+
+def test_what_ingestion_would_refuse_is_said_before_anything_is_written(project) -> None:
+    folder = screen(project)
+    write(folder, "P1/TimePoint_2/P1_A01_s3_w1.tif", "P1/TimePoint_2/P1_A01_s3_w2.tif")
+    result = invoke("--images", folder, "--wells", wells(project, *ROWS), "--yes")
+    assert "plate P1 has 2 time points" in result.output
+    assert not (project / "conf/local").exists()
+
+
+def test_columns_can_be_given(project) -> None:
+    table = project / "wells.csv"
+    table.write_text("Assay,Well,What,Control\n" + "\n".join(ROWS) + "\n")
+    columns = ("--columns", "plate=Assay+perturbation=What")
+    result = invoke("--images", screen(project), "--wells", table, *columns, "--yes")
+    assert result.exit_code == 0, result.output
+    written = yaml.safe_load((project / "conf/local/parameters.yml").read_text())
+    assert written["ingestion"]["well_columns"] == {"plate": "Assay", "perturbation": "What"}
+
+
+def test_the_command_that_follows_repeats_what_was_given(project) -> None:
+    folder = screen(project).rename(project / "my screen")
+    result = invoke("--images", folder, "--channels", "DNA=1+ER=2", "--env", "mine")
+    assert f"kedro init-plates --images '{folder}' --wells wells_my_screen.csv" in result.output
+    assert "--channels DNA=1+ER=2 --env mine" in result.output
+
+
+def test_links_to_folders_are_followed_in_no_circle(tmp_path) -> None:
+    real = write(tmp_path / "elsewhere", "x_A01_s1_w1.tif", "x_A01_s1_w2.tif")
+    (real / "again").symlink_to(real)
+    (tmp_path / "screen").mkdir()
+    (tmp_path / "screen/P1").symlink_to(real)
+    found = propose(ImageFiles(str(tmp_path / "screen")))
+    assert found.plates[[PLATE, "complete"]].to_numpy().tolist() == [["P1", 1]]
+
+
+def test_plates_are_alike_however_umlauts_are_written(tmp_path) -> None:
+    write(tmp_path / "screen", "u\u0308/x_A01_s1_w1.tif")
+    assert propose(ImageFiles(str(tmp_path / "screen"))).plates[PLATE].tolist() == ["\u00fc"]

@@ -1,5 +1,6 @@
 """The base of every parameter model, and the shapes a command line can give to lists."""
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -33,15 +34,28 @@ Names = Annotated[tuple[str, ...], BeforeValidator(as_names)]
 """A list of names; ``A+B`` on the command line, where Kedro splits at commas."""
 
 
+_CHANNEL_NAME = re.compile(r"[A-Za-z0-9][\w -]*")
+
+
 def _split_channels(value: Any) -> Any:
     if isinstance(value, list | tuple):
         value = "+".join(str(part) for part in value)
     if isinstance(value, str):
         pairs = [part.partition("=") for part in value.split("+") if part]
+        names = [name.strip() for name, _, _ in pairs]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"the channel {repeated[0]} is named twice")
         value = {
             name.strip(): (called if equals else name).strip() for name, equals, called in pairs
         }
     if isinstance(value, dict):
+        odd = [name for name in value if not _CHANNEL_NAME.fullmatch(str(name))]
+        blank = [name for name, called in value.items() if called == ""]
+        if odd or blank:
+            raise ValueError(
+                f"{(odd or blank)[0]!r} names no channel: write ours=the source's, joined by +, as "
+                "in DNA=1+ER=2; ours are of letters, digits, blanks, - and _"
+            )
         value = {
             name: int(called) if isinstance(called, str) and called.isdecimal() else called
             for name, called in value.items()

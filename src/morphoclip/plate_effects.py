@@ -116,7 +116,8 @@ def fit_normalisation(
     if len(controls) < 2:
         raise InputError(
             f"plate {plate} has {len(controls)} site(s) of negative controls to normalise by, and "
-            f"needs two; mark its negative controls in the table of wells, or set {SETTING} to "
+            "needs two; mark its negative controls in the table of wells (set_aside_sites says "
+            f"whether their images could not be used), leave the plate out, or set {SETTING} to "
             "plate_zscore, which takes all wells of a plate"
         )
     mean, sd = controls.mean(0), controls.std(0)

@@ -128,6 +128,7 @@ _cell("a dose in words", 3, concentration="high", unit="uM")
 _cell("a negative dose", 3, concentration="-1", unit="uM")
 _cell("an unknown unit", 3, concentration="5", unit="drops")
 _cell("an unknown modality", 3, modality="peptide")
+_cell("a gene that Excel made a date", 3, gene="2024-03-01 00:00:00")
 _cell("a timepoint in words", 3, timepoint="overnight")
 
 
@@ -327,6 +328,16 @@ def _(plates: Plates) -> None:
     plates.channels = "DNA=1+ER=1"
 
 
+@fault("a channel named twice")
+def _(plates: Plates) -> None:
+    plates.channels = "DNA=1+DNA=2"
+
+
+@fault("channels that are joined by commas")
+def _(plates: Plates) -> None:
+    plates.channels = "DNA:1,ER:2"
+
+
 @fault("a name whose well is none")
 def _(plates: Plates) -> None:
     plates.ingestion["image_names"] = r"(?P<plate>\w+)/x_(?P<well>.+)_s1_w(?P<channel>\d)\.tif"
@@ -366,6 +377,16 @@ def _(plates: Plates) -> None:
     plates.place.write_text("Metadata_Plate,Metadata_Well,Metadata_Site\nP1,A01,1\n")
 
 
+@fault("a LoadData table that lists an image twice")
+def _(plates: Plates) -> None:
+    plates.place = plates.folder / "load_data.csv"
+    row = "P1,A01,1,a.tif,b.tif\n"
+    plates.place.write_text(
+        f"Metadata_Plate,Metadata_Well,Metadata_Site,URL_OrigDNA,URL_OrigER\n{row}{row}"
+    )
+    plates.channels = "DNA+ER"
+
+
 @fault("a LoadData row without a site")
 def _(plates: Plates) -> None:
     plates.place = plates.folder / "load_data.csv"
@@ -378,6 +399,13 @@ def _(plates: Plates) -> None:
 def _(plates: Plates) -> None:
     plates.place = plates.folder / "zarr"
     (plates.place / "P1.zarr").mkdir(parents=True)
+
+
+@fault("an OME-Zarr field that was never written")
+def _(plates: Plates) -> None:
+    plates.place = plates.folder / "zarr"
+    well = ngio.ImageInWellPath(row="A", column="1", path="0")
+    ngio.create_empty_plate(plates.place / "P1.zarr", name="x", images=[well])
 
 
 @fault("an OME-Zarr plate with other channels than were said")

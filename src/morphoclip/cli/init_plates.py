@@ -8,6 +8,7 @@ import click
 @click.option("--wells", default=None, help="Table of wells: CSV, TSV, Parquet or .xlsx.")
 @click.option("--names", default=None, help="Preset or pattern of file names; guessed by default.")
 @click.option("--channels", default=None, help="As in DNA=1+ER=2: our name=the images' name.")
+@click.option("--columns", default=None, help="As in plate=Barcode+perturbation=Compound ID.")
 @click.option("--name", default=None, help="Folder of the results below data/; the images' own.")
 @click.option("--env", "-e", default="local", show_default=True, help="Folder of conf/ to write.")
 @click.option("--yes", is_flag=True, help="Write without asking.")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from morphoclip.cli.explain import explain
-from morphoclip.columns import ROLE
-from morphoclip.config import Channels
+from morphoclip.columns import PLATE, ROLE
+from morphoclip.config import Channels, ColumnNames
 from morphoclip.datasets.plate_images import PlateImagesDataset
 from morphoclip.datasets.spreadsheet import SpreadsheetDataset
 from morphoclip.errors import InputError, example_of
@@ -40,6 +41,7 @@ class PlateSetup(NamedTuple):
     wells: str | None
     names: str | None
     channels: str | None
+    columns: str | None
     name: str | None
     env: str
     yes: bool
@@ -57,13 +59,14 @@ def set_up_plates(given: PlateSetup) -> None:
         raise click.ClickException("this is no folder of the project: change into the repository")
     name = _short(given.name, given.images)
     try:
+        _check(given)
         files = PlateImagesDataset(path=_absolute(given.images)).load()
         proposal = propose(files, given.names, _channels(given.channels))
         _show(proposal)
         if given.wells is None:
-            _write_table_to_fill_in(proposal, Path(f"wells_{name}.csv"), given.images)
+            _write_table_to_fill_in(proposal, Path(f"wells_{name}.csv"), given)
             return
-        columns = _show_wells(proposal, given.wells)
+        columns = _show_wells(proposal, given.wells, _columns(given.columns))
     except Exception as error:
         sentence = explain(error)
         if sentence is None:
@@ -75,13 +78,35 @@ def set_up_plates(given: PlateSetup) -> None:
     _say_how_to_go_on(given.env)
 
 
+def _check(given: PlateSetup) -> None:
+    """Whether paths are there and names are names.
+
+    Raises:
+        InputError: One is not.
+    """
+    if "://" not in given.images and not Path(given.images).expanduser().exists():
+        raise InputError(f"there is no folder {given.images} (--images)")
+    if given.wells and "://" not in given.wells and not Path(given.wells).expanduser().is_file():
+        raise InputError(f"there is no file {given.wells} (--wells)")
+    if not re.fullmatch(r"[A-Za-z0-9][\w-]*", given.env):
+        raise InputError(f"--env {given.env} is no name of a folder below conf")
+
+
 def _channels(text: str | None) -> Channels | None:
     if text is None:
         return None
     try:
-        return TypeAdapter(Channels).validate_python(text)
+        channels = TypeAdapter(Channels).validate_python(text)
     except ValidationError as error:
-        raise InputError(f"--channels {text} is no list such as DNA=1+ER=2") from error
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InputError(f"--channels {text}: {why}") from error
+    if len(set(channels.values())) < len(channels):
+        raise InputError(f"--channels {text}: two channels are one of the images'")
+    return channels
+
+
+def _columns(text: str | None) -> dict[str, str]:
+    return TypeAdapter(ColumnNames).validate_python(text or {})
 
 
 def _short(name: str | None, images: str) -> str:
@@ -100,6 +125,9 @@ def _show(proposal: Proposal) -> None:
         click.echo(f"names     {proposal.image_names}")
     pairs = (f"{ours} = {theirs}" for ours, theirs in proposal.channels.items())
     click.echo(f"channels  {', '.join(pairs)}")
+    unused = sorted(map(str, set(proposal.images["channel"]) - set(proposal.channels.values())))
+    if unused:
+        click.echo(f"          of the images' channels these are not used: {', '.join(unused)}")
     if not NUCLEAR_STAINS & {channel.lower() for channel in proposal.channels}:
         _, *others = proposal.channels.items()
         named = ["DNA=" + str(next(iter(proposal.channels.values())))]
@@ -122,11 +150,13 @@ def _show(proposal: Proposal) -> None:
         click.echo(f"not read  {len(proposal.not_placed)} file(s): {example_of(names)}")
 
 
-def _show_wells(proposal: Proposal, place: str) -> dict[str, str]:
+def _show_wells(proposal: Proposal, place: str, given: dict[str, str]) -> dict[str, str]:
     """Hold the table of wells against the images; what its columns are called."""
     table = SpreadsheetDataset(filepath=_absolute(place), called="the wells table").load()
     assert table is not None
-    columns = likely_columns(table.columns)
+    likely = likely_columns(table.columns)
+    columns = {ours: theirs for ours, theirs in likely.items() if theirs not in given.values()}
+    columns |= given
     if columns:
         click.echo("columns   " + ", ".join(f"{theirs} = {o}" for o, theirs in columns.items()))
     wells = read_wells_table(table, columns)
@@ -147,8 +177,9 @@ def _show_wells(proposal: Proposal, place: str) -> dict[str, str]:
     if not found.both:
         raise InputError(
             "no imaged well has a row in the table of wells: are plates called alike? The images "
-            f"have {example_of(proposal.plates.iloc[:, 0])}, the table "
-            f"{example_of(sorted(set(wells.iloc[:, 0])))}"
+            f"have {example_of(map(repr, proposal.plates[PLATE]))}, the table "
+            f"{example_of(map(repr, sorted(set(wells[PLATE]))))}; numbers in Excel lose leading "
+            "zeros"
         )
     if found.plates_without_rows:
         raise InputError(
@@ -159,7 +190,8 @@ def _show_wells(proposal: Proposal, place: str) -> dict[str, str]:
     if not counts.get("negcon"):
         click.echo(
             "          no negative control: plates are normalised by all of their wells, and there "
-            "is no z and no replicability against controls"
+            "is no z and no\n          replicability against controls; if there are some, write "
+            "negcon into the column control"
         )
     return columns
 
@@ -205,7 +237,7 @@ def _write(folder: Path, texts: dict[str, str], *, yes: bool, replace: bool) -> 
         partial.replace(folder / name)
 
 
-def _write_table_to_fill_in(proposal: Proposal, path: Path, images: str) -> None:
+def _write_table_to_fill_in(proposal: Proposal, path: Path, given: PlateSetup) -> None:
     if path.exists():
         raise InputError(f"{path} is there already: fill it in and give it as --wells")
     table: pd.DataFrame = wells_to_fill_in(proposal.images)
@@ -213,8 +245,16 @@ def _write_table_to_fill_in(proposal: Proposal, path: Path, images: str) -> None
     click.echo(
         f"\n{path} has a row for each of the {len(table)} imaged wells. Fill in perturbation, and "
         "control (negcon,\nposcon, empty) where there is one; docs/your-plates.md has all columns. "
-        f"Then\n\n  kedro init-plates --images {images} --wells {path}"
+        f"Then\n\n  {_command_again(given, path)}"
     )
+
+
+def _command_again(given: PlateSetup, table: Path) -> str:
+    options = {"--images": given.images, "--wells": str(table), "--names": given.names}
+    options |= {"--channels": given.channels, "--name": given.name}
+    options |= {"--env": None if given.env == "local" else given.env}
+    words = [word for option, value in options.items() if value for word in (option, value)]
+    return shlex.join(["kedro", "init-plates", *words])
 
 
 def _say_how_to_go_on(env: str) -> None:

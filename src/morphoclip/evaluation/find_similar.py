@@ -4,6 +4,7 @@ Library code: a notebook calls these functions on tables and a model, without Ke
 """
 
 import difflib
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic import Field
 
 from morphoclip.columns import BROAD_SAMPLE, CONDITION, GENE, GENETIC, MODALITY, MODEL, PERT_INAME
 from morphoclip.config import Config
-from morphoclip.errors import InputError
+from morphoclip.errors import InputError, example_of
 from morphoclip.evaluation.nearest_treatments import (
     OTHER_COLUMNS,
     nearest_treatments,
@@ -23,6 +24,8 @@ from morphoclip.evaluation.treatments import FEW_CELLS, conditions_by_cell_type,
 from morphoclip.metrics.conditions import treated_wells
 from morphoclip.metrics.matrix import Matrix
 from morphoclip.schemas.treatments import SIMILAR_TREATMENTS
+
+logger = logging.getLogger(__name__)
 
 
 class FindSimilarConfig(Config):
@@ -127,6 +130,9 @@ def wells_named(name: str, profiles: pd.DataFrame, perturbations: pd.DataFrame) 
     )
     names = names.astype("str").apply(lambda column: column.str.lower())[treated_wells(profiles)]
     matches = names.eq(name.strip().lower()).any(axis=1)
+    ids = profiles.loc[matches.index[matches], BROAD_SAMPLE].unique()
+    if len(ids) > 1:
+        logger.info("%s stands for %d IDs together: %s", name, len(ids), example_of(ids, limit=5))
     if not matches.any():
         candidates = {text for text in names.to_numpy().ravel() if isinstance(text, str)}
         close = difflib.get_close_matches(name.lower(), sorted(candidates), n=3)

@@ -121,12 +121,13 @@ def summarise_qc(
         ignore_index=True,
     )[list(SET_ASIDE_SITES.columns)]
     logger.info(
-        "%d plates: %d sites have features, %d set aside (%s)",
+        "%d plates: %d sites have features, %d set aside (%s)%s",
         len(plates),
         qc.drop_duplicates(_SITE).shape[0] - failed.drop_duplicates(_SITE).shape[0],
         set_aside[_SITE].drop_duplicates().shape[0],
         ", ".join(f"{reason} {n}" for reason, n in set_aside[REASON].value_counts().items())
         or "none",
+        f"; set_aside_sites lists them, e.g. {set_aside[DETAIL].iloc[0]}" if len(set_aside) else "",
     )
     wells = assess_wells(qc, well_index)
     if flagged := wells[QUALITY].value_counts().to_dict():

@@ -1,6 +1,7 @@
 """The images of plates on any fsspec path: listed folder by folder, read one by one."""
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import fsspec
@@ -51,7 +52,9 @@ class ImageFiles:
         """Paths of all files in and below a folder, or directly in this one; sorted."""
         if folder is None:
             return [name for name, kind in self._entries() if kind == "file"]
-        found = self._filesystem.find(f"{self._root}/{folder}")
+        place = f"{self._root}/{folder}"
+        is_local = isinstance(self._filesystem, LocalFileSystem)
+        found = _below(place) if is_local else self._filesystem.find(place)
         return sorted(str(path)[len(self._root) + 1 :] for path in found)
 
     def read(self, path: str) -> bytes:
@@ -93,8 +96,23 @@ class ImageFiles:
     def _entries(self) -> list[tuple[str, str]]:
         if not self._filesystem.isdir(self._root):
             return []
+        if isinstance(self._filesystem, LocalFileSystem):  # links are followed
+            with os.scandir(self._root) as found:
+                return sorted((e.name, "directory" if e.is_dir() else "file") for e in found)
         entries = self._filesystem.ls(self._root, detail=True)
         return sorted((e["name"].rstrip("/").rsplit("/", 1)[-1], e["type"]) for e in entries)
+
+
+def _below(folder: str) -> Iterator[str]:
+    """All files in and below a folder of this machine; links are followed, in no circles."""
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (f"{place}/{name}" for name in files)
 
 
 class NamedImages:

@@ -55,8 +55,9 @@ class ZarrPlates:
                 )
             if wanted is None or plate in wanted:
                 self._folder_of[plate] = folder
-        self.others = [] if self._is_one else files.files()
-        """Files beside the plates."""
+        beside = [f"{folder}/" for folder in files.folders() if not _is_store(folder)]
+        self.others = [] if self._is_one else [*files.files(), *beside]
+        """Files and folders beside the plates."""
 
     @property
     def plates(self) -> list[str]:

@@ -15,7 +15,7 @@ from morphoclip.gallery.load_data import ListedImages
 from morphoclip.gallery.ome_zarr_plates import ZarrPlates, holds_zarr
 from morphoclip.imaging.config import NUCLEAR_STAINS
 from morphoclip.imaging.file_names import PRESETS, Channel, ImageKey, NamePattern, is_tiff
-from morphoclip.imaging.sites import FoundImage
+from morphoclip.imaging.sites import FoundImage, index_plates
 from morphoclip.imaging.tiff import UnusablePlane, channels_of
 
 _SITE_TOKEN = r"(?:s|f|site|field|fov)[ _-]?(?P<site>\d+)"
@@ -169,9 +169,13 @@ def best_pattern(paths: list[str], *, several: bool = False) -> str:
     ]
     if candidates:
         return max(candidates, key=lambda name: _n_kinds(name, paths))
+    closest = max((*PRESETS, *GUESSES), key=lambda name: _n_told_apart(name, paths))
+    read = NamePattern(closest).read
+    strange = [path for path in paths if _key(read, path) is None] or paths
     raise InputError(
-        f"no pattern describes how these {len(paths)} images are named: {example_of(paths)}; write "
-        "one, as docs/your-plates.md says, and give it with --names"
+        f"no pattern describes how these {len(paths)} images are named; the closest fails on "
+        f"{len(strange)}: {example_of(strange)}. Write one, as docs/your-plates.md says, and give "
+        "it with --names"
     )
 
 
@@ -217,14 +221,14 @@ def _proposal(
     source: NamedImages | ListedImages | ZarrPlates,
     channels: Mapping[str, Channel] | None,
 ) -> Proposal:
-    found = [image for plate in source.plates for image in source.of(plate)]
-    if not found:
+    of_plate = {plate: source.of(plate) for plate in source.plates}
+    images = _table([image for found in of_plate.values() for image in found])
+    if images.empty:
         raise InputError(f"{road}: there is no image; check the folder")
-    images = _table(found)
     called = sorted(images["channel"].unique(), key=lambda value: (isinstance(value, str), value))
-    return Proposal(
-        image_names, road, dict(channels) if channels else names_for(called), images, source.others
-    )
+    named = dict(channels) if channels else names_for(called)
+    index_plates(of_plate.items(), named)  # what ingestion would refuse is said now
+    return Proposal(image_names, road, named, images, source.others)
 
 
 def _table(found: list[FoundImage]) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """How microscopes name their images: patterns over the path below the folder of images."""
 
 import re
+import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -110,8 +111,8 @@ class NamePattern:
     def plate_of_folder(self, folder: str) -> str | None:
         """The plate of all images below a first folder; None where only their paths say."""
         if self.given == "opera_phenix":
-            return folder.split("__", 1)[0]
-        return None if self._names_plate else folder
+            return unicodedata.normalize("NFC", folder.split("__", 1)[0])
+        return None if self._names_plate else unicodedata.normalize("NFC", folder)
 
     def read(self, path: str) -> ImageKey | None:
         """What a path below the folder of images says; None where it is no image's.
@@ -131,7 +132,7 @@ class NamePattern:
         except InputError as error:
             raise InputError(f"{_CALLED}, in {path}: {error}") from error
         return ImageKey(
-            plate=plate,
+            plate=unicodedata.normalize("NFC", plate) if plate is not None else None,
             well=well,
             site=_number(found, "site", path),
             channel=channel_key(found.get("channel", "1")),

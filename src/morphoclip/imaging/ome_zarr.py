@@ -47,11 +47,18 @@ def images_of_store(store: Any, name: str) -> list[ZarrImage]:
     ngio = _ngio()
     try:
         plate = ngio.open_ome_zarr_plate(store, mode="r", cache=True)
-        images = plate.get_images(max_workers=_AT_A_TIME)
+        paths = plate.images_paths(max_workers=_AT_A_TIME)
     except Exception as error:  # metadata fail in a dozen ways; all mean one thing
         raise InputError(
             f"{name} cannot be read as an OME-Zarr plate ({_first_line(error)}); a plate of "
             "version 0.4 or 0.5 has rows, columns and wells, each with its images"
+        ) from error
+    try:
+        images = plate.get_images(max_workers=_AT_A_TIME)
+    except Exception as error:
+        raise InputError(
+            f"{_unreadable(plate, paths)} of {name} is listed by its well and cannot be read "
+            f"({_first_line(error)}); write it, or take it out of the well's list"
         ) from error
     found = []
     for path, image in images.items():
@@ -113,6 +120,17 @@ def opened_image(store: Any, at_least: int | None) -> Callable[[int], Plane]:
 
 _AT_A_TIME = 8
 """Images whose metadata are read at a time: over a network each is a round trip."""
+
+
+def _unreadable(plate: Any, paths: list[str]) -> str:
+    """The first image of a plate that cannot be opened."""
+    for path in paths:
+        row, column, place = path.split("/", 2)
+        try:
+            plate.get_image(row, column, place)
+        except Exception:
+            return f"the image {path}"
+    return "an image"
 
 
 def _level(levels: list[Any], at_least: int | None) -> Any:

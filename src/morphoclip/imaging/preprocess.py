@@ -220,10 +220,12 @@ def measure_plate(
         InputError: Not one of the sites can be used.
     """
     with ThreadPoolExecutor(workers, thread_name_prefix="tiff") as readers:
-        usable = [planes for planes, unusable in readers.map(read_site, sites) if not unusable]
+        read = list(readers.map(read_site, sites))
+    usable = [planes for planes, unusable in read if not unusable]
     if not usable:
+        finding = next(iter(read[0][1].values()))
         raise InputError(
             f"none of the {len(sites)} sampled sites of plate {sites[0].plate} can be read, e.g. "
-            f"{next(iter(sites[0].files.values())).path}; check that its images are whole"
+            f"{finding}; check that its images are there and whole"
         )
     return {c: plate_levels(planes[c] for planes in usable) for c in channels}

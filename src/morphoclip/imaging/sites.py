@@ -145,6 +145,11 @@ def index_plate(
 def _take_lowest_plane(taken: dict[str, FoundImage], channel: str, image: FoundImage) -> None:
     other = taken.get(channel)
     if other is not None and (other.plane, other.time) == (image.plane, image.time):
+        if other.path == image.path:
+            raise InputError(
+                f"plate {image.plate}: {image.path} is listed twice for well {image.well} site "
+                f"{image.site}; keep one row per site"
+            )
         raise InputError(
             f"plate {image.plate} has two files for one image: {other.path} and {image.path}; move "
             "one of them elsewhere"

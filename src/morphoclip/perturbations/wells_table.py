@@ -85,6 +85,8 @@ def read_wells_table(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFr
     for column in COLUMNS.values():
         if column not in wells:
             wells[column] = pd.Series(None, index=wells.index, dtype="str")
+    wells[PLATE] = wells[PLATE].str.normalize("NFC")  # macOS writes umlauts as two characters
+    _refuse_dates(wells)
     wells = _with_places(wells)
     wells[ROLE] = _roles(wells)
     wells[MODALITY] = _modalities(wells)
@@ -100,6 +102,18 @@ def _refuse(rows: pd.DataFrame, what: str, remedy: str, column: str | None = Non
     """Raise the sentence for rows that cannot be used, with what they hold in a column."""
     cells = rows[column] if column else pd.Series(None, index=rows.index, dtype="object")
     refuse_lines(cells, f"row(s) {what}", FILE, remedy)
+
+
+def _refuse_dates(wells: pd.DataFrame) -> None:
+    """Excel turns names such as MARCH1 and SEPT2 into dates."""
+    for column in (BROAD_SAMPLE, PERT_INAME, GENE, TARGET_LIST):
+        _refuse(
+            wells[wells[column].str.fullmatch(r"\d{4}-\d\d-\d\d( 00:00:00)?", na=False)],
+            f"hold a date in the column {called(column)}",
+            "Excel makes dates of names such as MARCH1: format the column as text, then type the "
+            "names again",
+            column,
+        )
 
 
 def _with_places(wells: pd.DataFrame) -> pd.DataFrame:

@@ -64,6 +64,10 @@ def find_similar(  # noqa: PLR0913 - one argument per catalog entry
             '--params "find_similar.text:Target: HDAC1. Function: HDAC inhibitor."'
         )
     results = pd.concat(tables, ignore_index=True)
+    if results["z"].isna().all():
+        logger.info(
+            "there is no z: it takes eight negative controls of a condition to compare with"
+        )
     for (query, condition), rows in results.groupby(["query", "query_condition"], sort=False):
         where = f" ({readable_condition(condition)})" if condition else ""
         logger.info("most similar to %s%s:\n%s", query, where, _as_text(rows))

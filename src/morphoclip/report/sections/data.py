@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from morphoclip.columns import CELL_TYPE, PLATE, REASON, SITE, WELL
+from morphoclip.columns import CELL_LINE, CELL_TYPE, PLATE, REASON, SITE, WELL
 from morphoclip.report.rendering import Section, render
 
 
@@ -13,6 +13,6 @@ def data_section(well_index: pd.DataFrame, set_aside_sites: pd.DataFrame) -> Sec
     html = render(
         "data",
         set_aside={str(reason): int(n) for reason, n in reasons.items()},
-        no_conditions=bool(well_index[CELL_TYPE].isna().all()),
+        no_conditions=bool(well_index[[CELL_TYPE, CELL_LINE]].isna().all(axis=None)),
     )
     return Section("Data", html)

@@ -4,7 +4,7 @@ import pandas as pd
 
 from morphoclip.columns import MODALITY, N_SITES, PLATE
 from morphoclip.fingerprint import Fingerprint
-from morphoclip.gallery.source import IngestionConfig, redact_path
+from morphoclip.gallery.source import IngestionConfig, SourceConfig, redact_path
 from morphoclip.models.morphoclip import TrainedModel
 from morphoclip.report.rendering import Section, render
 
@@ -16,7 +16,7 @@ def overview_section(
     html = render(
         "overview",
         source=ingestion.source,
-        gallery=redact_path(ingestion.source.root),
+        place=place_of(ingestion.source),
         n_plates=well_index[PLATE].nunique(),
         plates_of_modality=well_index.groupby(MODALITY)[PLATE].nunique().to_dict(),
         n_wells=int((well_index[N_SITES] > 0).sum()),
@@ -25,6 +25,12 @@ def overview_section(
         text_model=described(model.text_fingerprint),
     )
     return Section("", html)
+
+
+def place_of(source: SourceConfig) -> str:
+    """Where the data are, as others may see it."""
+    own = source.images or source.profiles
+    return redact_path(own) if own else f"batch {source.batch} of {redact_path(source.root)}"
 
 
 def described(fingerprint: Fingerprint) -> str:
