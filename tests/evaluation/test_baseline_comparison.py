@@ -1,13 +1,17 @@
 """Rows per perturbation, intervals and baselines."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.preprocessing import normalize
 
 from morphoclip.columns import MODALITY
 from morphoclip.evaluation.baseline_comparison import (
     compare_methods,
     comparison_sentence,
+    single_split_sentence,
 )
 from morphoclip.evaluation.baselines import BaselineData, baseline_similarities
 from morphoclip.evaluation.per_perturbation import retrieval_rows
@@ -70,6 +74,24 @@ def test_a_method_that_ranked_only_some_perturbations_cannot_be_compared() -> No
     assert alone == "No other method ranked the same perturbations."
 
 
+def test_one_split_gives_no_verdict_but_the_lead_and_its_interval() -> None:
+    rng = np.random.default_rng(0)
+    better, worse = rows(np.eye(12), "model"), rows(np.ones((12, 12)), "blind_guess")
+    middle = rows(np.eye(12) + 2 * rng.random((12, 12)), "kernel_ridge")
+    sentence = single_split_sentence(
+        compare_methods(pd.concat([better, worse, middle]), Bootstrap(500, 0))
+    )
+    assert sentence.startswith("One split of 12 perturbations does not rank methods.")
+    assert "kernel ridge, the strongest of 2 other methods" in sentence
+    assert "significantly" not in sentence
+    low, high = map(float, re.findall(r"from ([+-]\d\.\d+) to ([+-]\d\.\d+)", sentence)[0])
+    lead = float(re.findall(r"lead of ([+-]\d\.\d+)", sentence)[0])
+    assert 0 <= low <= lead <= high
+    assert lead == pytest.approx((better["mrr"] - middle["mrr"]).mean(), abs=1e-3)
+    alone = single_split_sentence(compare_methods(better, Bootstrap(200, 0)))
+    assert alone == "No other method ranked the same perturbations."
+
+
 def test_the_interval_is_about_as_wide_as_the_standard_error_says() -> None:
     rng = np.random.default_rng(0)
     queries = rows(rng.random((12, 12)), "model")
@@ -115,12 +137,57 @@ def test_regressions_find_what_is_planted_and_permuted_texts_do_not() -> None:
     chance = sum(1 / n for n in range(1, 21)) / 20
     assert mrr["ridge"] > 0.9
     assert mrr["kernel_ridge"] > 0.8
+    assert mrr["two_way_kernel_ridge"] > 0.8
+    assert mrr["cca"] > 0.8
     assert mrr["permuted_text"] == pytest.approx(chance, abs=0.08)
     assert mrr["nearest_mechanism"] == pytest.approx(chance), "nothing is known: all tie"
     assert set(mrr) == {
-        "ridge", "kernel_ridge", "kernel_ridge_ngrams", "permuted_text", "nearest_target",
-        "nearest_mechanism",
+        "ridge", "kernel_ridge", "two_way_kernel_ridge", "cca", "kernel_ridge_ngrams",
+        "permuted_text", "nearest_target", "nearest_mechanism",
     }  # fmt: skip
+
+
+def test_both_ways_add_the_cosines_of_two_regressions() -> None:
+    """Against the normal equations, written out."""
+    train, held_out = planted(30, 1), planted(7, 2)
+    data = BaselineData.of(train, held_out)
+    found = baseline_similarities(data, seed=0)
+
+    def predicted(seen: np.ndarray, wanted: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        squared = ((seen[:, None] - seen[None]) ** 2).sum(axis=-1)
+        width = np.median(squared[np.triu_indices(len(seen), 1)])
+        weights = np.linalg.solve(np.exp(-squared / width) + 0.1 * np.eye(len(seen)), wanted)
+        across = ((asked[:, None] - seen[None]) ** 2).sum(axis=-1)
+        return np.exp(-across / width) @ weights
+
+    mean = train.text.mean(axis=0)
+    text, held_out_text = train.text - mean, normalize(held_out.text - mean)
+    to_text = predicted(data.train_image, text, data.held_out_image)
+    to_image = predicted(normalize(text), data.train_image, held_out_text)
+    expected = normalize(to_text) @ held_out_text.T + data.held_out_image @ normalize(to_image).T
+    np.testing.assert_allclose(found["two_way_kernel_ridge"][0], expected, atol=1e-9)
+
+
+def test_canonical_correlations_are_those_of_shrunk_covariances() -> None:
+    """Against inverse square roots of the covariances, written out."""
+    train, held_out = planted(90, 1), planted(9, 2)
+    data = BaselineData.of(train, held_out)
+    (found,) = baseline_similarities(data, seed=0)["cca"]
+
+    def inverse_root(rows: np.ndarray) -> np.ndarray:
+        values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
+        return vectors @ np.diag(((values + values.mean()) / 2) ** -0.5) @ vectors.T
+
+    mean = train.text.mean(axis=0)
+    text = train.text - mean
+    of_image, of_text = inverse_root(data.train_image), inverse_root(text)
+    left, sizes, right = np.linalg.svd(
+        of_image @ data.train_image.T @ text @ of_text / len(text), full_matrices=False
+    )
+    image_side = data.held_out_image @ of_image @ left @ np.diag(sizes)
+    text_side = (held_out.text - mean) @ of_text @ right.T
+    expected = normalize(image_side) @ normalize(text_side).T
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_the_nearest_known_relative_speaks_for_the_words() -> None:

@@ -11,8 +11,10 @@ from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.evaluation.humble_inputs import (
     CELL_COUNT,
     UNTRAINED_BACKBONE,
+    WELL_POSITION,
     cell_counts,
     on_a_quarter_circle,
+    well_positions,
 )
 from morphoclip.evaluation.perturbation_sets import PerturbationSet
 from morphoclip.metrics.benchmark import benchmark
@@ -121,7 +123,33 @@ def test_the_untrained_backbone_sees_its_own_features() -> None:
     assert (of_images.argmax(axis=1) == np.arange(6)).mean() < 0.8
 
 
-@pytest.mark.parametrize("name", [CELL_COUNT, UNTRAINED_BACKBONE])
+def test_a_text_that_goes_with_the_row_is_found_by_position_and_not_by_permuted_ones() -> None:
+    rng = np.random.default_rng(0)
+    places = np.array([(row, column) for row in range(8) for column in range(8)], dtype=float)
+    text = np.stack([np.cos(places[:, 0]), np.sin(places[:, 0])], axis=1)
+    held_out = rng.permutation(64)[:8]
+    kept = np.setdiff1d(np.arange(64), held_out)
+
+    def found(order: np.ndarray) -> float:
+        data = BaselineData.of(
+            perturbations(np.zeros(len(kept)), text[kept], well_position=places[order][kept]),
+            perturbations(np.zeros(8), text[held_out], well_position=places[order][held_out]),
+        )
+        (similarity,) = BASELINES[WELL_POSITION](data, rng)
+        of_row = text[held_out] @ text[held_out].T > 0.99
+        best = similarity.argmax(axis=1)
+        return float(of_row[np.arange(8), best].mean())
+
+    assert found(np.arange(64)) > 0.9
+    assert found(rng.permutation(64)) < 0.6
+
+
+def test_positions_are_rows_and_columns() -> None:
+    wells = pd.DataFrame({PLATE: "P", WELL: ["A01", "P24"]})
+    assert well_positions(wells).to_numpy().tolist() == [[1, 1], [16, 24]]
+
+
+@pytest.mark.parametrize("name", [CELL_COUNT, UNTRAINED_BACKBONE, WELL_POSITION])
 def test_a_row_is_absent_where_its_input_is(name: str) -> None:
     data = BaselineData.of(*(perturbations(np.ones(4), np.eye(4)) for _ in range(2)))
     assert BASELINES[name](data, np.random.default_rng(0)) == []

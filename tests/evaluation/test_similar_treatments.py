@@ -220,8 +220,6 @@ def test_treatments_are_found_by_id_compound_or_gene_in_any_case() -> None:
     assert profiles.loc[by["g1"], BROAD_SAMPLE].unique().tolist() == ["crispr-2", "crispr-3"]
     with pytest.raises(InputError, match=r"has the name drugg 3, .*; did you mean drug 3"):
         wells_named("drugg 3", profiles, table)
-    with pytest.raises(InputError, match="has the name DMSO"):
-        wells_named("DMSO", profiles, table)
 
 
 def test_a_treatment_is_compared_on_its_own_cells_in_each_condition() -> None:
@@ -298,3 +296,11 @@ def test_names_of_doses_tell_them_apart() -> None:
     assert found["compound-2 @ 1 µM"] == "drug @ 1 µM"
     assert found["compound-2 @ 10 µM"] == "drug @ 10 µM"
     assert found["compound-4"] == "drug"
+
+
+def test_a_control_is_told_from_a_name_that_is_not_there() -> None:
+    profiles = planted("compound")
+    with pytest.raises(InputError, match="DMSO is a control here"):
+        wells_named("DMSO", profiles, known(profiles))
+    with pytest.raises(InputError, match="no treatment of these profiles has the name DMSO2"):
+        wells_named("DMSO2", profiles, known(profiles))

@@ -266,6 +266,7 @@ def test_other_settings_are_not_mixed_into_stored_features(finished) -> None:
         finished.run("image_features", image_features={"preprocess": {"normalise": "uint16"}})
 
 
+@pytest.mark.slow
 def test_feature_sets_lie_side_by_side_and_are_chosen_by_name(copied) -> None:
     before = files_below(copied.data / "04_feature")
     other = {"name": "uint16", "preprocess": {"normalise": "uint16"}}
@@ -302,6 +303,7 @@ def test_layers_on_the_command_line_reach_model_and_mlflow(finished, copied) -> 
     assert runs[0].data.params["model.ccf_layers"] == "4"
 
 
+@pytest.mark.slow
 def test_a_damaged_image_is_set_aside_until_it_is_mended(tmp_path) -> None:
     workspace = Workspace(tmp_path)
     workspace.run("demo_gallery")
@@ -376,6 +378,7 @@ def test_two_folders_of_one_plate_are_both_named(fresh) -> None:
         fresh.run("ingestion")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", ["MITO=1+AGP=2+ER=4+DNA=5", "DNA=5"])
 def test_the_whole_job_runs_with_other_channels(tmp_path, channels) -> None:
     workspace = Workspace(tmp_path)

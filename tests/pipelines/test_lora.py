@@ -45,6 +45,7 @@ def test_an_adapter_is_one_small_file_without_paths(adapted) -> None:
     assert path.stat().st_size < 40_000
 
 
+@pytest.mark.slow
 def test_features_with_the_adapter_are_told_apart_and_evaluated(adapted, tmp_path) -> None:
     shutil.copytree(adapted.folder / "data", tmp_path / "data")
     workspace = Workspace(tmp_path)

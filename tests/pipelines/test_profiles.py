@@ -60,6 +60,7 @@ def test_retrieval_is_scored_beside_chance_and_the_report_names_no_path(finished
     assert finished.source["root"] not in page
 
 
+@pytest.mark.slow
 def test_one_plate_or_two_can_be_named(tmp_path, gallery) -> None:
     workspace = Workspace(tmp_path, env="profiles")
     workspace.run(

@@ -46,6 +46,7 @@ def test_a_batch_is_divided_into_parts_that_join_again() -> None:
     assert [len(part) for part in parts] == [3, 2, 2]
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_model_of_one_and_resume_it(tmp_path) -> None:
     two = QUICK.model_copy(update={"devices": 2})
     one = run(tmp_path / "one", model=NO_DROPOUT)

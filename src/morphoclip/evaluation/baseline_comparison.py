@@ -63,6 +63,27 @@ def headline_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values("value", ascending=False, ignore_index=True)
 
 
+def single_split_sentence(comparison: pd.DataFrame) -> str:
+    """What one split and one seed say of the model beside the strongest other method.
+
+    Which of two close methods comes first changes from split to split, so that no verdict is given.
+    """
+    rows = headline_comparison(comparison)
+    model = rows[rows["method"] == MODEL_METHOD].iloc[0]
+    others = rows[rows["method"] != MODEL_METHOD].dropna(subset=["difference_low"])
+    if others.empty:
+        return "No other method ranked the same perturbations."
+    best = others.iloc[0]
+    name = str(best["method"]).replace("_", " ")
+    return (
+        f"One split of {model['n_perturbations']} perturbations does not rank methods. Here the "
+        f"trained model has a held-out MRR of {model['value']:.3f} and {name}, the strongest of "
+        f"{len(others)} other methods, {best['value']:.3f}; the model's lead of "
+        f"{-best['difference']:+.3f} has a 95 % interval from {-best['difference_high']:+.3f} to "
+        f"{-best['difference_low']:+.3f}. cross_validation holds out every perturbation once."
+    )
+
+
 def comparison_sentence(comparison: pd.DataFrame) -> str:
     """Which methods the model leads and trails, significantly or not.
 

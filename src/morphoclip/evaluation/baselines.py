@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
 
-from morphoclip.evaluation.humble_inputs import CELL_COUNT, UNTRAINED_BACKBONE
+from morphoclip.evaluation.humble_inputs import CELL_COUNT, UNTRAINED_BACKBONE, WELL_POSITION
 from morphoclip.evaluation.perturbation_sets import PerturbationSet
 from morphoclip.metrics.matrix import Matrix, unit_rows
 
@@ -71,6 +71,31 @@ def _kernel_ridge(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
     return [_predicted(_rbf(data), data, data.train.text, data.held_out.text)]
 
 
+def _two_way_kernel_ridge(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
+    """Text from image and image from text, each by kernel ridge; their cosines are added."""
+    text_mean = data.train.text.mean(axis=0)
+    texts = unit_rows(data.train.text - text_mean), unit_rows(data.held_out.text - text_mean)
+    to_text = _predicted(_rbf(data), data, data.train.text, data.held_out.text)
+    backwards = _rbf_of(texts[0]).fit(texts[0], data.train_image)
+    to_image = data.held_out_image @ unit_rows(backwards.predict(texts[1])).T
+    return [to_text + to_image]
+
+
+def _cca(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
+    """Regularised canonical correlations of image and text (Hotelling 1936), weighted by them.
+
+    Both sides are whitened with their covariance shrunk half way to its average variance.
+    """
+    text_mean = data.train.text.mean(axis=0)
+    text, held_out_text = data.train.text - text_mean, data.held_out.text - text_mean
+    whiten_image, whiten_text = _whitening(data.train_image), _whitening(text)
+    cross = whiten_image.T @ data.train_image.T @ text @ whiten_text / len(text)
+    left, correlations, right = np.linalg.svd(cross, full_matrices=False)
+    image_side = data.held_out_image @ whiten_image @ (left * correlations)
+    text_side = held_out_text @ whiten_text @ right.T
+    return [unit_rows(image_side) @ unit_rows(text_side).T]
+
+
 def _kernel_ridge_ngrams(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
     """Predicts n-grams instead: what a language model adds. None where they are the features."""
     if data.train.ngrams is None or data.held_out.ngrams is None:
@@ -95,13 +120,23 @@ def _nearest_mechanism(data: BaselineData, _: np.random.Generator) -> list[Matri
     return [_nearest_sharing(data, data.train.mechanisms, data.held_out.mechanisms)]
 
 
+def _well_position(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
+    """Kernel ridge that sees the row and the column of wells alone: what the layout gives away."""
+    return _of_few_numbers(data, WELL_POSITION)
+
+
 def _cell_count(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
     """Kernel ridge that sees the number of cells alone, over its controls, as a log."""
-    if CELL_COUNT not in data.train.others or CELL_COUNT not in data.held_out.others:
+    return _of_few_numbers(data, CELL_COUNT)
+
+
+def _of_few_numbers(data: BaselineData, name: str) -> list[Matrix]:
+    """Kernel ridge on another input of one or two numbers; none where it is not there."""
+    if name not in data.train.others or name not in data.held_out.others:
         return []
-    train, held_out = data.train.others[CELL_COUNT], data.held_out.others[CELL_COUNT]
-    scale = max(float(train.std()), 1e-6)
-    train, held_out = (train - train.mean()) / scale, (held_out - train.mean()) / scale
+    train, held_out = data.train.others[name], data.held_out.others[name]
+    mean, scale = train.mean(axis=0), np.maximum(train.std(axis=0), 1e-6)
+    train, held_out = (train - mean) / scale, (held_out - mean) / scale
     regression = KernelRidge(kernel="rbf", gamma=0.5, alpha=0.1)
     seen = replace(data, train_image=train, held_out_image=held_out)
     return [_predicted(regression, seen, data.train.text, data.held_out.text)]
@@ -121,10 +156,13 @@ def _untrained_backbone(data: BaselineData, _: np.random.Generator) -> list[Matr
 BASELINES: Mapping[str, Baseline] = {
     "ridge": _ridge,
     "kernel_ridge": _kernel_ridge,
+    "two_way_kernel_ridge": _two_way_kernel_ridge,
+    "cca": _cca,
     "kernel_ridge_ngrams": _kernel_ridge_ngrams,
     "permuted_text": _permuted_text,
     "nearest_target": _nearest_target,
     "nearest_mechanism": _nearest_mechanism,
+    WELL_POSITION: _well_position,
     CELL_COUNT: _cell_count,
     UNTRAINED_BACKBONE: _untrained_backbone,
 }
@@ -140,10 +178,23 @@ def _predicted(
 
 
 def _rbf(data: BaselineData) -> KernelRidge:
-    image = data.train_image
-    distances = 2 - 2 * image @ image.T
-    width = float(np.median(distances[np.triu_indices(len(image), 1)])) if len(image) > 1 else 1.0
+    return _rbf_of(data.train_image)
+
+
+def _rbf_of(unit: Matrix) -> KernelRidge:
+    """For unit vectors ``(P_train, F)``; the kernel's width is their median squared distance."""
+    distances = 2 - 2 * unit @ unit.T
+    width = float(np.median(distances[np.triu_indices(len(unit), 1)])) if len(unit) > 1 else 1.0
     return KernelRidge(kernel="rbf", gamma=1 / max(width, 1e-6), alpha=0.1)
+
+
+def _whitening(centred: Matrix) -> Matrix:
+    """``(F, R)``: makes the shrunk covariance of rows ``(P_train, F)`` the identity."""
+    _, singular, directions = np.linalg.svd(centred, full_matrices=False)
+    variances = singular**2 / len(centred)
+    kept = variances > 1e-12 * variances[0]
+    shrunk = (variances[kept] + variances[kept].mean()) / 2
+    return directions[kept].T / np.sqrt(shrunk)
 
 
 def _nearest_sharing(

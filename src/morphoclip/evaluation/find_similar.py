@@ -128,8 +128,14 @@ def wells_named(name: str, profiles: pd.DataFrame, perturbations: pd.DataFrame) 
             "gene": profiles[GENE].where(is_genetic),
         }
     )
-    names = names.astype("str").apply(lambda column: column.str.lower())[treated_wells(profiles)]
-    matches = names.eq(name.strip().lower()).any(axis=1)
+    names = names.astype("str").apply(lambda column: column.str.lower())
+    has_name, treated = names.eq(name.strip().lower()).any(axis=1), treated_wells(profiles)
+    if has_name.any() and not (has_name & treated).any():
+        raise InputError(
+            f"{name} is a control here: treatments are compared with each other, and their "
+            "similarity is held against that of controls (z); ask about a treatment"
+        )
+    names, matches = names[treated], has_name[treated]
     ids = profiles.loc[matches.index[matches], BROAD_SAMPLE].unique()
     if len(ids) > 1:
         logger.info("%s stands for %d IDs together: %s", name, len(ids), example_of(ids, limit=5))

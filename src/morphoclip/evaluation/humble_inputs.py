@@ -19,11 +19,13 @@ from morphoclip.metrics.benchmark import benchmark
 from morphoclip.metrics.chance import NullConfig
 from morphoclip.metrics.matrix import Matrix
 from morphoclip.plate_effects import TokenNormalisation
+from morphoclip.well_names import well_position
 from morphoclip.wells.assemble import Wells, assemble_wells
 
 logger = logging.getLogger(__name__)
 
 CELL_COUNT, UNTRAINED_BACKBONE = "cell_count", "untrained_backbone"
+WELL_POSITION = "well_position"
 
 
 def cell_counts(well_quality: pd.DataFrame | None) -> pd.DataFrame | None:
@@ -35,6 +37,13 @@ def cell_counts(well_quality: pd.DataFrame | None) -> pd.DataFrame | None:
         return None
     counted = well_quality.dropna(subset=["nuclei"])
     return counted.set_index([PLATE, WELL])[["nuclei_log_ratio"]]
+
+
+def well_positions(wells: pd.DataFrame) -> pd.DataFrame:
+    """Row and column of each well, by plate and well."""
+    positions = [well_position(well) for well in wells[WELL]]
+    keys = pd.MultiIndex.from_frame(wells[[PLATE, WELL]])
+    return pd.DataFrame(positions, index=keys, columns=["row", "column"]).astype(float)
 
 
 def on_a_quarter_circle(numbers: Matrix, rng: np.random.Generator) -> Matrix:
@@ -80,7 +89,7 @@ def other_inputs(
     text_features: TextFeatures,
     normalisation: TokenNormalisation,
 ) -> dict[str, pd.DataFrame]:
-    """Cell counts, and features of the untrained backbone, of these wells, where there are any.
+    """Positions, cell counts and the untrained backbone's features of these wells, where known.
 
     Args:
         well_quality: With the nuclei of each well.
@@ -91,7 +100,7 @@ def other_inputs(
         text_features: Features of those prompts.
         normalisation: Of the untrained backbone's tokens, as of the model's.
     """
-    others = {}
+    others = {WELL_POSITION: well_positions(wells.table)}
     counts = cell_counts(well_quality)
     if counts is not None:
         others[CELL_COUNT] = counts

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from morphoclip.columns import PROMPT_DIGEST, SUBSET, Subset, embedding_columns
-from morphoclip.evaluation.baseline_comparison import compare_methods, comparison_sentence
+from morphoclip.evaluation.baseline_comparison import compare_methods, single_split_sentence
 from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.evaluation.held_out_retrieval import (
     FEWEST_PERTURBATIONS,
@@ -16,7 +16,7 @@ from morphoclip.evaluation.held_out_retrieval import (
     headline_metrics,
     held_out_retrieval,
 )
-from morphoclip.evaluation.humble_inputs import benchmark_of_tables, other_inputs
+from morphoclip.evaluation.humble_inputs import WELL_POSITION, benchmark_of_tables, other_inputs
 from morphoclip.evaluation.nearest_treatments import nearest_treatments
 from morphoclip.evaluation.per_perturbation import rows_of_baselines, rows_of_profiles
 from morphoclip.evaluation.perturbation_sets import mean_features
@@ -87,10 +87,11 @@ def embed_wells(  # noqa: PLR0913 - one argument per catalog entry
         text_features,
         model.config.token_normalisation,
     )
+    others_to_score = {name: table for name, table in others.items() if name != WELL_POSITION}
     return EmbeddedSplit(
         with_subsets(well_profiles(embedded, wells, model.digest, well_quality), split_manifest),
         prompt_embeddings(embedded, wells),
-        {"input features": mean_features(wells)} | others,
+        {"input features": mean_features(wells)} | others_to_score,
         rows_of_baselines(wells, split_manifest, perturbations, prompts, others, seed=config.seed),
     )
 
@@ -137,7 +138,7 @@ def compare_with_baselines(
     of_model = rows_of_profiles(well_profiles, prompt_embeddings, Subset.TEST)
     rows = pd.concat([of_model, baseline_retrieval], ignore_index=True)
     comparison = compare_methods(rows, config.bootstrap)
-    logger.info(comparison_sentence(comparison))
+    logger.info(single_split_sentence(comparison))
     return comparison
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from morphoclip.columns import Subset
-from morphoclip.evaluation.baseline_comparison import comparison_sentence
+from morphoclip.evaluation.baseline_comparison import single_split_sentence
 from morphoclip.evaluation.held_out_retrieval import FEWEST_PERTURBATIONS, headline_metrics
 from morphoclip.report.figures import draw_retrieval
 from morphoclip.report.rendering import Section, render
@@ -26,7 +26,7 @@ def headline_section(
         mrr=within["mrr"],
         recall=within["recall@1"],
         test=of_test.to_dict("records")[0],
-        comparison=comparison_sentence(baseline_comparison),
+        comparison=single_split_sentence(baseline_comparison),
         figure=figure,
         fewest=FEWEST_PERTURBATIONS,
         seen=texts_seen_in_training(leakage_report),
