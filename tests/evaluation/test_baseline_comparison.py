@@ -190,6 +190,16 @@ def test_canonical_correlations_are_those_of_shrunk_covariances() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("constant", ["image", "text"])
+def test_where_one_side_does_not_vary_canonical_correlations_tie(constant: str) -> None:
+    train, held_out = planted(9, 1), planted(5, 2)
+    same = {constant: np.ones_like(getattr(train, constant))}
+    found = baseline_similarities(
+        BaselineData.of(PerturbationSet(**vars(train) | same), held_out), seed=0
+    )
+    assert (found["cca"][0] == 0).all()
+
+
 def test_the_nearest_known_relative_speaks_for_the_words() -> None:
     train, held_out = planted(6, 1), planted(6, 2)
     rng = np.random.default_rng(0)

@@ -251,7 +251,7 @@ def _write_table_to_fill_in(proposal: Proposal, path: Path, given: PlateSetup) -
 
 def _command_again(given: PlateSetup, table: Path) -> str:
     options = {"--images": given.images, "--wells": str(table), "--names": given.names}
-    options |= {"--channels": given.channels, "--name": given.name}
+    options |= {"--channels": given.channels, "--columns": given.columns, "--name": given.name}
     options |= {"--env": None if given.env == "local" else given.env}
     words = [word for option, value in options.items() if value for word in (option, value)]
     return shlex.join(["kedro", "init-plates", *words])

@@ -88,6 +88,8 @@ def _cca(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
     """
     text_mean = data.train.text.mean(axis=0)
     text, held_out_text = data.train.text - text_mean, data.held_out.text - text_mean
+    if not (data.train_image.any() and text.any()):  # one side does not vary: all tie
+        return [np.zeros((len(data.held_out_image), len(held_out_text)))]
     whiten_image, whiten_text = _whitening(data.train_image), _whitening(text)
     cross = whiten_image.T @ data.train_image.T @ text @ whiten_text / len(text)
     left, correlations, right = np.linalg.svd(cross, full_matrices=False)

@@ -15,7 +15,7 @@ from morphoclip.gallery.load_data import ListedImages
 from morphoclip.gallery.ome_zarr_plates import ZarrPlates, holds_zarr
 from morphoclip.imaging.config import NUCLEAR_STAINS
 from morphoclip.imaging.file_names import PRESETS, Channel, ImageKey, NamePattern, is_tiff
-from morphoclip.imaging.sites import FoundImage, index_plates
+from morphoclip.imaging.sites import FoundImage, SiteTables, index_plates
 from morphoclip.imaging.tiff import UnusablePlane, channels_of
 
 _SITE_TOKEN = r"(?:s|f|site|field|fov)[ _-]?(?P<site>\d+)"
@@ -56,6 +56,7 @@ class Proposal:
         road: What the images are, for people.
         channels: Our names to what the source calls channels, in order.
         images: One row per image: plate, well, site, channel of the source.
+        sites: Which sites have all of these channels, and which do not.
         not_placed: Files that the proposal does not read.
     """
 
@@ -63,16 +64,17 @@ class Proposal:
     road: str
     channels: dict[str, Channel]
     images: pd.DataFrame
+    sites: SiteTables
     not_placed: list[str] = field(default_factory=list)
 
     @property
     def plates(self) -> pd.DataFrame:
         """Wells, sites and incomplete sites of each plate."""
-        wanted = set(self.channels.values())
-        used = self.images[self.images["channel"].isin(wanted)]
-        per_site = used.groupby([PLATE, WELL, SITE])["channel"].nunique()
-        complete = (per_site == len(wanted)).rename("complete").reset_index()
-        table = complete.groupby(PLATE).agg(
+        keys = [PLATE, WELL, SITE]
+        complete = self.sites.site_index[keys].drop_duplicates().assign(complete=1)
+        incomplete = self.sites.set_aside[keys].assign(complete=0)
+        sites = pd.concat([complete, incomplete], ignore_index=True)
+        table = sites.groupby(PLATE).agg(
             wells=(WELL, "nunique"), sites=("complete", "size"), complete=("complete", "sum")
         )
         table["incomplete"] = table["sites"] - table["complete"]
@@ -227,8 +229,8 @@ def _proposal(
         raise InputError(f"{road}: there is no image; check the folder")
     called = sorted(images["channel"].unique(), key=lambda value: (isinstance(value, str), value))
     named = dict(channels) if channels else names_for(called)
-    index_plates(of_plate.items(), named)  # what ingestion would refuse is said now
-    return Proposal(image_names, road, named, images, source.others)
+    sites = index_plates(of_plate.items(), named)  # what ingestion would refuse is said now
+    return Proposal(image_names, road, named, images, sites, source.others)
 
 
 def _table(found: list[FoundImage]) -> pd.DataFrame:
