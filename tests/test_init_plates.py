@@ -73,7 +73,7 @@ def test_a_folder_and_a_table_become_a_configuration(project) -> None:
     assert result.exit_code == 0, result.output
     for words in (
         "16 images: TIFFs named imagexpress",
-        "not read  1 file(s): notes.txt",
+        "not read  1 file(s) or folder(s): notes.txt",
         "Barcode = plate, Compound = perturbation",
         "4 have images and a row",
         "kedro run --pipeline plate_report",

@@ -24,6 +24,8 @@ from morphoclip.errors import InputError
 CwaMode = Literal["off", "batch_mean", "condition_offset"]
 
 SETTING = "model.token_normalisation"
+FEWEST_SITES = 2
+"""Sites of negative controls that a plate needs to be normalised by them."""
 
 _SMALLEST_SD = 1e-4
 """Below this a dimension does not vary among the controls; it is centred and left at its scale."""
@@ -113,7 +115,7 @@ def fit_normalisation(
     if normalisation is TokenNormalisation.NONE:
         zeros = controls.new_zeros(controls.shape[1:])
         return PlateNormalisation(zeros, zeros + 1, rotation=None)
-    if len(controls) < 2:
+    if len(controls) < FEWEST_SITES:
         raise InputError(
             f"plate {plate} has {len(controls)} site(s) of negative controls to normalise by, and "
             "needs two; mark its negative controls in the table of wells (set_aside_sites says "

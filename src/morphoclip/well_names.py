@@ -1,11 +1,17 @@
-"""Wells by name and by row and column."""
+"""Plates by name, wells by name and by row and column."""
 
 import re
+import unicodedata
 
 from morphoclip.errors import InputError
 
 LARGEST = (32, 48)
 """Rows and columns of a plate of 1536 wells."""
+
+
+def plate_name(text: str) -> str:
+    """A barcode as it is compared: macOS writes an umlaut as two characters."""
+    return unicodedata.normalize("NFC", text)
 
 
 def well_name(row: int, col: int) -> str:

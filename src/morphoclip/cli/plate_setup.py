@@ -146,8 +146,10 @@ def _show(proposal: Proposal) -> None:
     if len(plates) > _PLATES_SHOWN:
         click.echo(f"... and {len(plates) - _PLATES_SHOWN} more plates")
     if proposal.not_placed:
-        names = (path.rsplit("/", 1)[-1] for path in proposal.not_placed)
-        click.echo(f"not read  {len(proposal.not_placed)} file(s): {example_of(names)}")
+        names = (path.rstrip("/").rsplit("/", 1)[-1] for path in proposal.not_placed)
+        click.echo(
+            f"not read  {len(proposal.not_placed)} file(s) or folder(s): {example_of(names)}"
+        )
 
 
 def _show_wells(proposal: Proposal, place: str, given: dict[str, str]) -> dict[str, str]:

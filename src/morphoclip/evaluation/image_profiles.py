@@ -1,7 +1,6 @@
 """Profiles without a trained model: each well's mean image features, normalised per plate."""
 
 import logging
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,12 +13,11 @@ from morphoclip.errors import example_of
 from morphoclip.evaluation.profiles import dimension_names, with_quality
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.loaders import Loaders
-from morphoclip.plate_effects import TokenNormalisation, reference_wells
+from morphoclip.perturbations.well_index import with_site_counts
+from morphoclip.plate_effects import FEWEST_SITES, TokenNormalisation, reference_wells
 from morphoclip.wells.assemble import wells_with_features
 
 logger = logging.getLogger(__name__)
-
-_FEWEST_REFERENCE_SITES = 2
 
 
 class PlateReportConfig(Config):
@@ -51,7 +49,7 @@ def image_profiles(
     ``Metadata_normalised_by`` says which.
     """
     normalise = config.normalise
-    if lacking := plates_without_controls(well_index, plate_features):
+    if lacking := plates_without_controls(_featured(well_index, plate_features)):
         if normalise not in (TokenNormalisation.NONE, TokenNormalisation.PLATE_ZSCORE):
             normalise = TokenNormalisation.PLATE_ZSCORE
         logger.warning(
@@ -71,9 +69,22 @@ def image_profiles(
     )
 
 
-def plates_without_controls(well_index: pd.DataFrame, featured: Iterable[str]) -> list[str]:
-    """The ``featured`` plates with too few sites of negative controls to normalise by."""
-    reference = well_index[reference_wells(well_index)]
-    sites = reference.groupby(PLATE)[N_SITES].sum()
-    plates = sorted(set(well_index[PLATE]) & set(featured))
-    return [plate for plate in plates if sites.get(plate, 0) < _FEWEST_REFERENCE_SITES]
+def plates_without_controls(wells: pd.DataFrame) -> list[str]:
+    """Plates with too few sites of negative controls to normalise by.
+
+    Args:
+        wells: Those that have features, with the number of sites that do.
+    """
+    of_controls = wells[N_SITES].where(reference_wells(wells), 0)
+    sites = of_controls.groupby(wells[PLATE]).sum()
+    return sorted(sites.index[sites < FEWEST_SITES])
+
+
+def _featured(well_index: pd.DataFrame, plate_features: Loaders[PlateFeatures]) -> pd.DataFrame:
+    """The wells that have features, with the number of sites that do."""
+    plates = [plate for plate in well_index[PLATE].unique() if plate in plate_features]
+    if not plates:
+        return well_index.head(0)  # reading the features says what is missing
+    sites = pd.concat([plate_features[plate]().sites for plate in plates])
+    counted = with_site_counts(well_index, sites)
+    return counted[counted[N_SITES] > 0]

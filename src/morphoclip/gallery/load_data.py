@@ -8,7 +8,7 @@ from morphoclip.columns import BATCH, PLATE, SOURCE
 from morphoclip.errors import InputError, example_of
 from morphoclip.imaging.file_names import channel_key
 from morphoclip.imaging.sites import FoundImage
-from morphoclip.well_names import well_name, well_position
+from morphoclip.well_names import plate_name, well_name, well_position
 
 _FILE = "the LoadData table (ingestion.source.images)"
 _PLATE, _WELL, _SITE = "Metadata_Plate", "Metadata_Well", "Metadata_Site"
@@ -109,7 +109,8 @@ class ListedImages:
         self._illumination = {
             channel: (f"PathName_Illum{channel}", f"FileName_Illum{channel}") for channel in found
         }
-        self._of_plate = {str(plate): rows for plate, rows in table.groupby(_PLATE)}
+        named = table[_PLATE].map(plate_name)
+        self._of_plate = {str(plate): rows for plate, rows in table.groupby(named)}
         self.others: list[str] = []
         """Files that have no name of an image: none here."""
 

@@ -8,7 +8,7 @@ from morphoclip.gallery.image_files import ImageFiles
 from morphoclip.imaging.file_names import Channel
 from morphoclip.imaging.ome_zarr import STORE_SUFFIX, ZarrImage, images_of_store
 from morphoclip.imaging.sites import FoundImage
-from morphoclip.well_names import well_name, well_position
+from morphoclip.well_names import plate_name, well_name, well_position
 
 _ROUNDED = 0.01
 """Pixel sizes that differ by less are one that was rounded."""
@@ -118,7 +118,7 @@ class ZarrPlates:
 def plate_of_store(folder: str) -> str:
     """``BR001__2024.ome.zarr`` is of plate BR001."""
     stem = folder[: -len(STORE_SUFFIX)]
-    return stem.removesuffix(".ome").split("__", 1)[0]
+    return plate_name(stem.removesuffix(".ome").split("__", 1)[0])
 
 
 def _is_store(name: str) -> bool:

@@ -1,12 +1,11 @@
 """How microscopes name their images: patterns over the path below the folder of images."""
 
 import re
-import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
 from morphoclip.errors import InputError, example_of
-from morphoclip.well_names import well_name, well_position
+from morphoclip.well_names import plate_name, well_name, well_position
 
 PRESETS = {
     "opera_phenix": (
@@ -111,8 +110,8 @@ class NamePattern:
     def plate_of_folder(self, folder: str) -> str | None:
         """The plate of all images below a first folder; None where only their paths say."""
         if self.given == "opera_phenix":
-            return unicodedata.normalize("NFC", folder.split("__", 1)[0])
-        return None if self._names_plate else unicodedata.normalize("NFC", folder)
+            return plate_name(folder.split("__", 1)[0])
+        return None if self._names_plate else plate_name(folder)
 
     def read(self, path: str) -> ImageKey | None:
         """What a path below the folder of images says; None where it is no image's.
@@ -132,7 +131,7 @@ class NamePattern:
         except InputError as error:
             raise InputError(f"{_CALLED}, in {path}: {error}") from error
         return ImageKey(
-            plate=unicodedata.normalize("NFC", plate) if plate is not None else None,
+            plate=plate_name(plate) if plate is not None else None,
             well=well,
             site=_number(found, "site", path),
             channel=channel_key(found.get("channel", "1")),

@@ -38,7 +38,7 @@ from morphoclip.perturbations.doses import read_doses
 from morphoclip.perturbations.missing_values import with_missing
 from morphoclip.perturbations.well_columns import COLUMNS, FILE, called, with_our_columns
 from morphoclip.table_checks import refuse_lines
-from morphoclip.well_names import well_name, well_position
+from morphoclip.well_names import plate_name, well_name, well_position
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def read_wells_table(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFr
     for column in COLUMNS.values():
         if column not in wells:
             wells[column] = pd.Series(None, index=wells.index, dtype="str")
-    wells[PLATE] = wells[PLATE].str.normalize("NFC")  # macOS writes umlauts as two characters
+    wells[PLATE] = wells[PLATE].map(plate_name, na_action="ignore").astype("str")
     _refuse_dates(wells)
     wells = _with_places(wells)
     wells[ROLE] = _roles(wells)

@@ -65,6 +65,10 @@ def index_sites(
             ingestion.image_names,
             example_of(path.rsplit("/", 1)[-1] for path in not_read),
         )
+    if beside := [path for path in images.others if path.endswith("/")]:
+        logger.warning(
+            "%d folder(s) beside the plates are not read: %s", len(beside), example_of(beside)
+        )
     return SiteTables(site_index, incomplete)
 
 

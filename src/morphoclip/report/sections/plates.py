@@ -40,7 +40,7 @@ def plates_section(
         n_wells=len(present),
         plates=rows,
         roles=list(roles.columns),
-        without_controls=plates_without_controls(well_index, set(well_index[PLATE])),
+        without_controls=plates_without_controls(image_profiles),
         figure=figure,
     )
     return Section("Plates", html, {"plate_projection_figure": figure})
