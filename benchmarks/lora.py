@@ -19,7 +19,7 @@ from morphoclip.imaging.config import PreprocessConfig
 from morphoclip.imaging.grey_levels import GreyRange
 from morphoclip.imaging.preprocess import ImageFile, SiteImages, prepare_site
 from morphoclip.imaging.tiff import opened_tiffs
-from morphoclip.models.morphoclip import ModelConfig
+from morphoclip.models.config import ModelConfig
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData, training_data
 from morphoclip.training.distributed import ALONE

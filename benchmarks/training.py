@@ -25,7 +25,8 @@ from morphoclip.columns import (
 from morphoclip.datasets.torch_file import TorchFileDataset
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.imaging.sites import site_name
-from morphoclip.models.morphoclip import ModelConfig, MorphoCLIP
+from morphoclip.models.config import ModelConfig
+from morphoclip.models.morphoclip import MorphoCLIP
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData, training_data
 from morphoclip.training.epoch import epoch_rows, train_one_epoch

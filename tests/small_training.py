@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 from morphoclip.backbones.image import load_image_backbone
 from morphoclip.columns import (
     CONDITION,
+    ENTITY,
     GENE,
     MODALITY,
     N_SITES,
@@ -25,7 +28,8 @@ from morphoclip.columns import (
 )
 from morphoclip.errors import InputError
 from morphoclip.features.config import ImageFeaturesConfig
-from morphoclip.models.morphoclip import ModelConfig
+from morphoclip.models.config import ModelConfig
+from morphoclip.training import state
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import training_data
 from morphoclip.training.distributed import World
@@ -74,9 +78,39 @@ def wells(prompts: int = 16, replicates: int = 2) -> Wells:
     )
 
 
+def wells_with_facts() -> Wells:
+    """The same wells, with two sources of known facts of their prompts."""
+    data = wells()
+    n_prompts = len(data.digests)
+    target = torch.eye(n_prompts)[torch.arange(n_prompts) // 2][:, : n_prompts // 2]
+    marks = torch.arange(n_prompts)
+    dose = torch.stack([marks % 2, marks % 3 == 0, marks % 5 == 0], dim=1).float()
+    names = {"target": tuple(f"G{n}" for n in range(n_prompts // 2)), "dose": ("1", "2", "3")}
+    return replace(data, text=torch.cat([data.text, target, dose], dim=1), fact_names=names)
+
+
 def manifest_of(data: Wells, held_out: int = 4) -> pd.DataFrame:
     subset = ["validation" if code < held_out else "train" for code in data.prompt_of_well.tolist()]
-    return data.table[[PLATE, WELL]].assign(**{SUBSET: subset})
+    columns = data.table[[PLATE, WELL, MODALITY, GENE]].assign(
+        **{ENTITY: "entity " + data.table[PROMPT_DIGEST]}
+    )
+    return columns.assign(**{SUBSET: subset})
+
+
+class SilentLog:
+    """Remembers which runs were opened, and logs nothing."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __call__(self, epoch: int, metrics: object) -> None: ...
+
+    def summarise(self, metrics: object) -> None: ...
+
+    @contextmanager
+    def nested(self, name: str) -> Iterator["SilentLog"]:
+        self.names.append(name)
+        yield self
 
 
 class Interrupted(Exception):
@@ -147,6 +181,7 @@ class KillSoonAfter:
 def run_until_killed(folder: Path, delay: float) -> None:
     data = wells()
     log = KillSoonAfter(3, delay)
+    state.SECONDS_BETWEEN_CHECKPOINTS = -1.0  # as if epochs took long
     train(data, manifest_of(data), MODEL, QUICK, CheckpointStore(folder), log)
 
 

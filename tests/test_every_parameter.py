@@ -9,17 +9,19 @@ import pytest
 import tifffile
 import torch
 from pydantic import BaseModel
-from small_training import MODEL, QUICK, manifest_of, wells
+from small_training import MODEL, QUICK, SilentLog, manifest_of, wells, wells_with_facts
 
 from morphoclip.imaging.config import PreprocessConfig
 from morphoclip.imaging.grey_levels import GreyRange
 from morphoclip.imaging.preprocess import ImageFile, SiteImages, prepare_site, prepare_sites
 from morphoclip.imaging.tiff import opened_tiffs
 from morphoclip.losses import LossConfig
-from morphoclip.models.morphoclip import ModelConfig
+from morphoclip.models.config import ModelConfig
+from morphoclip.models.embedding import embed_with_parts
 from morphoclip.plate_effects import normalise_tokens
 from morphoclip.training.config import EarlyStoppingConfig, TrainingConfig
 from morphoclip.training.data import belongs_on_device
+from morphoclip.training.members import train_members
 from morphoclip.training.state import CheckpointStore
 from morphoclip.training.trainer import train
 
@@ -27,9 +29,10 @@ TIFF_SIDE = 48
 
 
 def weights_after_an_epoch(tmp_path, model: ModelConfig, training: TrainingConfig) -> Any:
-    data = wells()
-    store = CheckpointStore(tmp_path)
-    return train(data, manifest_of(data), model, training, store, lambda *_: None)
+    data = wells_with_facts()
+    return train_members(
+        data, manifest_of(data), model, training, CheckpointStore(tmp_path), SilentLog()
+    )
 
 
 def flat(state: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -41,14 +44,21 @@ def model_result(tmp_path, config: ModelConfig) -> torch.Tensor:
     reference = torch.arange(9) < 5
     normed = normalise_tokens(tokens, reference, config.token_normalisation, plate="P")
     one_epoch = QUICK.model_copy(update={"epochs": 1})
-    trained = weights_after_an_epoch(tmp_path, config, one_epoch).model.state
-    return torch.cat([normed.flatten(), flat(trained)])
+    trained = weights_after_an_epoch(tmp_path, config, one_epoch).model
+    embedded = embed_with_parts(trained, wells_with_facts(), batch_size=8, device="cpu")
+    return torch.cat(
+        [
+            normed.flatten(),
+            flat(trained.members[0].state),
+            *(torch.from_numpy(side).flatten() for side in embedded[:2]),
+        ]
+    )
 
 
 def training_result(tmp_path, config: TrainingConfig) -> torch.Tensor:
     result = weights_after_an_epoch(tmp_path, MODEL, config)
-    epochs = torch.tensor([float(len(result.history)), float(result.model.epoch)])
-    return torch.cat([epochs, flat(result.model.state)])
+    epochs = [float(len(result.history)), *(float(one.epoch) for one in result.model.members)]
+    return torch.cat([torch.tensor(epochs), *(flat(one.state) for one in result.model.members)])
 
 
 def loss_result(tmp_path, config: LossConfig) -> torch.Tensor:
@@ -58,8 +68,8 @@ def loss_result(tmp_path, config: LossConfig) -> torch.Tensor:
     ]
     training = QUICK.model_copy(update={"epochs": 1, "loss": config})
     store = CheckpointStore(tmp_path)
-    state = train(data, manifest_of(data), MODEL, training, store, lambda *_: None).model.state
-    return flat(state)
+    model = train(data, manifest_of(data), MODEL, training, store, lambda *_: None).model
+    return flat(model.members[0].state)
 
 
 def preprocess_result(_: Any, config: PreprocessConfig) -> torch.Tensor:
@@ -78,7 +88,7 @@ def preprocess_result(_: Any, config: PreprocessConfig) -> torch.Tensor:
 LOSS = LossConfig(target_weight=0.5)
 CHANGES: dict[type[BaseModel], tuple[BaseModel, Callable[[Any, Any], torch.Tensor], dict]] = {
     ModelConfig: (
-        MODEL,
+        MODEL.model_copy(update={"closed_form": "kernel_cca"}),
         model_result,
         {
             "token_normalisation": ["negcon_zscore", "negcon_sphering"],
@@ -92,6 +102,12 @@ CHANGES: dict[type[BaseModel], tuple[BaseModel, Callable[[Any, Any], torch.Tenso
             "output_dim": [6],
             "proj_hidden_dim": [12],
             "proj_dropout": [0.5],
+            "text_scaling": ["train"],
+            "fact_weight": [1.0],
+            "fact_dropout": [0.0, 1.0],
+            "closed_form": ["none"],
+            "closed_form_weight": [3.0],
+            "closed_form_strength": [9.0],
         },
     ),
     LossConfig: (
@@ -119,6 +135,9 @@ CHANGES: dict[type[BaseModel], tuple[BaseModel, Callable[[Any, Any], torch.Tenso
             "max_logit_scale": [1.0],
             "precision": ["bf16"],
             "cwa": ["batch_mean", "condition_offset"],
+            "stopping": ["inner_folds", "none"],
+            "last_epoch": [1],
+            "members": [2],
             "sampler": ["perturbation_aware"],
             "sites_per_well": [1],
             "seed": [1],
@@ -140,6 +159,7 @@ CHANGES: dict[type[BaseModel], tuple[BaseModel, Callable[[Any, Any], torch.Tenso
 }
 ELSEWHERE = {
     TrainingConfig: {
+        "inner_folds": "test_members.test_as_many_inner_folds_are_trained_as_are_asked_for",
         "early_stopping": "test_each_way_to_stop_early_stops_elsewhere",
         "cwa_reference": "test_trainer.test_plates_can_be_measured_by_their_negative_controls",
         "placement": "test_features_lie_where_they_are_told_to",
@@ -192,9 +212,9 @@ def test_each_way_to_stop_early_stops_elsewhere(tmp_path) -> None:
             )
             folder = tmp_path / f"{metric}{patience}"
             result = weights_after_an_epoch(folder, MODEL, config)
-            lengths[metric, patience] = (len(result.history), result.model.epoch)
+            lengths[metric, patience] = (len(result.history), result.model.members[0].epoch)
     assert lengths["validation_loss", 1] != lengths["validation_loss", 4]
-    assert len({lengths[m, 4] for m, _ in lengths}) == 2
+    assert len({lengths[m, 1] for m, _ in lengths}) == 2
 
 
 def test_features_lie_where_they_are_told_to() -> None:

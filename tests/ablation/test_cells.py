@@ -5,7 +5,7 @@ import pytest
 from morphoclip.ablation.cells import BASE, AblationConfig, Settings, cells_of, training_key
 from morphoclip.errors import InputError
 from morphoclip.features.config import TextFeaturesConfig
-from morphoclip.models.morphoclip import ModelConfig
+from morphoclip.models.config import ModelConfig
 from morphoclip.splits.config import SplitConfig
 from morphoclip.training.config import TrainingConfig
 

@@ -11,9 +11,16 @@ from morphoclip.columns import MODALITY
 from morphoclip.evaluation.baseline_comparison import (
     compare_methods,
     comparison_sentence,
+    headline_comparison,
     single_split_sentence,
 )
-from morphoclip.evaluation.baselines import BaselineData, baseline_similarities
+from morphoclip.evaluation.baselines import (
+    BASELINES,
+    FITS,
+    STRENGTHS,
+    BaselineData,
+    baseline_similarities,
+)
 from morphoclip.evaluation.per_perturbation import retrieval_rows
 from morphoclip.evaluation.perturbation_sets import PerturbationSet
 from morphoclip.metrics.bootstrap import Bootstrap
@@ -47,7 +54,8 @@ def test_intervals_and_differences_are_over_the_same_perturbations() -> None:
     summary = BASELINE_COMPARISON.validate(
         compare_methods(pd.concat([better, worse]), Bootstrap(500, 0))
     )
-    mrr = summary.set_index(["scope", "metric", "method"]).sort_index()
+    both = summary[summary["direction"] == "both"]
+    mrr = both.set_index(["scope", "metric", "method"]).sort_index()
     model = mrr.loc[("within_modality", "mrr", "model")]
     numbers = model[["value", "ci_low", "ci_high", "difference"]].tolist()
     assert numbers == pytest.approx([1, 1, 1, 0])
@@ -102,8 +110,9 @@ def test_the_interval_is_about_as_wide_as_the_standard_error_says() -> None:
         ]
     )
     summary = compare_methods(many, Bootstrap(4000, 0))
-    row = summary[(summary["scope"] == "within_modality") & (summary["metric"] == "mrr")].iloc[0]
-    expected = 2 * 1.96 * many["mrr"].std(ddof=0) / np.sqrt(len(many))
+    row = headline_comparison(summary).iloc[0]
+    means = many.groupby("Metadata_prompt_digest")["mrr"].mean()
+    expected = 2 * 1.96 * means.std(ddof=0) / np.sqrt(len(means))
     assert row["ci_high"] - row["ci_low"] == pytest.approx(expected, rel=0.08)
 
 
@@ -117,9 +126,12 @@ def planted(n: int, seed: int, noise: float = 0.1) -> PerturbationSet:
         modality=np.array(["compound"] * n),
         image=text @ rotation.T + noise * rng.standard_normal((n, 20)),
         text=text,
+        facts=np.zeros((n, 0)),
+        fact_sizes={},
         ngrams=rng.standard_normal((n, 5)),
         genes=[frozenset({f"G{i % 6}"}) for i in range(n)],
         mechanisms=[frozenset() for _ in range(n)],
+        structures=[frozenset() for _ in range(n)],
     )
 
 
@@ -139,11 +151,12 @@ def test_regressions_find_what_is_planted_and_permuted_texts_do_not() -> None:
     assert mrr["kernel_ridge"] > 0.8
     assert mrr["two_way_kernel_ridge"] > 0.8
     assert mrr["cca"] > 0.8
+    assert mrr["kernel_cca"] > 0.8
     assert mrr["permuted_text"] == pytest.approx(chance, abs=0.08)
     assert mrr["nearest_mechanism"] == pytest.approx(chance), "nothing is known: all tie"
     assert set(mrr) == {
-        "ridge", "kernel_ridge", "two_way_kernel_ridge", "cca", "kernel_ridge_ngrams",
-        "permuted_text", "nearest_target", "nearest_mechanism",
+        "ridge", "kernel_ridge", "two_way_kernel_ridge", "cca", "kernel_cca",
+        "kernel_ridge_ngrams", "permuted_text", "nearest_target", "nearest_mechanism",
     }  # fmt: skip
 
 
@@ -151,7 +164,7 @@ def test_both_ways_add_the_cosines_of_two_regressions() -> None:
     """Against the normal equations, written out."""
     train, held_out = planted(30, 1), planted(7, 2)
     data = BaselineData.of(train, held_out)
-    found = baseline_similarities(data, seed=0)
+    found = FITS["two_way_kernel_ridge"](data, 0.1)
 
     def predicted(seen: np.ndarray, wanted: np.ndarray, asked: np.ndarray) -> np.ndarray:
         squared = ((seen[:, None] - seen[None]) ** 2).sum(axis=-1)
@@ -165,14 +178,14 @@ def test_both_ways_add_the_cosines_of_two_regressions() -> None:
     to_text = predicted(data.train_image, text, data.held_out_image)
     to_image = predicted(normalize(text), data.train_image, held_out_text)
     expected = normalize(to_text) @ held_out_text.T + data.held_out_image @ normalize(to_image).T
-    np.testing.assert_allclose(found["two_way_kernel_ridge"][0], expected, atol=1e-9)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_canonical_correlations_are_those_of_shrunk_covariances() -> None:
     """Against inverse square roots of the covariances, written out."""
     train, held_out = planted(90, 1), planted(9, 2)
     data = BaselineData.of(train, held_out)
-    (found,) = baseline_similarities(data, seed=0)["cca"]
+    found = FITS["cca"](data, 1.0)
 
     def inverse_root(rows: np.ndarray) -> np.ndarray:
         values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
@@ -211,3 +224,68 @@ def test_the_nearest_known_relative_speaks_for_the_words() -> None:
     )
     scores = baseline_similarities(data, seed=0)["nearest_target"]
     assert mrr_of(scores, held_out) == 1
+
+
+def test_both_directions_are_ranked_and_their_mean_comes_first() -> None:
+    rng = np.random.default_rng(3)
+    similarity = rng.random((12, 12))
+    table = rows(similarity, "model")
+    turned = rows(similarity.T, "model")
+    there = table[table["direction"] == "image_to_text"].reset_index(drop=True)
+    back = turned[turned["direction"] == "text_to_image"].reset_index(drop=True)
+    pd.testing.assert_series_equal(there["mrr"], back["mrr"])
+    headline = headline_comparison(compare_methods(table, Bootstrap(200, 0))).iloc[0]
+    by_direction = table.groupby("direction")["mrr"].mean()
+    assert headline["image_to_text"] == pytest.approx(by_direction["image_to_text"])
+    assert headline["value"] == pytest.approx(by_direction.mean())
+    assert by_direction.iloc[0] != by_direction.iloc[1]
+
+
+def test_strength_is_chosen_on_folds_of_train_and_the_held_out_are_not_looked_at() -> None:
+    train, held_out = planted(60, 1, noise=0.8), planted(20, 2)
+    data = BaselineData.of(train, held_out)
+    other = BaselineData.of(train, planted(20, 5))
+    for name, fit in FITS.items():
+        draws = BASELINES[name](data, np.random.default_rng(0))
+        same = [s for s in STRENGTHS if np.allclose(fit(data, s), draws[0])]
+        again = BASELINES[name](other, np.random.default_rng(0))
+        assert len(same) == 1, name
+        assert np.allclose(fit(other, same[0]), again[0]), name
+
+
+def test_facts_are_read_by_the_methods_that_are_named_after_them() -> None:
+    """Images show a fact that no word says."""
+    rng = np.random.default_rng(0)
+
+    def with_fact(n: int, seed: int) -> PerturbationSet:
+        own = planted(n, seed)
+        kinds = np.arange(n) % 10
+        facts = np.eye(10)[kinds]
+        look = facts @ np.random.default_rng(7).standard_normal((10, 20))
+        words = rng.standard_normal((n, 8))
+        seen = {"image": look + 0.1 * rng.standard_normal((n, 20)), "text": words}
+        return PerturbationSet(**vars(own) | seen | {"facts": facts, "fact_sizes": {"target": 10}})
+
+    train, held_out = with_fact(100, 1), with_fact(10, 2)
+    found = baseline_similarities(BaselineData.of(train, held_out), seed=0)
+    for name in ("two_way_kernel_ridge", "cca", "kernel_cca"):
+        assert mrr_of(found[f"{name}_facts"], held_out) > 0.9, name
+        assert mrr_of(found[name], held_out) < 0.6, name
+    plain = baseline_similarities(BaselineData.of(planted(30, 1), planted(9, 2)), seed=0)
+    assert not [name for name in plain if name.endswith("_facts")]
+
+
+def test_a_structure_is_ranked_by_the_image_of_the_most_similar_one() -> None:
+    train, held_out = planted(6, 1), planted(3, 2)
+    sets = [frozenset({n, n + 1, n + 2, n + 3}) for n in range(0, 60, 10)]
+    known = [sets[4], sets[0] | {99}, frozenset()]
+    look = np.random.default_rng(0).standard_normal((6, 20))
+    data = BaselineData.of(
+        PerturbationSet(**vars(train) | {"structures": sets, "image": look}),
+        PerturbationSet(**vars(held_out) | {"structures": known, "image": look[[4, 0, 2]]}),
+    )
+    (found,) = BASELINES["nearest_structure"](data, np.random.default_rng(0))
+    similarity = data.held_out_image @ data.train_image.T
+    np.testing.assert_allclose(found[:, 0], similarity[:, 4])
+    np.testing.assert_allclose(found[:, 1], similarity[:, 0])
+    np.testing.assert_allclose(found[:, 2], similarity.mean(axis=1))

@@ -16,6 +16,7 @@ from morphoclip.columns import (
     PLATE,
     PROMPT,
     PROMPT_DIGEST,
+    SMILES,
     TARGET_LIST,
     WELL,
     Subset,
@@ -32,6 +33,7 @@ PERTURBATIONS = pd.DataFrame(
         MODALITY: "compound",
         BROAD_SAMPLE: [f"s{n:02d}" for n in range(5)],
         MOA_LIST: [None, None, "agonist|inhibitor", "inhibitor", None],
+        SMILES: [None, None, "CCO", "not a structure", None],
     }
 )
 PROMPTS = pd.DataFrame(
@@ -70,6 +72,7 @@ def test_text_modality_genes_and_mechanisms_are_those_of_each_prompt() -> None:
     assert chosen.modality.tolist() == ["compound"] * 4
     assert chosen.genes == [{"G1"}, {"G1"}, {"G2"}, {"G2"}]
     assert chosen.mechanisms == [{"agonist", "inhibitor"}, {"inhibitor"}, set(), set()]
+    assert [len(bits) for bits in chosen.structures] == [6, 0, 0, 0], "ethanol, and what is unknown"
 
 
 def test_listed_targets_take_the_place_of_the_one_gene() -> None:

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from morphoclip.models.morphoclip import ModelConfig, ModelShape, MorphoCLIP, count_parameters
+from morphoclip.models.config import ModelConfig, ModelShape
+from morphoclip.models.morphoclip import MorphoCLIP, count_parameters
 from morphoclip.models.pooling import (
     ChannelAttention,
     CrossChannelFormer,

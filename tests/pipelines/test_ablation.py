@@ -41,7 +41,7 @@ def test_without_a_grid_the_grids_are_listed(ready, caplog) -> None:
 def test_trainings_that_are_done_are_not_done_again(ready, monkeypatch) -> None:
     from morphoclip.ablation import trainings
 
-    train, calls, before = trainings.train, [], kept(ready)
+    train, calls, before = trainings.train_members, [], kept(ready)
 
     def stop_at_the_third(*args: object, **kwargs: object) -> object:
         calls.append(1)
@@ -49,12 +49,12 @@ def test_trainings_that_are_done_are_not_done_again(ready, monkeypatch) -> None:
             raise RuntimeError("the power went")
         return train(*args, **kwargs)
 
-    monkeypatch.setattr(trainings, "train", stop_at_the_third)
+    monkeypatch.setattr(trainings, "train_members", stop_at_the_third)
     with pytest.raises(RuntimeError, match="the power went"):
         ready.run("ablation", ablation=GRID, training=TRAINING)
     first = kept(ready)
     assert len(first) - len(before) == 2, "a kill loses the training that it hits"
-    monkeypatch.setattr(trainings, "train", train)
+    monkeypatch.setattr(trainings, "train_members", train)
     ready.run("ablation", ablation=GRID, training=TRAINING)
     assert len(kept(ready)) - len(before) == 6
     assert first.items() <= kept(ready).items()

@@ -17,8 +17,12 @@ from morphoclip.columns import (
     TARGET_LIST,
 )
 from morphoclip.evaluation.held_out_retrieval import held_out_retrieval
-from morphoclip.evaluation.profiles import prompt_embeddings, well_profiles, with_subsets
-from morphoclip.models.embedding import embed
+from morphoclip.evaluation.profiles import (
+    embed_with,
+    prompt_embeddings,
+    well_profiles,
+    with_subsets,
+)
 from morphoclip.splits.manifest import assign_subsets
 from morphoclip.training.state import CheckpointStore
 from morphoclip.training.trainer import train
@@ -54,7 +58,7 @@ def headline(demo: Workspace, folder: Path, well_index: pd.DataFrame, seed: int)
     model = train(
         wells, manifest, params["model"], training, CheckpointStore(folder), lambda *_: None
     ).model
-    embedded = embed(model.build(), wells, batch_size=512, device="cpu")
+    embedded = embed_with(model, wells, batch_size=512, device="cpu")
     profiles = with_subsets(well_profiles(embedded, wells, model.digest, None), manifest)
     metrics = held_out_retrieval(profiles, prompt_embeddings(embedded, wells), params["evaluation"])
     rows = metrics.retrieval.query(

@@ -295,7 +295,7 @@ def test_feature_sets_lie_side_by_side_and_are_chosen_by_name(copied) -> None:
 def test_layers_on_the_command_line_reach_model_and_mlflow(finished, copied) -> None:
     copied.run("training", model={"ccf_layers": 4}, training={"epochs": 1})
     model = copied.load("model")
-    layers = {name.split(".")[3] for name in model.state if "encoder.layers" in name}
+    layers = {name.split(".")[3] for name in model.members[0].state if "encoder.layers" in name}
     assert layers == {"0", "1", "2", "3"}
     assert model.config.ccf_layers == 4
     assert finished.load("model").config.ccf_layers == 1
@@ -505,10 +505,11 @@ def test_cross_validation_tests_everything_once_a_seed_beside_baselines(copied) 
     model = queries[queries["method"] == "model"]
     counts = model.groupby("seed")["Metadata_prompt_digest"].nunique()
     assert counts.to_dict() == {1: 45, 2: 45}
-    assert model.groupby(["seed", "fold"]).size().tolist() == [15] * 6
+    sizes = model.groupby(["seed", "fold", "direction"]).size()
+    assert sizes.tolist() == [15] * 12
     assert len(eligible) == 45
-    summary = copied.load("cross_validation_metrics").set_index(["scope", "metric", "method"])
-    row = summary.loc[("within_modality", "mrr", "model")]
+    summary = copied.load("cross_validation_metrics").query("direction == 'both'")
+    row = summary.set_index(["scope", "metric", "method"]).loc[("within_modality", "mrr", "model")]
     assert row["n_perturbations"] == 45
     assert row["n_seeds"] == 2
     assert row["ci_low"] < row["value"] < row["ci_high"]
@@ -523,17 +524,16 @@ def test_cross_validation_tests_everything_once_a_seed_beside_baselines(copied) 
     assert all("test.mrr" in run.data.metrics for run in nested)
     assert all("training.train_loss" in run.data.metrics for run in nested)
 
-    shutil.rmtree(_newest_checkpoints(copied))
+    kept = copied.data / "06_models/checkpoints/cross_validation"
+    assert not list(kept.rglob("*.pt")), "of a training that is done its rows are kept alone"
+    rows = sorted(kept.glob("*/result.parquet"))
+    assert len(rows) == 6
+    shutil.rmtree(rows[0].parent)
     resumed = {"seeds": "1+2", "epochs": 1, "resume": True}
     copied.run("cross_validation", splitting={"folds": 3}, training=resumed)
     pd.testing.assert_frame_equal(
         copied.load("cross_validation_per_perturbation_retrieval"), queries
     )
-
-
-def _newest_checkpoints(workspace: Workspace) -> Path:
-    folders = (workspace.folder / "data").rglob("best.pt")
-    return max(folders, key=lambda path: path.stat().st_mtime).parent
 
 
 def test_several_seeds_are_cross_validations_job(finished) -> None:

@@ -130,9 +130,10 @@ def headline(n_queries: int, shared: int = 0) -> str:
         [
             {
                 "method": "model", "metric": "mrr", "scope": "within_modality",
-                "direction": "image_to_text", "value": 0.9, "difference": 0.0,
+                "direction": direction, "value": 0.9, "difference": 0.0,
                 "difference_low": 0.0, "difference_high": 0.0, "n_perturbations": n_queries,
             }
+            for direction in ("both", "image_to_text", "text_to_image")
         ]
     )  # fmt: skip
     leakage = pd.DataFrame(

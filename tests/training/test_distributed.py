@@ -57,8 +57,8 @@ def test_two_processes_train_the_model_of_one_and_resume_it(tmp_path) -> None:
         run(tmp_path / "parts", two, stop_after=3, model=NO_DROPOUT)
     resumed = run(tmp_path / "parts", two.model_copy(update={"resume": True}), model=NO_DROPOUT)
     pd.testing.assert_frame_equal(both.history, resumed.history)
-    for name, weights in both.model.state.items():
-        assert torch.equal(weights, resumed.model.state[name]), name
+    for name, weights in both.model.members[0].state.items():
+        assert torch.equal(weights, resumed.model.members[0].state[name]), name
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from morphoclip.backbones.image import ImageBackbone, load_image_backbone, load_
 from morphoclip.backbones.image.base import IMAGENET_MEAN, IMAGENET_SD
 from morphoclip.columns import ROLE
 from morphoclip.errors import InputError
-from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.models.trained import TrainedModel
 from morphoclip.plate_effects import reference_wells
 from morphoclip.splits.manifest import manifest_sha256
 from morphoclip.training.controls import carry_to_controls, renew_normalisation
@@ -395,5 +395,5 @@ def test_lora_goes_on_with_the_newest_model_of_the_same_features(tmp_path) -> No
     prepared = training_data(data, manifest, QUICK, "cpu")
     state = initial_state(prepared, MODEL, QUICK, "cpu", tuning)
     towers = state.model.towers.state_dict()
-    assert all(torch.equal(towers[name], weight) for name, weight in mine.state.items())
+    assert all(torch.equal(towers[name], weight) for name, weight in mine.members[0].state.items())
     assert isinstance(mine, TrainedModel)

@@ -20,7 +20,7 @@ from morphoclip.errors import InputError
 from morphoclip.schemas.evaluation import TRAINING_HISTORY
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
 from morphoclip.training.state import CheckpointStore
-from morphoclip.training.trainer import train
+from morphoclip.training.trainer import TrainingResult, train
 
 
 def test_eight_wells_are_learnt_by_heart(tmp_path) -> None:
@@ -41,11 +41,23 @@ def test_history_has_its_columns_and_counts_from_one(tmp_path) -> None:
     assert (floor >= 0).all()
 
 
+def assert_same_member(one: TrainingResult, other: TrainingResult) -> None:
+    (expected,), (found,) = one.model.members, other.model.members
+    assert expected.epoch == found.epoch
+    for name, weights in expected.state.items():
+        assert torch.equal(weights, found.state[name]), name
+
+
+def offsets_of(result: TrainingResult) -> dict[str, torch.Tensor]:
+    return result.model.members[0].plate_offsets
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path) -> None:
     first, again = run(tmp_path / "a").model, run(tmp_path / "b").model
     other = run(tmp_path / "c", QUICK.model_copy(update={"seed": 1})).model
-    assert all(torch.equal(first.state[name], again.state[name]) for name in first.state)
-    assert not torch.equal(first.state["image_head.0.weight"], other.state["image_head.0.weight"])
+    one, same, another = (model.members[0].state for model in (first, again, other))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["image_head.0.weight"], another["image_head.0.weight"])
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path) -> None:
@@ -54,21 +66,19 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path) -> None:
         run(tmp_path / "parts", stop_after=3)
     resumed = run(tmp_path / "parts", QUICK.model_copy(update={"resume": True}))
     pd.testing.assert_frame_equal(whole.history, resumed.history)
-    assert whole.model.epoch == resumed.model.epoch
-    for name, weights in whole.model.state.items():
-        assert torch.equal(weights, resumed.model.state[name]), name
+    assert_same_member(whole, resumed)
 
 
 def test_offsets_of_plates_go_with_the_model_and_survive_a_resume(tmp_path) -> None:
     config = QUICK.model_copy(update={"cwa": "condition_offset"})
-    whole = run(tmp_path / "whole", config).model
-    assert sorted(whole.plate_offsets) == ["P0", "P1"]
-    torch.testing.assert_close(whole.plate_offsets["P0"], -whole.plate_offsets["P1"])
+    whole = offsets_of(run(tmp_path / "whole", config))
+    assert sorted(whole) == ["P0", "P1"]
+    torch.testing.assert_close(whole["P0"], -whole["P1"])
     with pytest.raises(Interrupted):
         run(tmp_path / "parts", config, stop_after=3)
-    resumed = run(tmp_path / "parts", config.model_copy(update={"resume": True})).model
-    assert torch.equal(whole.plate_offsets["P0"], resumed.plate_offsets["P0"])
-    assert run(tmp_path / "off").model.plate_offsets == {}
+    resumed = offsets_of(run(tmp_path / "parts", config.model_copy(update={"resume": True})))
+    assert torch.equal(whole["P0"], resumed["P0"])
+    assert offsets_of(run(tmp_path / "off")) == {}
 
 
 def test_plates_can_be_measured_by_their_negative_controls(tmp_path) -> None:
@@ -79,8 +89,8 @@ def test_plates_can_be_measured_by_their_negative_controls(tmp_path) -> None:
     for reference in ("train", "negcon"):
         changed = config.model_copy(update={"cwa_reference": reference})
         store = CheckpointStore(tmp_path / reference)
-        model = train(data, manifest_of(data), MODEL, changed, store, lambda *_: None).model
-        offsets.append(model.plate_offsets["P0"])
+        trained = train(data, manifest_of(data), MODEL, changed, store, lambda *_: None)
+        offsets.append(offsets_of(trained)["P0"])
     assert not torch.allclose(*offsets)
 
 
@@ -136,7 +146,7 @@ def test_patience_ends_a_run_and_the_best_epoch_is_kept(tmp_path) -> None:
     config = QUICK.model_copy(update={"epochs": 40, "early_stopping": early, "learning_rate": 0.05})
     result = run(tmp_path, config)
     best = int(result.history["validation_loss"].idxmin()) + 1
-    assert result.model.epoch == best
+    assert result.model.members[0].epoch == best
     assert len(result.history) == best + 2
 
 
@@ -207,5 +217,4 @@ def test_a_run_that_is_killed_in_its_fourth_epoch_goes_on_to_the_same_bits(tmp_p
     assert last["epoch"] == 3
     resumed = run(folder, QUICK.model_copy(update={"resume": True}))
     pd.testing.assert_frame_equal(whole.history, resumed.history)
-    for name, weights in whole.model.state.items():
-        assert torch.equal(weights, resumed.model.state[name]), name
+    assert_same_member(whole, resumed)

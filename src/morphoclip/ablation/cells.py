@@ -13,7 +13,7 @@ from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.features.config import TextFeaturesConfig
 from morphoclip.fingerprint import Fingerprint
-from morphoclip.models.morphoclip import ModelConfig
+from morphoclip.models.config import ModelConfig
 from morphoclip.splits.config import SplitConfig
 from morphoclip.splits.strategies import STRATEGIES
 from morphoclip.training.config import TrainingConfig

@@ -24,8 +24,8 @@ from morphoclip.columns import (
 )
 from morphoclip.device import resolve_device
 from morphoclip.errors import InputError, example_of
-from morphoclip.evaluation.cross_validation import NestedRunLog, split_of_fold
-from morphoclip.evaluation.per_perturbation import rows_of_model
+from morphoclip.evaluation.cross_validation import split_of_fold
+from morphoclip.evaluation.per_perturbation import mean_of_directions, rows_of_model
 from morphoclip.features.config import TextFeaturesConfig
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures, cache_key, encode_prompts
@@ -34,8 +34,10 @@ from morphoclip.loaders import Loaders
 from morphoclip.perturbations.prompts import PromptTemplates, prompt_table
 from morphoclip.plate_effects import TokenNormalisation
 from morphoclip.schemas.evaluation import ABLATION_TRAININGS
+from morphoclip.training.members import train_members
+from morphoclip.training.run_log import RunLog
 from morphoclip.training.state import CheckpointStore
-from morphoclip.training.trainer import seconds_of_an_epoch, train
+from morphoclip.training.trainer import seconds_of_an_epoch
 from morphoclip.wells.assemble import Wells, assemble_wells
 
 logger = logging.getLogger(__name__)
@@ -69,6 +71,7 @@ class PreparedCell:
             "image": self.wells.image_fingerprint,
             "text": self.wells.text_fingerprint,
             "metadata": self.perturbations_sha256,
+            "directions": "both",
         }
         return training_key(cell, fold, seed, data)
 
@@ -96,7 +99,8 @@ def _texts(data: AblationData, config_json: str) -> tuple[pd.DataFrame, TextFeat
     backbone = load_text_backbone(config.backbone, device=resolve_device(config.device))
     key = cache_key(backbone)
     cached = data.text_cache[key]() if key in data.text_cache else None
-    return prompts, encode_prompts(list(prompts[PROMPT]), backbone, cached).features
+    features = encode_prompts(list(prompts[PROMPT]), backbone, cached).features
+    return prompts, features.with_facts(data.perturbations, prompts, config.facts)
 
 
 @lru_cache(maxsize=1)  # all of CPJUMP1 fills 2 GB
@@ -137,7 +141,7 @@ def train_cells(
     cells: list[Cell],
     done: Loaders[pd.DataFrame],
     checkpoints: CheckpointStore,
-    log: NestedRunLog,
+    log: RunLog,
 ) -> Iterator[dict[str, pd.DataFrame]]:
     """Train what is not done yet; one table per training, by its key, as soon as it is there.
 
@@ -200,7 +204,7 @@ def _train_one(
     fold: int,
     seed: int,
     checkpoints: CheckpointStore,
-    log: NestedRunLog,
+    log: RunLog,
 ) -> pd.DataFrame:
     """Rows of the held-out perturbations of one training."""
     started = time.perf_counter()
@@ -210,8 +214,8 @@ def _train_one(
     )
     config = settings.training.model_copy(update={"seed": seed, "seeds": (), "resume": False})
     own = checkpoints.below("ablation")  # a training of the same parameters keeps its own
-    result = train(prepared.wells, manifest, settings.model, config, own, log)
-    own.opened.pop().delete()
+    result = train_members(prepared.wells, manifest, settings.model, config, own, log)
+    own.delete_opened()
     ranked = rows_of_model(
         result.model,
         prepared.wells,
@@ -223,10 +227,11 @@ def _train_one(
         {"test.mrr": ranked["mrr"].mean(), "test.mrr.chance": ranked["mrr_chance"].mean()}
     )
     treatments = _held_out(data, prepared, manifest)
+    ranked = mean_of_directions(ranked)
     rows = ranked.merge(treatments, on=[MODALITY, PROMPT_DIGEST]).assign(
         fold=fold,
         seed=seed,
-        epochs=len(result.history),
+        epochs=int(result.history["epoch"].max()),
         seconds=time.perf_counter() - started,
     )
     return rows[list(ABLATION_TRAININGS.columns)]

@@ -1,6 +1,7 @@
 """The log of epochs: the console, and MLflow's run if there is one."""
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,10 @@ from kedro.io import AbstractDataset, DatasetError
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 logger = logging.getLogger(__name__)
+
+_VALIDATED = (
+    ", validation loss %(validation_loss).3f, validation MRR %(validation_mrr_within_modality).3f"
+)
 
 
 @dataclass(frozen=True)
@@ -24,18 +29,14 @@ class EpochLog:
     def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Write one epoch, counted from 1."""
         if self.is_shown:
-            logger.info(
-                "epoch %3d: loss %.3f, validation loss %.3f, validation MRR %.3f",
-                epoch,
-                metrics["train_loss"],
-                metrics["validation_loss"],
-                metrics["validation_mrr_within_modality"],
-            )
+            validated = "" if math.isnan(metrics["validation_loss"]) else _VALIDATED % metrics
+            logger.info("epoch %3d: loss %.3f%s", epoch, metrics["train_loss"], validated)
         if self.run_id is None:
             return
         client = mlflow.MlflowClient(self.tracking_uri)
         for name, value in metrics.items():
-            client.log_metric(self.run_id, f"training.{name}", value, step=epoch)
+            if not math.isnan(value):  # what is not measured, as without validation wells
+                client.log_metric(self.run_id, f"training.{name}", value, step=epoch)
 
     @contextmanager
     def nested(self, name: str) -> Iterator["EpochLog"]:

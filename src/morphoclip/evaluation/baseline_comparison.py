@@ -11,21 +11,25 @@ from morphoclip.schemas.evaluation import BASELINE_COMPARISON
 def compare_methods(per_perturbation: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     """Means over perturbations with 95 % bootstrap intervals, and differences to the model.
 
-    A perturbation's value is its mean over seeds; ``sd_over_seeds`` is that of the seeds' means.
-    ``difference`` is method minus model, over the same draws of perturbations.
+    A perturbation's value is its mean over seeds, and for ``both`` over the two directions;
+    ``sd_over_seeds`` is that of the seeds' means. ``difference`` is method minus model, over the
+    same draws of perturbations.
     """
     rows = []
     for scope in ("within_modality", *sorted(per_perturbation[MODALITY].unique())):
         chosen = per_perturbation
         if scope != "within_modality":
             chosen = per_perturbation[per_perturbation[MODALITY] == scope]
-        for metric in METRICS:
-            rows += _summaries(chosen, metric, bootstrap, scope)
+        directions = {"both": chosen} | dict(list(chosen.groupby("direction")))
+        for direction, ranked in directions.items():
+            for metric in METRICS:
+                summaries = _summaries(ranked, metric, bootstrap)
+                rows += [{"scope": scope, "direction": direction, **row} for row in summaries]
     return pd.DataFrame(rows)[list(BASELINE_COMPARISON.columns)]
 
 
 def _summaries(
-    per_perturbation: pd.DataFrame, metric: str, bootstrap: Bootstrap, scope: str
+    per_perturbation: pd.DataFrame, metric: str, bootstrap: Bootstrap
 ) -> list[dict[str, object]]:
     values = per_perturbation.pivot_table(metric, PROMPT_DIGEST, "method", aggfunc="mean")
     chance = per_perturbation.groupby(PROMPT_DIGEST)[f"{metric}_chance"].mean().mean()
@@ -39,7 +43,6 @@ def _summaries(
         difference = resampled[method] - resampled.get(MODEL_METHOD, float("nan"))
         summaries.append(
             {
-                "scope": scope,
                 "metric": metric,
                 "method": method,
                 "value": values[method].mean(),
@@ -58,9 +61,15 @@ def _summaries(
 
 
 def headline_comparison(comparison: pd.DataFrame) -> pd.DataFrame:
-    """MRR within the modality, the best method first."""
+    """MRR within the modality over both directions, the best method first.
+
+    ``image_to_text`` and ``text_to_image`` hold each direction's own.
+    """
     rows = comparison[(comparison["scope"] == "within_modality") & (comparison["metric"] == "mrr")]
-    return rows.sort_values("value", ascending=False, ignore_index=True)
+    by_direction = rows.pivot_table("value", "method", "direction")
+    both = rows[rows["direction"] == "both"].set_index("method")
+    both[["image_to_text", "text_to_image"]] = by_direction[["image_to_text", "text_to_image"]]
+    return both.reset_index().sort_values("value", ascending=False, ignore_index=True)
 
 
 def single_split_sentence(comparison: pd.DataFrame) -> str:
@@ -77,7 +86,8 @@ def single_split_sentence(comparison: pd.DataFrame) -> str:
     name = str(best["method"]).replace("_", " ")
     return (
         f"One split of {model['n_perturbations']} perturbations does not rank methods. Here the "
-        f"trained model has a held-out MRR of {model['value']:.3f} and {name}, the strongest of "
+        f"trained model has a held-out MRR (mean of both directions) of {model['value']:.3f} and "
+        f"{name}, the strongest of "
         f"{len(others)} other methods, {best['value']:.3f}; the model's lead of "
         f"{-best['difference']:+.3f} has a 95 % interval from {-best['difference_high']:+.3f} to "
         f"{-best['difference_low']:+.3f}. cross_validation holds out every perturbation once."
@@ -106,8 +116,8 @@ def comparison_sentence(comparison: pd.DataFrame) -> str:
         return "No other method ranked the same perturbations."
     clauses = [text.format(_listed(others.index[rows])) for text, rows in groups if rows.any()]
     return (
-        f"In held-out MRR the trained model {'; it '.join(clauses)} (95 % intervals of paired "
-        "differences over perturbations)."
+        f"In held-out MRR over both directions the trained model {'; it '.join(clauses)} (95 % "
+        "intervals of paired differences over perturbations)."
     )
 
 

@@ -2,39 +2,23 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import pandas as pd
 
 from morphoclip.evaluation.per_perturbation import rows_of_baselines, rows_of_model
-from morphoclip.models.morphoclip import ModelConfig
+from morphoclip.models.config import ModelConfig
 from morphoclip.splits.config import SplitConfig
 from morphoclip.splits.leakage import check_no_leakage, leakage_report
 from morphoclip.splits.manifest import assign_subsets
 from morphoclip.training.config import TrainingConfig
+from morphoclip.training.members import train_members
+from morphoclip.training.run_identity import run_digest
+from morphoclip.training.run_log import RunLog
 from morphoclip.training.state import CheckpointStore
-from morphoclip.training.trainer import train
 from morphoclip.wells.assemble import Wells
 
 logger = logging.getLogger(__name__)
-
-
-class NestedRunLog(Protocol):
-    """Where epochs are logged, and runs within the run."""
-
-    def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Log one epoch."""
-        ...
-
-    def nested(self, name: str) -> AbstractContextManager["NestedRunLog"]:
-        """A run of its own within this one."""
-        ...
-
-    def summarise(self, metrics: Mapping[str, float]) -> None:
-        """Log the result of the run."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -57,17 +41,19 @@ def cross_validate(
     model: ModelConfig,
     training: TrainingConfig,
     checkpoints: CheckpointStore,
-    log: NestedRunLog,
+    log: RunLog,
 ) -> pd.DataFrame:
     """Per-perturbation retrieval by model and baselines, of all folds and seeds.
 
-    One fold where `splitting.folds` is not given.
+    One fold where `splitting.folds` is not given. Of each training only its rows are kept, with
+    which an interrupted run goes on (`training.resume`).
 
     Raises:
         InputError: As splitting and training do.
     """
     seeds = [int(seed) for seed in training.seeds] or [training.seed]
     n_trainings = (splitting.folds or 1) * len(seeds)
+    own = checkpoints.below("cross_validation")
     parts: list[pd.DataFrame] = []
     for fold, manifest in _manifests(data, splitting):
         baselines = rows_of_baselines(
@@ -81,17 +67,15 @@ def cross_validate(
         for seed in seeds:
             name = f"fold {fold}, seed {seed}"
             config = training.model_copy(update={"seed": seed, "seeds": ()})
-            with log.nested(name) as nested_log:
-                trained = train(data.wells, manifest, model, config, checkpoints, nested_log).model
-                of_model = rows_of_model(
-                    trained,
-                    data.wells,
-                    manifest,
-                    batch_size=config.batch_size,
-                    device=config.device,
-                )
-                mrr, chance = of_model["mrr"].mean(), of_model["mrr_chance"].mean()
-                nested_log.summarise({"test.mrr": mrr, "test.mrr.chance": chance})
+            run = own.run(run_digest(data.wells, manifest, model, config))
+            of_model = run.kept_result() if training.resume else None
+            if of_model is None:
+                with log.nested(name) as nested_log:
+                    of_model = _train_and_rank(data, manifest, model, config, own, nested_log)
+                    own.delete_opened()
+                    own.below("inner_folds").delete_all()
+                run.keep_only(of_model)
+            mrr, chance = of_model["mrr"].mean(), of_model["mrr_chance"].mean()
             logger.info(
                 "%d of %d, %s: held-out MRR %.3f, chance %.3f",
                 len(parts) + 1,
@@ -103,6 +87,23 @@ def cross_validate(
             rows = pd.concat([of_model, baselines], ignore_index=True)
             parts.append(rows.assign(fold=fold, seed=seed))
     return pd.concat(parts, ignore_index=True)
+
+
+def _train_and_rank(
+    data: CrossValidationData,
+    manifest: pd.DataFrame,
+    model: ModelConfig,
+    config: TrainingConfig,
+    checkpoints: CheckpointStore,
+    log: RunLog,
+) -> pd.DataFrame:
+    """The rows of one training."""
+    trained = train_members(data.wells, manifest, model, config, checkpoints, log).model
+    rows = rows_of_model(
+        trained, data.wells, manifest, batch_size=config.batch_size, device=config.device
+    )
+    log.summarise({"test.mrr": rows["mrr"].mean(), "test.mrr.chance": rows["mrr_chance"].mean()})
+    return rows
 
 
 def _manifests(

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from morphoclip.columns import Subset
+from morphoclip.columns import SUBSET, Subset
 from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.evaluation.profiles import subset_embeddings
 from morphoclip.metrics.retrieval import (
@@ -31,11 +31,15 @@ def held_out_retrieval(
 ) -> HeldOutRetrieval:
     """Score validation and test; candidates are the subset's own distinct texts.
 
+    Validation wells that the model was trained on are train wells here, and are not scored.
+
     Train is not scored: a model that learnt nothing that holds elsewhere still retrieves its own
     training pairs far above chance.
     """
     retrieval, permutation = [], []
     for subset in (Subset.VALIDATION, Subset.TEST):
+        if not (profiles[SUBSET] == subset).any():
+            continue
         found = subset_embeddings(profiles, prompt_embeddings, subset)
         pairs = (found.image, found.prompt_of_well, found.text, found.modality)
         retrieval.append(retrieval_table(*pairs, config.bootstrap).assign(subset=str(subset)))

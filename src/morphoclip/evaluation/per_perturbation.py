@@ -18,8 +18,9 @@ from morphoclip.metrics.chance import chance_metrics
 from morphoclip.metrics.matrix import Matrix
 from morphoclip.metrics.ranking import DECIMALS
 from morphoclip.metrics.retrieval import Block, query_metrics, similarity_to_texts
-from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.models.trained import TrainedModel
 from morphoclip.schemas.evaluation import PER_PERTURBATION_RETRIEVAL
+from morphoclip.splits.inner_folds import with_validation_joined
 from morphoclip.wells.assemble import Wells
 
 METRICS = ("mrr", "recall@1", "recall@5")
@@ -30,7 +31,7 @@ MODEL_METHOD = "model"
 def retrieval_rows(
     similarity: Matrix, digests: NDArray[np.str_], modality: NDArray[np.str_], method: str
 ) -> pd.DataFrame:
-    """Image-to-text retrieval of each perturbation among those of its modality.
+    """Retrieval of each perturbation among those of its modality, in both directions.
 
     Args:
         similarity: Of perturbation i to text j, ``(P, P)``.
@@ -42,13 +43,14 @@ def retrieval_rows(
     for name in np.unique(modality):
         rows = np.flatnonzero(modality == name)
         rounded = np.round(similarity[np.ix_(rows, rows)], DECIMALS)
-        block = Block(rounded, np.eye(len(rows), dtype=bool))
         chance = chance_metrics(len(rows), 1)
-        part = query_metrics(block)[list(METRICS)].assign(
-            **{PROMPT_DIGEST: digests[rows], MODALITY: name, "n_candidates": len(rows)},
-            **{f"{metric}_chance": chance[metric] for metric in METRICS},
-        )
-        parts.append(part)
+        for direction, ranked in (("image_to_text", rounded), ("text_to_image", rounded.T)):
+            block = Block(ranked, np.eye(len(rows), dtype=bool))
+            part = query_metrics(block)[list(METRICS)].assign(
+                **{PROMPT_DIGEST: digests[rows], MODALITY: name, "n_candidates": len(rows)},
+                **{f"{metric}_chance": chance[metric] for metric in METRICS},
+            )
+            parts.append(part.assign(direction=direction))
     table = pd.concat(parts, ignore_index=True).assign(method=method, fold=0, seed=0)
     return table[list(PER_PERTURBATION_RETRIEVAL.columns)]
 
@@ -83,12 +85,14 @@ def rows_of_baselines(
     *,
     seed: int,
 ) -> pd.DataFrame:
-    """The baselines' rows on the test subset, fitted on the train subset.
+    """The baselines' rows on the test subset, fitted on train and validation wells together.
 
+    They have nothing to stop by; what strength they need they choose on folds of these wells.
     ``others`` are tables of wells that are not the model's input: cell counts and the like.
     """
+    joined = with_validation_joined(manifest)
     train, test = (
-        perturbation_set(wells, manifest, subset, perturbations, prompts, others)
+        perturbation_set(wells, joined, subset, perturbations, prompts, others)
         for subset in (Subset.TRAIN, Subset.TEST)
     )
     parts = []
@@ -98,6 +102,14 @@ def rows_of_baselines(
     return pd.concat(parts, ignore_index=True)
 
 
+def mean_of_directions(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of one method with the mean of both directions of each perturbation."""
+    means = rows.groupby(PROMPT_DIGEST)[list(METRICS)].mean()
+    first = rows.drop_duplicates(PROMPT_DIGEST).drop(columns="direction")
+    return first.assign(**means.loc[first[PROMPT_DIGEST]].reset_index(drop=True).to_dict("list"))
+
+
 def _mean_of_draws(rows: list[pd.DataFrame]) -> pd.DataFrame:
-    mean = pd.concat(rows).groupby(PROMPT_DIGEST, sort=False)[list(METRICS)].mean()
+    keys = ["direction", PROMPT_DIGEST]
+    mean = pd.concat(rows).groupby(keys, sort=False)[list(METRICS)].mean()
     return rows[0].assign(**{name: mean[name].to_numpy() for name in METRICS})

@@ -1,17 +1,19 @@
 """Wells of a subset as one row per perturbation: what baselines are fitted on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from morphoclip.backbones.text import HashedNgrams
-from morphoclip.columns import BROAD_SAMPLE, MOA_LIST, MODALITY, PLATE, WELL, Subset
+from morphoclip.columns import BROAD_SAMPLE, MOA_LIST, MODALITY, PLATE, SMILES, WELL, Subset
+from morphoclip.errors import InputError
 from morphoclip.metrics.matrix import Matrix
 from morphoclip.perturbations.genes import entries_of, genes_of
+from morphoclip.perturbations.known_facts import fingerprint_bits
 from morphoclip.perturbations.prompts import text_by_digest
 from morphoclip.wells.assemble import FeaturedWells, Wells
 
@@ -26,11 +28,15 @@ class PerturbationSet:
         digests: Digest of each one's prompt, ``(P,)``.
         modality: ``(P,)``.
         image: Image features, ``(P, F)``.
-        text: Text features of the prompts, ``(P, D_text)``.
+        text: Text features of the prompts' words, ``(P, D_text)``.
+        facts: Known facts about them, ``(P, F)``, sources side by side.
+        fact_sizes: By source the number of its columns, F together.
         ngrams: Hashed n-grams of the prompts, ``(P, D_ngrams)``; None where they are the text
             features themselves.
         genes: Target genes of each: its own, or a compound's listed targets.
         mechanisms: Mechanisms of action of each; empty where none is known.
+        structures: Set bits of each one's Morgan fingerprint; empty where none is known, or where
+            rdkit is not installed.
         others: Other inputs by name, ``(P, F')`` each: what a model has to beat.
     """
 
@@ -38,10 +44,29 @@ class PerturbationSet:
     modality: NDArray[np.str_]
     image: Matrix
     text: Matrix
+    facts: Matrix
+    fact_sizes: Mapping[str, int]
     ngrams: Matrix | None
     genes: Sequence[frozenset[str]]
     mechanisms: Sequence[frozenset[str]]
+    structures: Sequence[frozenset[int]]
     others: Mapping[str, Matrix] = field(default_factory=dict)
+
+    def select(self, rows: NDArray[np.int64]) -> Self:
+        """These perturbations ``(P',)``."""
+        return replace(
+            self,
+            digests=self.digests[rows],
+            modality=self.modality[rows],
+            image=self.image[rows],
+            text=self.text[rows],
+            facts=self.facts[rows],
+            ngrams=None if self.ngrams is None else self.ngrams[rows],
+            genes=[self.genes[row] for row in rows],
+            mechanisms=[self.mechanisms[row] for row in rows],
+            structures=[self.structures[row] for row in rows],
+            others={name: matrix[rows] for name, matrix in self.others.items()},
+        )
 
 
 def perturbation_set(
@@ -61,24 +86,34 @@ def perturbation_set(
         InputError: The subset has no wells.
     """
     chosen = wells.select(wells.rows_of_subset(manifest, subset))
-    image = torch.zeros(len(chosen.digests), chosen.sites.tokens[0].numel(), dtype=torch.float64)
-    prompt_of_site = chosen.prompt_of_well.repeat_interleave(chosen.sites.n_sites)
-    image.index_add_(0, prompt_of_site, chosen.sites.tokens.flatten(1).double())
-    image /= torch.bincount(prompt_of_site).unsqueeze(1)
     facts = chosen.table.assign(prompt=chosen.prompt_of_well.numpy()).merge(
-        perturbations[[MODALITY, BROAD_SAMPLE, MOA_LIST]], on=[MODALITY, BROAD_SAMPLE], how="left"
+        perturbations[[MODALITY, BROAD_SAMPLE, MOA_LIST, SMILES]],
+        on=[MODALITY, BROAD_SAMPLE],
+        how="left",
     )
     by_prompt = facts.drop_duplicates("prompt").sort_values("prompt")
     return PerturbationSet(
         digests=np.array(chosen.digests, dtype=str),
         modality=chosen.modality_of_prompts,
-        image=image.numpy(),
-        text=chosen.text.double().numpy(),
+        image=chosen.mean_tokens_of_prompts().numpy(),
+        text=chosen.text[:, : chosen.text_dim].double().numpy(),
+        facts=chosen.text[:, chosen.text_dim :].double().numpy(),
+        fact_sizes={source: len(names) for source, names in chosen.fact_names.items()},
         ngrams=_ngrams(chosen, prompts),
         genes=[frozenset(names) for names in genes_of(by_prompt, listed=True)],
         mechanisms=[frozenset(names) for names in entries_of(by_prompt[MOA_LIST])],
+        structures=_structures(by_prompt[SMILES]),
         others=_means_by_prompt(chosen, others or {}),
     )
+
+
+def _structures(smiles: pd.Series) -> list[frozenset[int]]:
+    known = list(smiles.dropna().unique())
+    try:
+        bits = dict(zip(known, fingerprint_bits(known), strict=True))
+    except InputError:  # rdkit is optional: there is no row for structures without it
+        bits = {}
+    return [frozenset(bits.get(one) or ()) for one in smiles]
 
 
 def _means_by_prompt(wells: Wells, others: Mapping[str, pd.DataFrame]) -> dict[str, Matrix]:

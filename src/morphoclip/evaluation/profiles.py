@@ -21,8 +21,8 @@ from morphoclip.columns import (
 )
 from morphoclip.device import resolve_device
 from morphoclip.metrics.matrix import Matrix
-from morphoclip.models.embedding import Embeddings, embed
-from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.models.embedding import Embeddings, embed_with_parts
+from morphoclip.models.trained import TrainedModel
 from morphoclip.plate_effects import reference_wells
 from morphoclip.wells.assemble import Wells
 
@@ -34,13 +34,8 @@ def embed_with(trained: TrainedModel, wells: Wells, *, batch_size: int, device: 
         InputError: Their features were made differently from those of the training.
     """
     trained.require_fits(wells)
-    return embed(
-        trained.build(),
-        wells,
-        offsets=trained.plate_offsets,
-        batch_size=batch_size,
-        device=resolve_device(device),
-    )
+    device = resolve_device(device)
+    return embed_with_parts(trained, wells, batch_size=batch_size, device=device)
 
 
 def well_profiles(
@@ -53,13 +48,13 @@ def well_profiles(
     looked at), ``Metadata_model`` names the weights that made the profiles.
     """
     metadata = with_quality(wells.table, well_quality).assign(**{MODEL: model_digest})
-    columns = dimension_names(embedded.image.shape[1])
+    columns = dimension_names(*embedded.widths)
     return pd.concat([metadata, pd.DataFrame(embedded.image, columns=columns)], axis=1)
 
 
 def prompt_embeddings(embedded: Embeddings, wells: Wells) -> pd.DataFrame:
     """The digest of each distinct prompt and its embedding."""
-    columns = dimension_names(embedded.text.shape[1])
+    columns = dimension_names(*embedded.widths)
     table = pd.DataFrame(embedded.text, columns=columns)
     table.insert(0, PROMPT_DIGEST, list(wells.digests))
     return table
@@ -112,7 +107,11 @@ def with_quality(wells: pd.DataFrame, well_quality: pd.DataFrame | None) -> pd.D
     return wells.assign(**{REFERENCE: reference_wells(wells), QUALITY: quality})
 
 
-def dimension_names(number: int) -> list[str]:
-    """``embedding_000`` and so on."""
-    width = len(str(number - 1))
-    return [f"{EMBEDDING_PREFIX}{n:0{width}d}" for n in range(number)]
+def dimension_names(*widths: int) -> list[str]:
+    """``embedding_000`` and so on; of several spaces ``embedding_1_000``, ``embedding_2_000``."""
+    names = []
+    for space, width in enumerate(widths, start=1):
+        prefix = f"{EMBEDDING_PREFIX}{space}_" if len(widths) > 1 else EMBEDDING_PREFIX
+        digits = len(str(width - 1))
+        names += [f"{prefix}{n:0{digits}d}" for n in range(width)]
+    return names

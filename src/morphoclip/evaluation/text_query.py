@@ -3,13 +3,10 @@
 from typing import NamedTuple
 
 import pandas as pd
-import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from morphoclip.features.text_features import TextFeatures
-from morphoclip.metrics.matrix import Matrix
-from morphoclip.models.morphoclip import TrainedModel
 from morphoclip.perturbations.prompts import text_by_digest
 
 
@@ -18,12 +15,6 @@ class ClosestPrompt(NamedTuple):
 
     prompt: str
     cosine: float
-
-
-def embed_text(features: Tensor, model: TrainedModel) -> Matrix:
-    """Text features of one text ``(1, D_text)`` as a vector ``(E,)`` of the model's space."""
-    with torch.inference_mode():
-        return model.build().encode_text(features)[0].double().numpy()
 
 
 def closest_prompt(

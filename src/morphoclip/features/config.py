@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from morphoclip.backbones.config import ImageBackboneConfig, TextBackboneConfig
 from morphoclip.config import Channels, Config, as_names
 from morphoclip.imaging.config import PreprocessConfig
+from morphoclip.perturbations.known_facts import FactSource
 from morphoclip.perturbations.prompts import Context, TextLevel
 
 
@@ -46,6 +47,10 @@ class TextFeaturesConfig(Config):
     context: Annotated[tuple[Context, ...], BeforeValidator(as_names)] = Field(
         (),
         description="cell_type, timepoint: off, since a plate's look gives both away.",
+    )
+    facts: Annotated[tuple[FactSource, ...], BeforeValidator(as_names)] = Field(
+        (),
+        description="Known facts beside the words: target, targets, mechanisms, structure, dose.",
     )
     backbone: TextBackboneConfig
     device: str = Field("auto", description="auto takes a CUDA device where there is one.")

@@ -1,36 +1,42 @@
-"""Features of prompts, found by the digest of their text."""
+"""Features of prompts, and what else is known of their treatments, found by a prompt's digest."""
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from morphoclip.backbones.text import TextBackbone
 from morphoclip.errors import InputError, example_of
 from morphoclip.fingerprint import Fingerprint
+from morphoclip.perturbations.known_facts import FactSource, known_facts
 from morphoclip.perturbations.prompts import prompt_digest
 
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """Raw features of distinct prompts.
+    """Raw features of distinct prompts, and known facts about what they describe.
 
     Attributes:
         digests: SHA-256 of each prompt, ``P`` of them.
-        features: ``(P, D_text)`` float32.
+        features: Of the words, ``(P, D_text)`` float32.
         fingerprint: What they were made with.
+        fact_names: By source of facts the names of its columns; F together.
+        facts: ``(P, F)``; None where no source was asked for.
     """
 
     digests: tuple[str, ...]
     features: Tensor
     fingerprint: Fingerprint
+    fact_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    facts: Tensor | None = None
 
     def lookup(self, digests: Sequence[str]) -> Tensor:
-        """Features of these prompts, ``(len(digests), D_text)``.
+        """Words and facts of these prompts side by side, ``(len(digests), D_text + F)``.
 
         Raises:
             InputError: A prompt has no features.
@@ -43,7 +49,29 @@ class TextFeatures:
                 f"{example_of([digest[:12] for digest in absent])}; "
                 "run: kedro run --pipeline text_features"
             )
-        return self.features[torch.tensor([row_of[digest] for digest in digests])]
+        rows = torch.tensor([row_of[digest] for digest in digests], dtype=torch.int64)
+        if self.facts is None:
+            return self.features[rows]
+        return torch.cat([self.features[rows], self.facts[rows].float()], dim=1)
+
+    def with_facts(
+        self, perturbations: pd.DataFrame, prompts: pd.DataFrame, sources: Sequence[FactSource]
+    ) -> Self:
+        """The same words with what these sources know of each prompt's treatments.
+
+        Raises:
+            InputError: As `known_facts` does.
+        """
+        if not sources:
+            return self
+        known = known_facts(perturbations, prompts, self.digests, sources)
+        named = {"facts": "+".join(sources)}
+        return replace(
+            self,
+            fingerprint=self.fingerprint | named,
+            fact_names=known.names,
+            facts=torch.from_numpy(known.values).half(),
+        )
 
     def to_payload(self) -> dict[str, Any]:
         """Tensors and text only: what ``weights_only=True`` reads back."""
@@ -51,12 +79,21 @@ class TextFeatures:
             "digests": list(self.digests),
             "features": self.features,
             "fingerprint": dict(self.fingerprint),
+            "fact_names": {source: list(names) for source, names in self.fact_names.items()},
+            "facts": self.facts,
         }
 
     @classmethod
     def from_payload(cls, payload: dict[str, Any]) -> Self:
         """The inverse of `to_payload`."""
-        return cls(tuple(payload["digests"]), payload["features"], payload["fingerprint"])
+        names = payload.get("fact_names", {})
+        return cls(
+            tuple(payload["digests"]),
+            payload["features"],
+            payload["fingerprint"],
+            {source: tuple(columns) for source, columns in names.items()},
+            payload.get("facts"),
+        )
 
 
 class Encoded(NamedTuple):

@@ -138,17 +138,22 @@ def reciprocal_ranks_by_modality(
     image: Matrix, prompt_of_well: NDArray[np.int64], text: Matrix, modality: NDArray[np.str_]
 ) -> list[NDArray[np.float64]]:
     """For each modality ``(P_M, P_M)``: 1 / rank of text j for the consensus profile of text i."""
-    similarity = np.round(similarity_to_texts(image, prompt_of_well, text), DECIMALS)
+    similarity = similarity_to_texts(image, prompt_of_well, text)
     blocks = []
     for name in np.unique(modality):
         rows = np.flatnonzero(modality == name)
-        block = similarity[np.ix_(rows, rows)]
-        pairs = list(zip(np.sort(-block, axis=1), -block, strict=True))
-        better = np.stack([np.searchsorted(ordered, row, "left") for ordered, row in pairs])
-        up_to = np.stack([np.searchsorted(ordered, row, "right") for ordered, row in pairs])
-        harmonic = harmonic_numbers(len(rows))
-        blocks.append((harmonic[up_to] - harmonic[better]) / (up_to - better))
+        blocks.append(reciprocal_ranks(similarity[np.ix_(rows, rows)]))
     return blocks
+
+
+def reciprocal_ranks(similarity: Matrix) -> NDArray[np.float64]:
+    """``(Q, N)``: 1 / rank of each candidate of each query, ties as their expectation."""
+    rounded = np.round(similarity, DECIMALS)
+    pairs = list(zip(np.sort(-rounded, axis=1), -rounded, strict=True))
+    better = np.stack([np.searchsorted(ordered, row, "left") for ordered, row in pairs])
+    up_to = np.stack([np.searchsorted(ordered, row, "right") for ordered, row in pairs])
+    harmonic = harmonic_numbers(similarity.shape[1])
+    return np.asarray((harmonic[up_to] - harmonic[better]) / (up_to - better))
 
 
 def permutation_test(

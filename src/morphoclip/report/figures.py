@@ -32,15 +32,22 @@ def draw_training_curves(history: pd.DataFrame) -> Figure:
     """Losses, and retrieval on validation perturbations, by epoch."""
     figure = Figure(figsize=(8, 2.8), layout="constrained")
     losses, retrieval = figure.subplots(1, 2)
-    losses.plot(history["epoch"], history["train_loss"], color=_MEASURED, label="train")
-    losses.plot(history["epoch"], history["validation_loss"], color="#d08a3c", label="validation")
+    names = {"train_loss": "train", "validation_loss": "validation"}
+    for training, rows in history.groupby("training", sort=False):
+        is_member = str(training).startswith("member")
+        first = training == "member 1"
+        if is_member:
+            for column, color in (("train_loss", _MEASURED), ("validation_loss", "#d08a3c")):
+                label = names[column] if first and rows[column].notna().any() else None
+                losses.plot(rows["epoch"], rows[column], color=color, label=label)
+        style = {"color": _MEASURED} if is_member else {"color": "#bbbbbb", "linewidth": 0.8}
+        retrieval.plot(rows["epoch"], rows["validation_mrr_within_modality"], **style)
     losses.set(xlabel="epoch", ylabel="loss (nats)")
     losses.legend(frameon=False)
-    mrr = history["validation_mrr_within_modality"]
-    retrieval.plot(history["epoch"], mrr, color=_MEASURED)
-    best = history.loc[history["is_best"], "epoch"].item()
+    is_member = history["training"].str.startswith("member")
     for axes in (losses, retrieval):
-        axes.axvline(best, color="#999999", linewidth=0.8, linestyle=":")
+        for best in history.loc[history["is_best"] & is_member, "epoch"].unique():
+            axes.axvline(best, color="#999999", linewidth=0.8, linestyle=":")
         _plain(axes)
     retrieval.set(xlabel="epoch", ylabel="validation MRR,\nown modality", ylim=(0, 1))
     return figure
@@ -89,7 +96,9 @@ def draw_baseline_comparison(comparison: pd.DataFrame) -> Figure:
         axes.plot([row["value"]], [place], "o", color=colour)
     axes.axvline(rows["chance"].iloc[0], color="#999999", linewidth=0.8, linestyle=":")
     axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows["method"]])
-    axes.set(xlabel="held-out MRR, own modality (dotted: chance)", xlim=(0, None))
+    axes.set(
+        xlabel="held-out MRR of both directions, own modality (dotted: chance)", xlim=(0, None)
+    )
     _plain(axes)
     return figure
 

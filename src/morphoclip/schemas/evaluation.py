@@ -13,19 +13,22 @@ from morphoclip.schemas.column_types import count, number, table, text
 
 TRAINING_HISTORY = table(
     {
+        "training": text(),
         "epoch": count(),
         "is_best": pa.Column(bool),
         "train_loss": number(),
-        "validation_loss": number(),
-        "validation_loss_above_floor": number(),
-        "validation_mrr_within_modality": number(),
+        "validation_loss": number(nullable=True),
+        "validation_loss_above_floor": number(nullable=True),
+        "validation_mrr_within_modality": number(nullable=True),
+        "n_validation_texts": count(),
         "learning_rate": number(),
         "temperature": number(),
         "gradient_norm": number(),
     },
-    unique=["epoch"],
+    unique=["training", "epoch"],
 )
-"""One row per epoch; losses in nats; ``is_best`` marks the epoch whose weights were kept."""
+"""One row per training and epoch: of each member, and of each inner fold by which the number of
+epochs was chosen. Losses in nats; ``is_best`` marks the epoch whose weights were kept."""
 
 RETRIEVAL_METRICS = table(
     {
@@ -50,6 +53,7 @@ most that any query ranked."""
 PER_PERTURBATION_RETRIEVAL = table(
     {
         "method": text(),
+        "direction": text(),
         "fold": count(),
         "seed": count(),
         PROMPT_DIGEST: text(),
@@ -62,13 +66,15 @@ PER_PERTURBATION_RETRIEVAL = table(
         "recall@1_chance": number(),
         "recall@5_chance": number(),
     },
-    unique=["method", "fold", "seed", PROMPT_DIGEST],
+    unique=["method", "direction", "fold", "seed", PROMPT_DIGEST],
 )
-"""Where each method ranks the text of each held-out perturbation."""
+"""Where each method ranks the text of each held-out perturbation, and the perturbation by its
+text."""
 
 BASELINE_COMPARISON = table(
     {
         "scope": text(),
+        "direction": text(),
         "metric": text(),
         "method": text(),
         "value": number(),
@@ -82,9 +88,10 @@ BASELINE_COMPARISON = table(
         "difference_low": number(nullable=True),
         "difference_high": number(nullable=True),
     },
-    unique=["scope", "metric", "method"],
+    unique=["scope", "direction", "metric", "method"],
 )
-"""The model and the baselines on the same perturbations; intervals over perturbations."""
+"""The model and the baselines on the same perturbations; intervals over perturbations. The
+direction ``both`` is the mean of the two of each perturbation."""
 
 MATCHING_METRICS = table(
     {

@@ -39,7 +39,20 @@ class TrainingConfig(Config):
     precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
         "auto", description="auto is fp16 on a GPU and fp32 on a CPU."
     )
+    stopping: Literal["early", "inner_folds", "none"] = Field(
+        "early",
+        description="early: where the validation wells are best; inner_folds: after as many epochs "
+        "as are best on average over folds of train and validation wells; none: after all epochs. "
+        "The latter two train on the validation wells, too.",
+    )
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+    inner_folds: int = Field(5, ge=2, description="Of stopping inner_folds.")
+    last_epoch: int | None = Field(
+        None, ge=1, description="Stop after this epoch of the schedule that `epochs` sets."
+    )
+    members: int = Field(
+        1, ge=1, description="Pairs of towers that differ in their seeds; similarities are means."
+    )
     cwa: CwaMode = "off"
     cwa_reference: Literal["train", "negcon"] = Field(
         "train", description="Wells that condition_offset measures plates by."

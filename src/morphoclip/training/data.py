@@ -11,6 +11,7 @@ from torch import Tensor
 from morphoclip.columns import (
     CONDITION,
     PLATE,
+    SUBSET,
     Subset,
 )
 from morphoclip.losses import TargetGenes, prompt_affinity
@@ -61,7 +62,7 @@ def training_data(
     return TrainingData(
         wells=wells,
         train=train,
-        validation=_mixed(wells.rows_of_subset(manifest, Subset.VALIDATION)),
+        validation=_validation_rows(wells, manifest, config),
         reference=_rows_to_align_by(wells, train, config),
         affinity=prompt_affinity(
             genes_of_prompts(wells, config.loss.gene_source), config.loss.target_weight
@@ -70,6 +71,13 @@ def training_data(
         plate_names=tuple(names),
         conditions=_codes(plates[CONDITION]).to(device),
     )
+
+
+def _validation_rows(wells: Wells, manifest: pd.DataFrame, config: TrainingConfig) -> Tensor:
+    """Rows of the validation wells; none where they may all have joined the train wells."""
+    if config.stopping != "early" and not (manifest[SUBSET] == Subset.VALIDATION).any():
+        return torch.empty(0, dtype=torch.int64)
+    return _mixed(wells.rows_of_subset(manifest, Subset.VALIDATION))
 
 
 def _rows_to_align_by(wells: Wells, train: Tensor, config: TrainingConfig) -> Tensor:

@@ -21,9 +21,14 @@ from morphoclip.training.data import TrainingData
 from morphoclip.training.distributed import ALONE, World
 from morphoclip.training.state import TrainingState
 from morphoclip.training.step import accumulate_gradients, loss_of_embeddings
-from morphoclip.training.stopping import refuse_infinite_step
+from morphoclip.training.stopping import refuse_infinite_step, refuse_infinite_validation
 from morphoclip.wells.sampler import epoch_batches, epoch_seed, sites_of_epoch
 
+_NOT_MEASURED = {
+    "validation_loss": math.nan,
+    "validation_loss_above_floor": math.nan,
+    "validation_mrr_within_modality": math.nan,
+}
 _SITES = 1
 """What the draw of sites mixes into an epoch's seed."""
 
@@ -100,7 +105,15 @@ def _measure_offsets(
 def validate(
     state: TrainingState, data: TrainingData, config: TrainingConfig, device: str, world: World
 ) -> dict[str, float]:
-    """Loss, its distance to the least value, and retrieval on the validation wells."""
+    """Loss, its distance to the least value, and retrieval on the validation wells.
+
+    NaN where there are none.
+
+    Raises:
+        InputError: The loss is no number.
+    """
+    if not len(data.validation):
+        return dict(_NOT_MEASURED)
     state.model.eval()
     wells = data.wells.select(data.validation)
     own = data.wells.select(world.rows_of_rank(data.validation))
@@ -117,6 +130,7 @@ def validate(
         loss += share * own_loss.item()
         floor += share * own_floor.item()
     aligned = less_offsets(image.cpu(), wells, named_offsets(state, data))
+    refuse_infinite_validation(loss, state.epoch + 1)
     return {
         "validation_loss": loss,
         "validation_loss_above_floor": loss - floor,

@@ -18,8 +18,10 @@ from morphoclip.errors import InputError
 from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.fingerprint import Fingerprint, differences
 from morphoclip.loaders import Loaders
+from morphoclip.models.config import ModelConfig
 from morphoclip.models.fine_tuned import FineTuned
-from morphoclip.models.morphoclip import ModelConfig, MorphoCLIP, TrainedModel
+from morphoclip.models.morphoclip import MorphoCLIP
+from morphoclip.models.trained import TrainedModel
 from morphoclip.training.config import TrainingConfig
 from morphoclip.wells.assemble import Wells
 
@@ -100,7 +102,7 @@ class FineTuning:
             InputError: The backbone is not that of the features, or a module's name is wrong.
         """
         if self.start is not None:
-            towers.load_state_dict(self.start.state)
+            towers.load_state_dict(self.start.members[0].state)
         config = self.features.backbone
         backbone = load_image_backbone(config, len(self.features.channels))
         backbone.check_size(self.features.preprocess.size)
@@ -132,6 +134,19 @@ class FineTuning:
 def fingerprint_with(fingerprint: Fingerprint, adapter: Adapter | None) -> Fingerprint:
     """The fingerprint of the features that this adapter makes."""
     return fingerprint | ({"adapter": adapter.digest} if adapter else {})
+
+
+def refuse_parts_beside_towers(model: ModelConfig, training: TrainingConfig) -> None:
+    """An adapter is trained with one pair of towers, and by epochs that validation wells choose.
+
+    Raises:
+        InputError: More is asked for.
+    """
+    if model.closed_form != "none" or training.members > 1 or training.stopping == "inner_folds":
+        raise InputError(
+            "lora trains an adapter with one pair of towers: set model.closed_form to none, "
+            "training.members to 1 and training.stopping to early or none"
+        )
 
 
 def model_to_start_from(

@@ -1,13 +1,16 @@
 """Everything that changes while training, saved whole."""
 
+import copy
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
@@ -20,6 +23,8 @@ from morphoclip.fingerprint import differences
 from morphoclip.models.fine_tuned import FineTuned
 from morphoclip.models.morphoclip import MorphoCLIP
 from morphoclip.training.distributed import ALONE, World
+
+SECONDS_BETWEEN_CHECKPOINTS = 5.0
 
 
 @dataclass
@@ -106,6 +111,7 @@ class RunCheckpoints:
         self.folder = folder
         self.best_path = folder / "best.pt"
         self.last_path = folder / "last.pt"
+        self.result_path = folder / "result.parquet"
 
     def describe(self, what: dict[str, Any]) -> None:
         """Write down, for people, what the run's digest stands for."""
@@ -116,6 +122,18 @@ class RunCheckpoints:
         """Delete the checkpoints of an earlier try."""
         self.best_path.unlink(missing_ok=True)
         self.last_path.unlink(missing_ok=True)
+
+    def keep_only(self, result: pd.DataFrame) -> None:
+        """Keep of a finished training this table alone."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = self.result_path.with_suffix(f".{os.getpid()}.partial")
+        result.to_parquet(partial)
+        partial.replace(self.result_path)
+        self.clear()
+
+    def kept_result(self) -> pd.DataFrame | None:
+        """The table that was kept of a finished training, or None."""
+        return pd.read_parquet(self.result_path) if self.result_path.exists() else None
 
     def delete(self) -> None:
         """Delete the checkpoints and what describes them, once their result is kept elsewhere."""
@@ -146,12 +164,49 @@ class RunCheckpoints:
         return _load(self.best_path)
 
 
+class PendingCheckpoints:
+    """Writes best and last epoch of a run at most every few seconds, and when its block ends.
+
+    An epoch of a small training takes less time than its checkpoint takes to reach the disk. A
+    process that is killed loses those seconds, and goes on from an earlier epoch to the same end.
+    """
+
+    def __init__(self, run: RunCheckpoints) -> None:
+        self._run = run
+        self._best: dict[str, Any] | None = None
+        self._last: dict[str, Any] | None = None
+        self._written = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write()
+
+    def take(self, payload: dict[str, Any], *, is_best: bool) -> None:
+        """An epoch is done."""
+        self._last = copy.deepcopy(payload)
+        if is_best:
+            self._best = self._last
+        if time.monotonic() - self._written > SECONDS_BETWEEN_CHECKPOINTS:
+            self._write()
+
+    def _write(self) -> None:
+        if self._best is not None:
+            self._run.save_best(self._best)
+        if self._last is not None:
+            self._run.save_last(self._last)
+        self._best = self._last = None
+        self._written = time.monotonic()
+
+
 class CheckpointStore:
     """Checkpoints of all runs below one folder, one sub-folder per digest."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.opened: list[RunCheckpoints] = []
+        self.follows_another = False
 
     def below(self, name: str) -> Self:
         """A store of its own in a sub-folder."""
@@ -161,13 +216,19 @@ class CheckpointStore:
         """Refuse to resume a run whose checkpoints are of another configuration, split or data.
 
         Without any checkpoint there is nothing to confuse it with, and the run starts. So does one
-        that follows another (the next fold, the next seed): only the first is looked for.
+        that follows another (the next member, or members after inner folds): only the first is
+        looked for.
 
         Raises:
             InputError: With the difference to the newest run that there is.
         """
         runs = sorted(self.root.glob("*/run.json"), key=lambda path: path.stat().st_mtime)
-        if not runs or self.opened or (self.root / digest / "run.json").exists():
+        if (
+            not runs
+            or self.opened
+            or self.follows_another
+            or (self.root / digest / "run.json").exists()
+        ):
             return
         newest = json.loads(runs[-1].read_text())
         mine, theirs = ({key: str(item) for key, item in _flat(run)} for run in (what, newest))
@@ -178,9 +239,22 @@ class CheckpointStore:
             "training.resume"
         )
 
+    def delete_opened(self) -> None:
+        """Delete the checkpoints of all runs that were opened, once their results are kept."""
+        while self.opened:
+            self.opened.pop().delete()
+
+    def delete_all(self) -> None:
+        """Delete this store's folder."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def run(self, digest: str) -> RunCheckpoints:
+        """The checkpoints of the run with this digest."""
+        return RunCheckpoints(self.root / digest)
+
     def open(self, digest: str) -> RunCheckpoints:
         """The checkpoints of the run with this digest, remembered in ``opened``."""
-        run = RunCheckpoints(self.root / digest)
+        run = self.run(digest)
         self.opened.append(run)
         return run
 

@@ -37,15 +37,15 @@ def refuse_infinite_step(
         )
 
 
-def refuse_infinite_validation(record: Mapping[str, float]) -> None:
+def refuse_infinite_validation(loss: float, epoch: int) -> None:
     """Stop where the validation loss is no number.
 
     Raises:
         InputError: With what to do.
     """
-    if not math.isfinite(record["validation_loss"]):
+    if not math.isfinite(loss):
         raise InputError(
-            f"the validation_loss is {record['validation_loss']} in epoch {record['epoch']:.0f}; "
+            f"the validation_loss is {loss} in epoch {epoch}; "
             "checkpoints of earlier epochs are kept: lower training.learning_rate, or set "
             "training.precision to fp32"
         )
@@ -55,9 +55,11 @@ FEWEST_TEXTS = 10
 """With fewer validation texts the best epoch is mostly chance."""
 
 
-def validation_texts(data: TrainingData) -> int:
+def validation_texts(data: TrainingData, config: TrainingConfig) -> int:
     """How many distinct texts the validation wells have; says where they are too few to choose."""
     number = len(data.wells.prompt_of_well[data.validation.cpu()].unique())
+    if config.stopping != "early":
+        return number
     if number < 2:
         logger.warning(
             "the validation wells have one text, and nothing to tell it from: all epochs are "
@@ -73,8 +75,11 @@ def validation_texts(data: TrainingData) -> int:
 
 
 def value_to_minimise(record: Mapping[str, float], config: TrainingConfig, n_texts: int) -> float:
-    """What early stopping watches, lower being better; one text alone makes every epoch better."""
-    if n_texts < 2:
+    """What early stopping watches, lower being better; later epochs are where it watches nothing.
+
+    One text alone makes every epoch better.
+    """
+    if n_texts < 2 or config.stopping != "early":
         return -record["epoch"]
     metric = config.early_stopping.metric
     match metric:
@@ -88,4 +93,6 @@ def value_to_minimise(record: Mapping[str, float], config: TrainingConfig, n_tex
 
 def is_patience_over(state: TrainingState, config: TrainingConfig) -> bool:
     """Whether too many epochs went by without a better value."""
+    if config.stopping != "early":
+        return False
     return state.epoch - state.best_epoch >= config.early_stopping.patience

@@ -1,13 +1,11 @@
 """The training loop."""
 
-import hashlib
-import json
 import logging
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -16,14 +14,10 @@ from torch.amp import GradScaler
 from morphoclip.backbones.adapter import Adapter
 from morphoclip.device import resolve_device
 from morphoclip.losses import has_bias
+from morphoclip.models.config import ModelConfig, ModelShape
 from morphoclip.models.fine_tuned import FineTuned
-from morphoclip.models.morphoclip import (
-    ModelConfig,
-    ModelShape,
-    MorphoCLIP,
-    TrainedModel,
-    count_parameters,
-)
+from morphoclip.models.morphoclip import MorphoCLIP, count_parameters
+from morphoclip.models.trained import Member, TrainedModel
 from morphoclip.schemas.evaluation import TRAINING_HISTORY
 from morphoclip.splits.manifest import manifest_sha256
 from morphoclip.training.config import TrainingConfig
@@ -36,10 +30,16 @@ from morphoclip.training.epoch import (
     train_one_epoch,
     validate,
 )
-from morphoclip.training.fine_tuning import FineTuning, fingerprint_with
+from morphoclip.training.fine_tuning import (
+    FineTuning,
+    fingerprint_with,
+    refuse_parts_beside_towers,
+)
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
+from morphoclip.training.run_identity import open_run, run_description
 from morphoclip.training.state import (
     CheckpointStore,
+    PendingCheckpoints,
     RunCheckpoints,
     TrainingState,
     frozen_digest,
@@ -47,7 +47,6 @@ from morphoclip.training.state import (
 from morphoclip.training.step import precision_of
 from morphoclip.training.stopping import (
     is_patience_over,
-    refuse_infinite_validation,
     validation_texts,
     value_to_minimise,
 )
@@ -88,17 +87,20 @@ def train(
     log_epoch: LogEpoch,
     fine_tuning: FineTuning | None = None,
 ) -> TrainingResult:
-    """Train on the manifest's train wells, stop by its validation wells, return the best weights.
+    """Train one pair of towers on the manifest's train wells.
 
-    With ``training.devices`` above 1, in that many processes. With ``fine_tuning``, an adapter of
-    the vision backbone is trained, too, on the images of the wells.
+    With ``training.stopping`` early the weights are those that its validation wells were best with,
+    else those of the last epoch. With ``training.devices`` above 1, in that many processes. With
+    ``fine_tuning``, an adapter of the vision backbone is trained, too, on the images of the wells.
 
     Raises:
         InputError: A subset has no wells, the loss is not finite, or the precision needs a GPU.
     """
+    if fine_tuning is not None:
+        refuse_parts_beside_towers(model_config, config)
     device = resolve_device(config.device)
-    what = _description(wells, manifest, model_config, config, fine_tuning)
-    run = _open_run(checkpoints, what, resume=config.resume)
+    what = run_description(wells, manifest, model_config, config, fine_tuning)
+    run = open_run(checkpoints, what, resume=config.resume)
     job = TrainingJob(manifest, model_config, config, run, log_epoch, fine_tuning)
     if config.devices == 1:
         return train_rank(ALONE, device, wells, job)
@@ -133,32 +135,35 @@ def train_rank(world: World, device: str, wells: Wells, job: TrainingJob) -> Tra
             device if world.size == 1 else f"{world.size} processes",
         )
 
-    n_texts = validation_texts(data)
-    while state.epoch < config.epochs and not is_patience_over(state, config):
-        record = {"epoch": float(state.epoch + 1)}
-        record |= train_one_epoch(state, data, config, device, world)
-        renew_normalisation(state, data, config, device)
-        record |= validate(state, data, config, device, world)
-        refuse_infinite_validation(record)
-        state.epoch += 1
-        state.history.append(record)
-        value = value_to_minimise(record, config, n_texts)
-        is_best = value < state.best_value
-        if is_best:
-            state.best_value, state.best_epoch = value, state.epoch
-        payload = state.to_payload(world)
-        if world.is_first:
+    n_texts = validation_texts(data, config)
+    last_epoch = min(config.epochs, config.last_epoch or config.epochs)
+    with PendingCheckpoints(run) as pending:
+        while state.epoch < last_epoch and not is_patience_over(state, config):
+            record = {"epoch": float(state.epoch + 1)}
+            record |= train_one_epoch(state, data, config, device, world)
+            renew_normalisation(state, data, config, device)
+            record |= validate(state, data, config, device, world)
+            record["n_validation_texts"] = float(n_texts)
+            state.epoch += 1
+            state.history.append(record)
+            value = value_to_minimise(record, config, n_texts)
+            is_best = value < state.best_value
             if is_best:
-                run.save_best(payload)
-            run.save_last(payload)
-            job.log_epoch(state.epoch, {k: v for k, v in record.items() if k != "epoch"})
+                state.best_value, state.best_epoch = value, state.epoch
+            payload = state.to_payload(world)
+            if world.is_first:
+                pending.take(payload, is_best=is_best)
+                job.log_epoch(state.epoch, {k: v for k, v in record.items() if k != "epoch"})
 
     world.wait()
     best = run.load_best()
     if world.is_first:
-        logger.info("best epoch %d of %d", best["epoch"], len(state.history))
+        which = "best" if config.stopping == "early" else "last"
+        logger.info("%s epoch %d of %d", which, best["epoch"], len(state.history))
     history = pd.DataFrame(state.history)
     history["is_best"] = history["epoch"] == best["epoch"]
+    history["n_validation_texts"] = history["n_validation_texts"].astype(int)
+    history["training"] = "member 1"
     state.restore(best, world)
     if frozen_digest(state.model) != frozen:
         raise RuntimeError("weights that should stay frozen have changed")
@@ -181,13 +186,13 @@ def _result(
     trained = TrainedModel(
         config=job.model,
         shape=ModelShape.of(wells),
-        state=weights,
-        plate_offsets=named_offsets(state, data),
+        members=(Member(weights, named_offsets(state, data), state.epoch),),
+        closed_form=None,
+        fact_names=wells.fact_names,
         image_fingerprint=fingerprint_with(wells.image_fingerprint, adapter),
         text_fingerprint=wells.text_fingerprint,
         manifest_sha256=manifest_sha256(job.manifest),
         wells_sha256=wells.sha256,
-        epoch=state.epoch,
         started_from=job.fine_tuning.start_digest if job.fine_tuning else None,
     )
     return TrainingResult(trained, history, adapter)
@@ -205,6 +210,8 @@ def initial_state(
     towers = MorphoCLIP(
         model_config, ModelShape.of(data.wells), init_temperature=config.init_temperature
     )
+    own_texts = data.wells.prompt_of_well[data.train.cpu()].unique()
+    towers.prompt_input.fit(data.wells.text[own_texts])
     model: MorphoCLIP | FineTuned = towers
     if fine_tuning is not None:
         model = fine_tuning.model(data.wells, towers, model_config, len(data.plate_names))
@@ -236,40 +243,6 @@ def seconds_of_an_epoch(
     train_one_epoch(state, data, config, device)
     validate(state, data, config, device, ALONE)
     return time.perf_counter() - started
-
-
-def _description(
-    wells: Wells,
-    manifest: pd.DataFrame,
-    model_config: ModelConfig,
-    config: TrainingConfig,
-    fine_tuning: FineTuning | None,
-) -> dict[str, Any]:
-    """What tells this run from others: configuration, split, features."""
-    return {
-        "model": model_config.model_dump(mode="json"),
-        "training": config.model_dump(
-            mode="json", exclude={"resume", "device", "placement", "cpu_threads", "seeds"}
-        ),
-        "manifest_sha256": manifest_sha256(manifest),
-        "wells_sha256": wells.sha256,
-        "image_fingerprint": wells.image_fingerprint,
-        "text_fingerprint": wells.text_fingerprint,
-    } | ({"fine_tuning": fine_tuning.record} if fine_tuning else {})
-
-
-def _open_run(
-    checkpoints: CheckpointStore, what: dict[str, Any], *, resume: bool
-) -> RunCheckpoints:
-    """The checkpoints of the run that is described so."""
-    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
-    if resume:
-        checkpoints.require_resumable(digest, what)
-    run = checkpoints.open(digest)
-    if not resume:
-        run.clear()
-    run.describe(what)
-    return run
 
 
 def _set_threads(config: TrainingConfig, world: World) -> None:

@@ -2,7 +2,8 @@
 
 import hashlib
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -48,10 +49,11 @@ class Wells:
         table: The well index of these wells, with ``Metadata_prompt_digest``.
         sites: Their sites, packed; tokens float16.
         prompt_of_well: Row of ``text`` that describes each well, ``(B,)`` int64.
-        text: Features of the distinct prompts, ``(P, D_text)``.
+        text: Of the distinct prompts the words' features and known facts, ``(P, D_text + F)``.
         digests: Digests of those prompts, P of them.
         image_fingerprint: What the tokens were made with.
         text_fingerprint: What the text features were made with.
+        fact_names: By source of facts the names of its columns of ``text``; F together.
     """
 
     table: pd.DataFrame
@@ -61,6 +63,12 @@ class Wells:
     digests: tuple[str, ...]
     image_fingerprint: Fingerprint
     text_fingerprint: Fingerprint
+    fact_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict, kw_only=True)
+
+    @property
+    def text_dim(self) -> int:
+        """D_text, the columns of ``text`` that words have."""
+        return self.text.shape[1] - sum(map(len, self.fact_names.values()))
 
     @property
     def sha256(self) -> str:
@@ -112,6 +120,17 @@ class Wells:
             text=self.text[used],
             digests=tuple(self.digests[row] for row in used.tolist()),
         )
+
+    def mean_tokens_of_prompts(self) -> Tensor:
+        """Mean over the sites of each prompt's wells, channels side by side: ``(P, C * D)``.
+
+        In float64, on the CPU.
+        """
+        tokens = self.sites.tokens.cpu().flatten(1)
+        prompt_of_site = self.prompt_of_well.repeat_interleave(self.sites.n_sites.cpu())
+        sums = torch.zeros(len(self.digests), tokens.shape[1], dtype=torch.float64)
+        sums.index_add_(0, prompt_of_site, tokens.double())
+        return sums / torch.bincount(prompt_of_site, minlength=len(self.digests)).unsqueeze(1)
 
     @property
     def modality_of_prompts(self) -> NDArray[np.str_]:
@@ -187,6 +206,7 @@ def assemble_wells(
         digests=tuple(digests),
         image_fingerprint=fingerprint,
         text_fingerprint=dict(text_features.fingerprint),
+        fact_names=text_features.fact_names,
     )
 
 

@@ -19,15 +19,15 @@ from morphoclip.ablation.trainings import (
 )
 from morphoclip.errors import InputError
 from morphoclip.evaluation.config import EvaluationConfig
-from morphoclip.evaluation.cross_validation import NestedRunLog
 from morphoclip.features.config import ImageFeaturesConfig, TextFeaturesConfig
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.loaders import Loaders
-from morphoclip.models.morphoclip import ModelConfig
+from morphoclip.models.config import ModelConfig
 from morphoclip.perturbations.prompts import PromptTemplates
 from morphoclip.splits.config import SplitConfig
 from morphoclip.training.config import TrainingConfig
+from morphoclip.training.run_log import RunLog
 from morphoclip.training.state import CheckpointStore
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def train_grid(
     ablation: Ablation,
     done: Loaders[pd.DataFrame],
     checkpoints: CheckpointStore,
-    epoch_log: NestedRunLog,
+    epoch_log: RunLog,
 ) -> Iterator[dict[str, pd.DataFrame]]:
     """Rows of each training of the grid, as soon as it is done; those of before are kept."""
     yield {}

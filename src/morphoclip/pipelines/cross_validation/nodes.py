@@ -12,16 +12,16 @@ from morphoclip.evaluation.baseline_comparison import (
 from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.evaluation.cross_validation import (
     CrossValidationData,
-    NestedRunLog,
     cross_validate,
 )
 from morphoclip.evaluation.humble_inputs import other_inputs
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.loaders import Loaders
-from morphoclip.models.morphoclip import ModelConfig
+from morphoclip.models.config import ModelConfig
 from morphoclip.splits.config import SplitConfig
 from morphoclip.training.config import TrainingConfig
+from morphoclip.training.run_log import RunLog
 from morphoclip.training.state import CheckpointStore
 from morphoclip.wells.assemble import assemble_wells
 
@@ -41,7 +41,7 @@ def train_every_fold(  # noqa: PLR0913 - one argument per catalog entry
     well_quality: pd.DataFrame | None,
     evaluation: EvaluationConfig,
     checkpoints: CheckpointStore,
-    epoch_log: NestedRunLog,
+    epoch_log: RunLog,
 ) -> pd.DataFrame:
     """Where the model and the baselines rank the text of every perturbation while held out."""
     wells = assemble_wells(
@@ -64,11 +64,13 @@ def compare_over_folds(per_perturbation: pd.DataFrame, config: EvaluationConfig)
     """Means, intervals over perturbations, and differences to the model."""
     comparison = compare_methods(per_perturbation, config.bootstrap)
     rows = headline_comparison(comparison)
-    lines = [
-        f"  {row.method:<20} {row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]"
+    lines = [f"  {'':<27} {'mean of both':<20} image>text text>image"]
+    lines += [
+        f"  {row.method:<27} {row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]"
+        f"{row.image_to_text:10.3f}{row.text_to_image:11.3f}"
         for row in rows.itertuples()
     ]
-    lines.append(f"  {'chance':<20} {rows['chance'].iloc[0]:.3f}")
+    lines.append(f"  {'chance':<27} {rows['chance'].iloc[0]:.3f}")
     logger.info(
         "held-out MRR within modality [95 %% interval], %d perturbations, %d seed(s)\n%s\n%s",
         rows["n_perturbations"].iloc[0],

@@ -11,7 +11,7 @@ from morphoclip.evaluation.profiles import embed_with, well_profiles
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.loaders import Loaders
-from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.models.trained import TrainedModel
 from morphoclip.wells.assemble import assemble_wells
 
 logger = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ def embed_plates(
     )
     embedded = embed_with(model, wells, batch_size=config.batch_size, device=config.device)
     plates = sorted(wells.table[PLATE].unique())
-    without_offset = [plate for plate in plates if plate not in model.plate_offsets]
-    if model.plate_offsets and without_offset:
+    without_offset = [plate for plate in plates if plate not in model.aligned_plates]
+    if model.aligned_plates and without_offset:
         logger.warning(
             "the model aligns plates by offsets that were measured in training; %d of %d plates "
             "have none and are embedded without alignment: %s",

@@ -34,10 +34,11 @@ from morphoclip.loaders import Loaders
 from morphoclip.metrics.benchmark import benchmark
 from morphoclip.metrics.embedding_quality import embedding_quality
 from morphoclip.metrics.matching import match_profiles
-from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.models.trained import TrainedModel
 from morphoclip.report.page import write_page
 from morphoclip.report.rendering import Section
 from morphoclip.report.sections.published import published_section
+from morphoclip.splits.inner_folds import with_validation_joined
 from morphoclip.splits.manifest import require_recorded, require_same_manifest
 from morphoclip.wells.assemble import assemble_wells
 
@@ -87,9 +88,12 @@ def embed_wells(  # noqa: PLR0913 - one argument per catalog entry
         text_features,
         model.config.token_normalisation,
     )
+    learnt_from = split_manifest
+    if model.validation_joined:
+        learnt_from = with_validation_joined(split_manifest)
     others_to_score = {name: table for name, table in others.items() if name != WELL_POSITION}
     return EmbeddedSplit(
-        with_subsets(well_profiles(embedded, wells, model.digest, well_quality), split_manifest),
+        with_subsets(well_profiles(embedded, wells, model.digest, well_quality), learnt_from),
         prompt_embeddings(embedded, wells),
         {"input features": mean_features(wells)} | others_to_score,
         rows_of_baselines(wells, split_manifest, perturbations, prompts, others, seed=config.seed),

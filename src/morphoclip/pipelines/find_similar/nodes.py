@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from morphoclip.columns import CONDITION, GENE, SUBSET
@@ -89,7 +90,8 @@ def _vector_of(
     """
     from morphoclip.backbones.text import load_text_backbone
     from morphoclip.device import resolve_device
-    from morphoclip.evaluation.text_query import closest_prompt, embed_text
+    from morphoclip.evaluation.text_query import closest_prompt
+    from morphoclip.models.embedding import embed_text
 
     trained = model()
     if trained.digest != model_record["digest"]:
@@ -98,7 +100,7 @@ def _vector_of(
             "(model_on_demand, model_record and well_profiles), or train again"
         )
     backbone = load_text_backbone(config.backbone, device=resolve_device(config.device))
-    trained.require_text_features(backbone.identity)
+    trained.require_words(backbone.identity)
     if backbone.n_cut([text]):
         logger.warning("the text is cut at %d tokens", config.backbone.max_length)
     features = backbone.encode([text])
@@ -109,7 +111,7 @@ def _vector_of(
         closest.cosine,
         closest.prompt,
     )
-    return embed_text(features, trained)
+    return embed_text(trained, features)[0].astype(np.float64)
 
 
 def _as_text(results: pd.DataFrame) -> str:

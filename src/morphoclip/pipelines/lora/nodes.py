@@ -15,7 +15,8 @@ from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.fingerprint import differences
 from morphoclip.loaders import Loaders
-from morphoclip.models.morphoclip import ModelConfig, TrainedModel
+from morphoclip.models.config import ModelConfig
+from morphoclip.models.trained import TrainedModel
 from morphoclip.plate_effects import TokenNormalisation
 from morphoclip.splits.manifest import manifest_sha256, require_recorded
 from morphoclip.training.config import TrainingConfig
@@ -90,7 +91,7 @@ def train_adapter(  # noqa: PLR0913 - one argument per catalog entry
     start = None
     if lora.start_from_model:
         start = model_to_start_from(trained_models, wells, manifest_sha256(split_manifest), model)
-        logger.info("going on with the towers %s, epoch %d", start.digest, start.epoch)
+        logger.info("going on with the towers %s, epoch %d", start.digest, start.members[0].epoch)
     done = train(
         imaged,
         split_manifest,

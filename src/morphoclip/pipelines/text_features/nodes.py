@@ -38,10 +38,17 @@ def write_prompts(
 
 def encode_texts(
     prompts: pd.DataFrame,
+    perturbations: pd.DataFrame,
     existing_cache: Loaders[TextFeatures],
     config: TextFeaturesConfig,
 ) -> tuple[TextFeatures, dict[str, TextFeatures]]:
-    """Features of every distinct prompt; what was encoded before is not encoded again."""
+    """Features of every distinct prompt, and known facts about what it describes.
+
+    What was encoded before is not encoded again.
+
+    Raises:
+        InputError: Structures are asked for and rdkit is not installed.
+    """
     backbone = load_text_backbone(config.backbone, device=resolve_device(config.device))
     key = cache_key(backbone)
     cached = existing_cache[key]() if key in existing_cache else None
@@ -53,4 +60,13 @@ def encode_texts(
         backbone.n_cut(sorted(set(prompts[PROMPT]))),
         config.backbone.max_length,
     )
-    return encoded.features, {key: encoded.cache} if encoded.n_encoded else {}
+    features = encoded.features.with_facts(perturbations, prompts, config.facts)
+    if features.facts is not None:
+        known = features.facts.any(dim=1)
+        logger.info(
+            "known facts of %d of %d prompts: %s",
+            int(known.sum()),
+            len(known),
+            ", ".join(f"{len(names)} of {source}" for source, names in features.fact_names.items()),
+        )
+    return features, {key: encoded.cache} if encoded.n_encoded else {}

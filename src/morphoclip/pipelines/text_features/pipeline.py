@@ -24,6 +24,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 func=encode_texts,
                 inputs={
                     "prompts": "prompts",
+                    "perturbations": "perturbations",
                     "existing_cache": "existing_text_feature_cache",
                     "config": "params:text_features",
                 },

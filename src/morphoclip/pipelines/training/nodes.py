@@ -9,11 +9,13 @@ from morphoclip.errors import InputError
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.loaders import Loaders
-from morphoclip.models.morphoclip import ModelConfig, TrainedModel
+from morphoclip.models.config import ModelConfig
+from morphoclip.models.trained import TrainedModel
 from morphoclip.splits.manifest import require_recorded
 from morphoclip.training.config import TrainingConfig
+from morphoclip.training.members import train_members
+from morphoclip.training.run_log import RunLog
 from morphoclip.training.state import CheckpointStore
-from morphoclip.training.trainer import LogEpoch, train
 from morphoclip.wells.assemble import assemble_wells
 
 
@@ -35,7 +37,7 @@ def train_model(  # noqa: PLR0913 - one argument per catalog entry
     model: ModelConfig,
     training: TrainingConfig,
     checkpoints: CheckpointStore,
-    epoch_log: LogEpoch,
+    epoch_log: RunLog,
 ) -> TrainedAndRecorded:
     """Train both towers; checkpoints and epochs go out through the store and the log.
 
@@ -51,5 +53,5 @@ def train_model(  # noqa: PLR0913 - one argument per catalog entry
     wells = assemble_wells(
         plate_features, well_index, prompts, text_features, model.token_normalisation
     )
-    done = train(wells, split_manifest, model, training, checkpoints, epoch_log)
+    done = train_members(wells, split_manifest, model, training, checkpoints, epoch_log)
     return TrainedAndRecorded(done.model, done.model.record, done.history)

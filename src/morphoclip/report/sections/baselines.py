@@ -18,8 +18,11 @@ def baselines_section(baseline_comparison: pd.DataFrame) -> Section:
 
 
 def method_rows(baseline_comparison: pd.DataFrame) -> list[dict[str, Any]]:
-    """MRR within the modality with its interval, and recall@1 beside it."""
-    within = baseline_comparison[baseline_comparison["scope"] == "within_modality"]
+    """MRR within the modality with its interval, each direction's, and recall@1 beside it."""
+    in_scope = (baseline_comparison[["scope", "direction"]] == ["within_modality", "both"]).all(
+        axis=1
+    )
+    within = baseline_comparison[in_scope]
     recall = within[within["metric"] == "recall@1"].set_index("method")["value"]
     rows = headline_comparison(baseline_comparison)
     is_model = rows["method"] == MODEL_METHOD

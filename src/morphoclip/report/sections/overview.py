@@ -5,7 +5,7 @@ import pandas as pd
 from morphoclip.columns import MODALITY, N_SITES, PLATE
 from morphoclip.fingerprint import Fingerprint
 from morphoclip.gallery.source import IngestionConfig, SourceConfig, redact_path
-from morphoclip.models.morphoclip import TrainedModel
+from morphoclip.models.trained import TrainedModel
 from morphoclip.report.rendering import Section, render
 
 
