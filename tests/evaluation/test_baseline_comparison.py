@@ -5,6 +5,8 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import Ridge
 from sklearn.preprocessing import normalize
 
 from morphoclip.columns import MODALITY
@@ -164,7 +166,7 @@ def test_both_ways_add_the_cosines_of_two_regressions() -> None:
     """Against the normal equations, written out."""
     train, held_out = planted(30, 1), planted(7, 2)
     data = BaselineData.of(train, held_out)
-    found = FITS["two_way_kernel_ridge"](data, 0.1)
+    found = FITS["two_way_kernel_ridge"](data, [0.7, 0.1])[1]
 
     def predicted(seen: np.ndarray, wanted: np.ndarray, asked: np.ndarray) -> np.ndarray:
         squared = ((seen[:, None] - seen[None]) ** 2).sum(axis=-1)
@@ -185,7 +187,7 @@ def test_canonical_correlations_are_those_of_shrunk_covariances() -> None:
     """Against inverse square roots of the covariances, written out."""
     train, held_out = planted(90, 1), planted(9, 2)
     data = BaselineData.of(train, held_out)
-    found = FITS["cca"](data, 1.0)
+    found = FITS["cca"](data, [0.3, 1.0])[1]
 
     def inverse_root(rows: np.ndarray) -> np.ndarray:
         values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
@@ -201,6 +203,22 @@ def test_canonical_correlations_are_those_of_shrunk_covariances() -> None:
     text_side = (held_out.text - mean) @ of_text @ right.T
     expected = normalize(image_side) @ normalize(text_side).T
     np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_ridges_are_those_of_scikit_learn() -> None:
+    data = BaselineData.of(planted(40, 1), planted(9, 2))
+    mean = data.train_text.mean(axis=0)
+    texts = normalize(data.held_out_text - mean)
+    scale = (data.train_image**2).sum() / data.train_image.shape[1]
+    squared = 2 - 2 * data.train_image @ data.train_image.T
+    gamma = 1 / np.median(squared[np.triu_indices(40, 1)])
+    for name, regression in (
+        ("ridge", Ridge(alpha=0.3 * scale, fit_intercept=False)),
+        ("kernel_ridge", KernelRidge(kernel="rbf", gamma=gamma, alpha=0.3)),
+    ):
+        regression.fit(data.train_image, data.train_text - mean)
+        expected = normalize(regression.predict(data.held_out_image)) @ texts.T
+        np.testing.assert_allclose(FITS[name](data, [0.3])[0], expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("constant", ["image", "text"])
@@ -247,10 +265,10 @@ def test_strength_is_chosen_on_folds_of_train_and_the_held_out_are_not_looked_at
     other = BaselineData.of(train, planted(20, 5))
     for name, fit in FITS.items():
         draws = BASELINES[name](data, np.random.default_rng(0))
-        same = [s for s in STRENGTHS if np.allclose(fit(data, s), draws[0])]
+        same = [s for s in STRENGTHS if np.allclose(fit(data, [s])[0], draws[0])]
         again = BASELINES[name](other, np.random.default_rng(0))
         assert len(same) == 1, name
-        assert np.allclose(fit(other, same[0]), again[0]), name
+        assert np.allclose(fit(other, same)[0], again[0]), name
 
 
 def test_facts_are_read_by_the_methods_that_are_named_after_them() -> None:

@@ -6,7 +6,8 @@ import pytest
 from synthetic_profiles import layout, noise
 
 from morphoclip.columns import BROAD_SAMPLE, EMBEDDING_PREFIX, PLATE, WELL
-from morphoclip.evaluation.baselines import BASELINES, BaselineData
+from morphoclip.evaluation.baseline_data import BaselineData
+from morphoclip.evaluation.baselines import BASELINES
 from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.evaluation.humble_inputs import (
     CELL_COUNT,

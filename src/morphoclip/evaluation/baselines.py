@@ -8,80 +8,29 @@ is one function of `BaselineData` and one line in `BASELINES`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import replace
 
 import numpy as np
-import torch
 from scipy.sparse import csr_array
-from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import Ridge
+from scipy.spatial.distance import cdist
 
+from morphoclip.evaluation.baseline_data import BaselineData
 from morphoclip.evaluation.humble_inputs import CELL_COUNT, UNTRAINED_BACKBONE, WELL_POSITION
-from morphoclip.evaluation.perturbation_sets import PerturbationSet
-from morphoclip.metrics.matrix import Matrix, unit_rows
+from morphoclip.evaluation.regressions import (
+    FITS,
+    STRENGTHS,
+    Fit,
+    cosines_of_predicted,
+    rbf_kernels,
+)
+from morphoclip.metrics.matrix import Matrix
 from morphoclip.metrics.retrieval import reciprocal_ranks
-from morphoclip.models.closed_form import KernelTower, fit_kernel_towers
-from morphoclip.models.config import ModelShape
-from morphoclip.models.prompt_input import PromptInput
 from morphoclip.perturbations.known_facts import FINGERPRINT_BITS
 
 _PERMUTATIONS = 10
-_INNER_FOLDS = 4
+_STRENGTH = 0.1
+"""Of baselines that need none chosen: they stand for what cannot be learnt from images."""
 _WITH_FACTS = ("two_way_kernel_ridge", "cca", "kernel_cca")
-STRENGTHS = (0.1, 0.3, 1.0)
-"""Of ridge regularisation, relative to the diagonal of a kernel of unit vectors."""
-
-
-@dataclass(frozen=True)
-class BaselineData:
-    """Train and held-out perturbations.
-
-    Attributes:
-        train: What a baseline is fitted on, P_train perturbations.
-        held_out: What it ranks, P perturbations.
-        train_image: ``(P_train, F)``, at unit length, less the train mean.
-        held_out_image: ``(P, F)``.
-        train_text: What is read of prompts, ``(P_train, D)``.
-        held_out_text: ``(P, D)``.
-    """
-
-    train: PerturbationSet
-    held_out: PerturbationSet
-    train_image: Matrix
-    held_out_image: Matrix
-    train_text: Matrix
-    held_out_text: Matrix
-
-    @classmethod
-    def of(cls, train: PerturbationSet, held_out: PerturbationSet) -> Self:
-        """Centre the image features by train and scale them to unit length; read words alone."""
-        mean = train.image.mean(axis=0)
-        image = (unit_rows(train.image - mean), unit_rows(held_out.image - mean))
-        return cls(train, held_out, *image, train.text, held_out.text)
-
-    def with_facts(self) -> Self:
-        """Words and each source of known facts at a common length, as the model reads them."""
-        shape = ModelShape(1, 1, self.train.text.shape[1], self.train.fact_sizes)
-        read = PromptInput(shape, scaled=True, fact_weight=1.0).double()
-        known = [
-            torch.from_numpy(np.concatenate([some.text, some.facts], axis=1))
-            for some in (self.train, self.held_out)
-        ]
-        read.fit(known[0])
-        train, held_out = (torch.cat(read(one), dim=1).numpy() for one in known)
-        return replace(self, train_text=train, held_out_text=held_out)
-
-    def inner(self, rng: np.random.Generator) -> list[Self]:
-        """Folds of the train perturbations: each is held out once."""
-        fold = rng.permutation(len(self.train.digests)) % _INNER_FOLDS
-        return [
-            type(self).of(
-                self.train.select(np.flatnonzero(fold != number)),
-                self.train.select(np.flatnonzero(fold == number)),
-            )
-            for number in range(_INNER_FOLDS)
-        ]
 
 
 Baseline = Callable[[BaselineData, np.random.Generator], list[Matrix]]
@@ -98,10 +47,6 @@ def baseline_similarities(data: BaselineData, *, seed: int) -> dict[str, list[Ma
         name: baseline(data, np.random.default_rng(seed)) for name, baseline in BASELINES.items()
     }
     return {name: draws for name, draws in scored.items() if draws}
-
-
-Fit = Callable[[BaselineData, float], Matrix]
-"""Similarities of held-out perturbations to their texts by a method of some strength."""
 
 
 def _tuned(fit: Fit) -> Baseline:
@@ -127,9 +72,9 @@ def _at_best_strength(
     inner = [read(some) for some in data.inner(rng)] if len(data.train.digests) > 1 else []
     best = STRENGTHS[0]
     if all(len(some.held_out.digests) for some in inner):
-        scores = [sum(_score(fit(some, s), some) for some in inner) for s in STRENGTHS]
-        best = STRENGTHS[int(np.argmax(scores))]
-    return fit(read(data), best)
+        scores = [[_score(ranked, some) for ranked in fit(some, STRENGTHS)] for some in inner]
+        best = STRENGTHS[int(np.argmax(np.sum(scores, axis=0)))]
+    return fit(read(data), [best])[0]
 
 
 def _score(similarity: Matrix, data: BaselineData) -> float:
@@ -142,76 +87,23 @@ def _score(similarity: Matrix, data: BaselineData) -> float:
     return total
 
 
-def _ridge(data: BaselineData, strength: float) -> Matrix:
-    """Predicts text features from image features; 1 is as strong as a feature's mean variance."""
-    image = data.train_image
-    alpha = max(strength * float((image**2).sum() / image.shape[1]), 1e-6)
-    return _predicted(Ridge(alpha=alpha), data, data.train_text, data.held_out_text)
-
-
-def _kernel_ridge(data: BaselineData, strength: float) -> Matrix:
-    """The same with an RBF kernel, its width the median squared distance."""
-    return _predicted(
-        _rbf_of(data.train_image, strength), data, data.train_text, data.held_out_text
-    )
-
-
-def _two_way_kernel_ridge(data: BaselineData, strength: float) -> Matrix:
-    """Text from image and image from text, each by kernel ridge; their cosines are added."""
-    text_mean = data.train_text.mean(axis=0)
-    texts = unit_rows(data.train_text - text_mean), unit_rows(data.held_out_text - text_mean)
-    to_text = _kernel_ridge(data, strength)
-    backwards = _rbf_of(texts[0], strength).fit(texts[0], data.train_image)
-    to_image = data.held_out_image @ unit_rows(backwards.predict(texts[1])).T
-    return to_text + to_image
-
-
-def _cca(data: BaselineData, strength: float) -> Matrix:
-    """Regularised canonical correlations of image and text (Hotelling 1936), weighted by them.
-
-    Both sides are whitened with their covariance shrunk towards its average variance: as far as
-    strength / (1 + strength) of the way.
-    """
-    text_mean = data.train_text.mean(axis=0)
-    text, held_out_text = data.train_text - text_mean, data.held_out_text - text_mean
-    if not (data.train_image.any() and text.any()):  # one side does not vary: all tie
-        return np.zeros((len(data.held_out_image), len(held_out_text)))
-    whiten_image, whiten_text = (_whitening(side, strength) for side in (data.train_image, text))
-    cross = whiten_image.T @ data.train_image.T @ text @ whiten_text / len(text)
-    left, correlations, right = np.linalg.svd(cross, full_matrices=False)
-    image_side = data.held_out_image @ whiten_image @ (left * correlations)
-    text_side = held_out_text @ whiten_text @ right.T
-    return unit_rows(image_side) @ unit_rows(text_side).T
-
-
-def _kernel_cca(data: BaselineData, strength: float) -> Matrix:
-    """The model's closed form, alone: `morphoclip.models.closed_form`."""
-    sides = (
-        (data.train.image, data.held_out.image),
-        (data.train_text, data.held_out_text),
-    )
-    given = [tuple(torch.from_numpy(rows).double() for rows in side) for side in sides]
-    size = len(data.train_image)
-    towers = [KernelTower(size, train.shape[1], size).double() for train, _ in given]
-    fit_kernel_towers((towers[0], given[0][0]), (towers[1], given[1][0]), strength=3 * strength)
-    image, text = (tower(held_out) for tower, (_, held_out) in zip(towers, given, strict=True))
-    return (image @ text.T).numpy()
-
-
 def _kernel_ridge_ngrams(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
     """Predicts n-grams instead: what a language model adds. None where they are the features."""
     if data.train.ngrams is None or data.held_out.ngrams is None:
         return []
-    kernel = _rbf_of(data.train_image)
-    return [_predicted(kernel, data, data.train.ngrams, data.held_out.ngrams)]
+    kernels = rbf_kernels(data.train_image, data.held_out_image)
+    return cosines_of_predicted(kernels, data.train.ngrams, data.held_out.ngrams, [_STRENGTH])
 
 
 def _permuted_text(data: BaselineData, rng: np.random.Generator) -> list[Matrix]:
     """Kernel ridge with the train texts permuted: chance, by the same computation."""
     text = data.train.text
     orders = [rng.permutation(len(text)) for _ in range(_PERMUTATIONS)]
-    kernel = _rbf_of(data.train_image)
-    return [_predicted(kernel, data, text[order], data.held_out.text) for order in orders]
+    kernels = rbf_kernels(data.train_image, data.held_out_image)
+    return [
+        cosines_of_predicted(kernels, text[order], data.held_out.text, [_STRENGTH])[0]
+        for order in orders
+    ]
 
 
 def _nearest_target(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
@@ -258,9 +150,10 @@ def _of_few_numbers(data: BaselineData, name: str) -> list[Matrix]:
     train, held_out = data.train.others[name], data.held_out.others[name]
     mean, scale = train.mean(axis=0), np.maximum(train.std(axis=0), 1e-6)
     train, held_out = (train - mean) / scale, (held_out - mean) / scale
-    regression = KernelRidge(kernel="rbf", gamma=0.5, alpha=0.1)
-    seen = replace(data, train_image=train, held_out_image=held_out)
-    return [_predicted(regression, seen, data.train.text, data.held_out.text)]
+    kernels = tuple(np.exp(-cdist(rows, train, "sqeuclidean") / 2) for rows in (train, held_out))
+    return cosines_of_predicted(
+        (kernels[0], kernels[1]), data.train.text, data.held_out.text, [_STRENGTH]
+    )
 
 
 def _untrained_backbone(data: BaselineData, _: np.random.Generator) -> list[Matrix]:
@@ -271,18 +164,9 @@ def _untrained_backbone(data: BaselineData, _: np.random.Generator) -> list[Matr
     train = replace(data.train, image=data.train.others[name])
     held_out = replace(data.held_out, image=data.held_out.others[name])
     seen = BaselineData.of(train, held_out)
-    kernel = _rbf_of(seen.train_image)
-    return [_predicted(kernel, seen, data.train.text, data.held_out.text)]
+    kernels = rbf_kernels(seen.train_image, seen.held_out_image)
+    return cosines_of_predicted(kernels, data.train.text, data.held_out.text, [_STRENGTH])
 
-
-FITS: Mapping[str, Fit] = {
-    "ridge": _ridge,
-    "kernel_ridge": _kernel_ridge,
-    "two_way_kernel_ridge": _two_way_kernel_ridge,
-    "cca": _cca,
-    "kernel_cca": _kernel_cca,
-}
-"""Methods of a strength, which is chosen on folds of train."""
 
 BASELINES: Mapping[str, Baseline] = {
     **{name: _tuned(fit) for name, fit in FITS.items()},
@@ -296,31 +180,6 @@ BASELINES: Mapping[str, Baseline] = {
     CELL_COUNT: _cell_count,
     UNTRAINED_BACKBONE: _untrained_backbone,
 }
-
-
-def _predicted(
-    regression: Ridge | KernelRidge, data: BaselineData, text: Matrix, held_out_text: Matrix
-) -> Matrix:
-    mean = text.mean(axis=0)
-    regression.fit(data.train_image, text - mean)
-    predicted = regression.predict(data.held_out_image)
-    return unit_rows(predicted) @ unit_rows(held_out_text - mean).T
-
-
-def _rbf_of(unit: Matrix, strength: float = 0.1) -> KernelRidge:
-    """For unit vectors ``(P_train, F)``; the kernel's width is their median squared distance."""
-    distances = 2 - 2 * unit @ unit.T
-    width = float(np.median(distances[np.triu_indices(len(unit), 1)])) if len(unit) > 1 else 1.0
-    return KernelRidge(kernel="rbf", gamma=1 / max(width, 1e-6), alpha=strength)
-
-
-def _whitening(centred: Matrix, strength: float) -> Matrix:
-    """``(F, R)``: makes the shrunk covariance of rows ``(P_train, F)`` the identity."""
-    _, singular, directions = np.linalg.svd(centred, full_matrices=False)
-    variances = singular**2 / len(centred)
-    kept = variances > 1e-12 * variances[0]
-    shrunk = (variances[kept] + strength * variances[kept].mean()) / (1 + strength)
-    return directions[kept].T / np.sqrt(shrunk)
 
 
 def _tanimoto(one: Sequence[frozenset[int]], other: Sequence[frozenset[int]]) -> Matrix:

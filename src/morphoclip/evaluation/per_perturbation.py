@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from morphoclip.columns import MODALITY, PROMPT_DIGEST, Subset
-from morphoclip.evaluation.baselines import BaselineData, baseline_similarities
+from morphoclip.evaluation.baseline_data import BaselineData
+from morphoclip.evaluation.baselines import baseline_similarities
 from morphoclip.evaluation.perturbation_sets import perturbation_set
 from morphoclip.evaluation.profiles import embed_with, subset_embeddings
 from morphoclip.metrics.chance import chance_metrics
