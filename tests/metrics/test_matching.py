@@ -21,7 +21,6 @@ from morphoclip.metrics.embedding_quality import (
     effective_rank,
     embedding_quality,
     first_component_share,
-    is_collapsed,
     mean_cosine,
     plate_silhouette,
     uniformity,
@@ -159,11 +158,9 @@ def test_signs_of_collapse() -> None:
     assert effective_rank(spread) > 7.5
     assert abs(mean_cosine(spread)) < 0.02
     assert first_component_share(spread) < 0.25
-    assert not is_collapsed(spread)
     line = np.outer(np.linspace(1, 2, 20), np.ones(8))
     assert effective_rank(line) == pytest.approx(1, abs=1e-6)
     assert first_component_share(line) == pytest.approx(1)
-    assert is_collapsed(line)
 
 
 def test_the_table_of_qualities() -> None:

@@ -93,13 +93,17 @@ def test_the_benchmark_is_drawn_from_test_rows_and_controls() -> None:
     ]
     metrics = pd.DataFrame(
         rows, columns=["profiles", "task", "stratum", "mean_average_precision"]
-    ).assign(track=CONDITION, chance=0.3)
+    ).assign(track=CONDITION, chance=0.3, same_position=[0.2, 0.2, 0.1, None])
     assert rows_of_stratum(metrics, "test")["mean_average_precision"].tolist() == [0.5, 0.4, 0.2]
     (axes,) = draw_benchmark(metrics, "test").axes
     drawn = {line.get_label(): sorted(line.get_xdata()) for line in axes.lines}
-    assert drawn == {
-        "input features": [0.4], "trained model": [0.2, 0.5], "chance": [0.3] * 3
+    named = {name: values for name, values in drawn.items() if not name.startswith("_")}
+    assert named == {
+        "input features": [0.4], "trained model": [0.2, 0.5], "chance": [0.3] * 3,
+        "controls at one position": [],
     }  # fmt: skip
+    crosses = [list(line.get_xdata()) for line in axes.lines if line.get_marker() == "x"]
+    assert sorted(crosses) == [[], [], [], [0.1], [0.2]], "one of each kind of profiles"
     assert [text.get_text() for text in axes.get_yticklabels()] == [
         "replicability\ncompound U2OS Parental 48 h",
         "same position controls\ncompound U2OS Parental 48 h",

@@ -26,12 +26,19 @@ class Scored:
     """Average precisions of queries, and of the groups they make up.
 
     ``groups`` holds ``mean_average_precision``, ``q`` (modern), ``q_legacy`` and the subset (None
-    where a group is of several); ``chance`` is the expected mean.
+    where a group is of several); ``chance`` is the expected mean. ``legacy`` are the groups by
+    which the paper's rule counts, where they are others.
     """
 
     groups: pd.DataFrame
     chance: pd.Series
     coarsest: float
+    legacy: pd.DataFrame | None = None
+
+    @property
+    def by_paper(self) -> pd.DataFrame:
+        """The groups by which the paper's rule counts."""
+        return self.groups if self.legacy is None else self.legacy
 
 
 def expected_average_precision(n_positive: int, n_total: int) -> float:

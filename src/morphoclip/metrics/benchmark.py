@@ -8,18 +8,18 @@ common. A pure function of metadata, matrix and seed, so that any profiles go th
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from morphoclip.columns import (
     BROAD_SAMPLE,
     CONDITION,
-    MODALITY,
     PLATE,
     SUBSET,
     WELL,
-    Modality,
     Subset,
 )
 from morphoclip.metrics.average_precision import (
@@ -28,24 +28,29 @@ from morphoclip.metrics.average_precision import (
     average_precisions,
     score_groups,
 )
+from morphoclip.metrics.bootstrap import Bootstrap, interval_95, resampling_counts
 from morphoclip.metrics.chance import NullConfig
 from morphoclip.metrics.conditions import (
-    compound_gene_pairs,
     rows_by_condition,
     scored_controls,
     treated_wells,
 )
-from morphoclip.metrics.embedding_quality import is_collapsed
-from morphoclip.metrics.matching import consensus_profiles_by_condition
+from morphoclip.metrics.matching import Consensus, consensus_profiles_by_condition
 from morphoclip.metrics.matrix import Matrix
-from morphoclip.perturbations.doses import without_dose
-from morphoclip.perturbations.genes import genes_of
+from morphoclip.metrics.target_matching import (
+    gene_compound_tracks,
+    match_genes_and_compounds,
+    match_targets,
+)
+from morphoclip.metrics.ties import TIED, Pairs, Tied, ties_decide
 from morphoclip.schemas.evaluation import BENCHMARK_METRICS
 
 _COARSEST_NULL = 0.005
-_COLLAPSED = "collapsed: ties would count as matches"
-_UNDOSED = "Metadata_without_dose"
-_LABEL, _IS_CONTROL = "Metadata_matching_target", "Metadata_is_control"
+_COARSE = "null too coarse: few pairs"
+_TIED = "ties: matches and others are equally similar, which copairs counts as matches"
+_POSITION = "position: controls at one position are as similar as wells of one treatment"
+_IS_CONTROL = "Metadata_is_control"
+_DRAWS = 2000
 
 
 def benchmark(
@@ -62,39 +67,73 @@ def benchmark(
     metadata = metadata.reset_index(drop=True)
     logging.getLogger("copairs").setLevel(logging.ERROR)
     rows: list[dict[str, object]] = []
-    replicable: dict[str, set[str]] = {}
+    active: dict[str, dict[str, set[str]]] = {"q": {}, "q_legacy": {}}
     for track, members in rows_by_condition(metadata):
-        if not _with_replicates(metadata.loc[members]).any():
+        table, own = metadata.loc[members], matrix[members]
+        if not _with_replicates(table).any():
             continue
-        if is_collapsed(matrix[members]):
-            rows.append(_flagged("replicability", track, _COLLAPSED))
-            continue
-        scored = _replicability(metadata.loc[members], matrix[members], null)
-        if scored is None:
-            continue
-        rows += _strata_rows(scored, "replicability", track)
-        groups = scored.groups
-        replicable[track] = set(groups.loc[groups["q"] < LEVEL, BROAD_SAMPLE])
-        position = _same_position(metadata.loc[members], matrix[members], null)
-        if position is not None:
-            rows += _strata_rows(position, "same_position_controls", track)
+        scored, position = _replicability(table, own, null), _same_position(table, own, null)
+        note = _note_on_position(scored, position, null)
+        rows += _strata_rows(scored, "replicability", track, position, note)
+        rows += _strata_rows(position, "same_position_controls", track)
+        if isinstance(scored, Scored):
+            for rule, of_track in active.items():
+                groups = scored.groups
+                of_track[track] = set(groups.loc[groups[rule] < LEVEL, BROAD_SAMPLE])
     consensus = consensus_profiles_by_condition(metadata, matrix)
-    active = _replicable_rows(consensus.table, replicable)
-    for track, treatments in active.groupby(CONDITION):
-        matched = _matching(treatments, consensus.matrix, null)
-        if matched is not None:
-            rows += _strata_rows(matched, "matching", str(track))
-    for track, pair in _gene_compound_tracks(active):
-        matched = _gene_compound(pair, consensus.matrix, null)
-        if matched is not None:
-            rows += _strata_rows(matched, "gene_compound", track)
+    for task, track, scored in _both_rules(consensus, active, null):
+        rows += _strata_rows(scored, task, track)
     table = pd.DataFrame(rows, columns=[c for c in BENCHMARK_METRICS.columns if c != "profiles"])
     return table.assign(profiles=profiles)[list(BENCHMARK_METRICS.columns)]
 
 
-def _flagged(task: str, track: str, flag: str) -> dict[str, object]:
-    """A track that cannot be scored."""
-    return {"task": task, "track": track, "stratum": "all", "n_groups": 0, "flag": flag}
+def _both_rules(
+    consensus: Consensus, active: dict[str, dict[str, set[str]]], null: NullConfig
+) -> Iterator[tuple[str, str, Scored | Tied | None]]:
+    """Scores by target of the treatments that replicate by the present rule.
+
+    The fraction retrieved by the paper's rule is of the treatments that replicate by that rule.
+    """
+    legacy = {
+        (task, track): scored
+        for task, track, scored in _by_target(consensus, active["q_legacy"], null)
+    }
+    for task, track, scored in _by_target(consensus, active["q"], null):
+        of_paper = legacy.get((task, track))
+        if isinstance(scored, Scored) and isinstance(of_paper, Scored):
+            scored = replace(scored, legacy=of_paper.groups)
+        yield task, track, scored
+
+
+def _by_target(
+    consensus: Consensus, replicable: dict[str, set[str]], null: NullConfig
+) -> Iterator[tuple[str, str, Scored | Tied | None]]:
+    """Matching and gene-compound pairs among treatments that replicate in their condition."""
+    active = _replicable_rows(consensus.table, replicable)
+    for track, treatments in active.groupby(CONDITION):
+        yield "matching", str(track), match_targets(treatments, consensus.matrix, null)
+    for track, pair in gene_compound_tracks(active):
+        yield "gene_compound", track, match_genes_and_compounds(pair, consensus.matrix, null)
+
+
+def _note_on_position(
+    scored: Scored | Tied | None, position: Scored | Tied | None, null: NullConfig
+) -> str | None:
+    """Says so where positions replicate, and treatments do not so significantly better.
+
+    By 95 % intervals, over draws of groups, of mean average precision above chance, relative to
+    what is left above chance: ``(mAP - chance) / (1 - chance)``.
+    """
+    if not (isinstance(scored, Scored) and isinstance(position, Scored)):
+        return None
+    bootstrap = Bootstrap(_DRAWS, null.seed)
+    drawn = []
+    for one in (scored, position):
+        above = (one.groups["mean_average_precision"] - one.chance) / (1 - one.chance)
+        drawn.append(resampling_counts(len(above), bootstrap) @ above.to_numpy() / len(above))
+    lead, _ = interval_95(drawn[0] - drawn[1])
+    of_position, _ = interval_95(drawn[1])
+    return _POSITION if of_position > 0 and lead <= 0 else None
 
 
 def _with_replicates(metadata: pd.DataFrame) -> pd.Series:
@@ -105,14 +144,25 @@ def _with_replicates(metadata: pd.DataFrame) -> pd.Series:
     return treated & metadata[BROAD_SAMPLE].map(counts).gt(1) & metadata[PLATE].isin(plates)
 
 
-def _replicability(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> Scored | None:
+def _replicability(
+    metadata: pd.DataFrame, matrix: Matrix, null: NullConfig
+) -> Scored | Tied | None:
     """Wells of one ID against the scored controls of each well's own plate."""
     control = scored_controls(metadata)
     used = _with_replicates(metadata) | control
     table = metadata[used].assign(**{_IS_CONTROL: control[used].astype(int)})
+    profiles, is_control = matrix[used.to_numpy()], control[used].to_numpy()
+
+    def pairs_of(rows: NDArray[np.int64]) -> Pairs:
+        sample, plate = _same(table[BROAD_SAMPLE], rows), _same(table[PLATE], rows)
+        sample[np.arange(len(rows)), rows] = False
+        return Pairs(sample, plate & is_control)
+
+    if ties_decide(profiles, np.flatnonzero(~is_control), pairs_of):
+        return TIED
     scores = average_precisions(
         table[[PLATE, WELL, BROAD_SAMPLE, SUBSET, _IS_CONTROL]],
-        matrix[used.to_numpy()],
+        profiles,
         pos_sameby=[BROAD_SAMPLE],
         pos_diffby=[],
         neg_sameby=[PLATE],
@@ -121,7 +171,9 @@ def _replicability(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> 
     return score_groups(scores[scores[_IS_CONTROL] == 0], BROAD_SAMPLE, null)
 
 
-def _same_position(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> Scored | None:
+def _same_position(
+    metadata: pd.DataFrame, matrix: Matrix, null: NullConfig
+) -> Scored | Tied | None:
     """Scored controls at one position of several plates, against other controls of their plate."""
     control = scored_controls(metadata)
     on_plate = metadata.loc[control].groupby(PLATE)[WELL].transform("size")
@@ -129,9 +181,17 @@ def _same_position(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> 
     if not metadata.loc[control, WELL].duplicated().any():
         return None
     table = metadata.loc[control, [PLATE, WELL]].assign(**{SUBSET: None})
+    profiles = matrix[control.to_numpy()]
+
+    def pairs_of(rows: NDArray[np.int64]) -> Pairs:
+        well, plate = _same(table[WELL], rows), _same(table[PLATE], rows)
+        return Pairs(well & ~plate, plate & ~well)
+
+    if ties_decide(profiles, np.arange(len(table)), pairs_of):
+        return TIED
     scores = average_precisions(
         table,
-        matrix[control.to_numpy()],
+        profiles,
         pos_sameby=[WELL],
         pos_diffby=[PLATE],
         neg_sameby=[PLATE],
@@ -140,68 +200,34 @@ def _same_position(metadata: pd.DataFrame, matrix: Matrix, null: NullConfig) -> 
     return score_groups(scores, WELL, null)
 
 
-def _matching(consensus: pd.DataFrame, matrix: Matrix, null: NullConfig) -> Scored | None:
-    """Replicable perturbations that share a target: compounds of one gene, guides of one gene.
-
-    Two doses of a compound are neither a pair nor not. The index of ``consensus`` names rows of
-    ``matrix``; so it does in `_gene_compound`.
-    """
-    is_compound = consensus[MODALITY].iloc[0] == Modality.COMPOUND
-    undosed = without_dose(consensus[BROAD_SAMPLE])
-    has_doses = undosed.duplicated().any()
-    table = consensus.assign(**{_LABEL: genes_of(consensus, listed=is_compound), _UNDOSED: undosed})
-    table = _with_partners(table[table[_LABEL].map(len) > 0])
-    if table.empty or is_collapsed(matrix[table.index]):
-        return None
-    scores = average_precisions(
-        table[[BROAD_SAMPLE, SUBSET, _LABEL, *([_UNDOSED] if has_doses else [])]],
-        matrix[table.index],
-        pos_sameby=[_LABEL],
-        pos_diffby=[_UNDOSED] if has_doses else [],
-        neg_sameby=[],
-        neg_diffby=[_LABEL],
-        distance="abs_cosine" if is_compound else "cosine",
-        labels=_LABEL,
-    )
-    return score_groups(scores, _LABEL, null)
+def _same(column: pd.Series, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of N rows have the value of each of these rows ``(Q,)``: ``(Q, N)``."""
+    codes, _ = pd.factorize(column)
+    return np.asarray(codes[rows, None] == codes[None, :])
 
 
-def _gene_compound(pair: pd.DataFrame, matrix: Matrix, null: NullConfig) -> Scored | None:
-    """Replicable compounds with replicable perturbations of their target genes."""
-    genetic = pair[MODALITY] != Modality.COMPOUND
-    labels = genes_of(pair[~genetic], listed=True)
-    genes = genes_of(pair[genetic], listed=False)
-    perturbed = {gene for names in genes for gene in names}
-    labels = labels.map(lambda names: [gene for gene in names if gene in perturbed])
-    table = pair.assign(**{_LABEL: pd.concat([labels, genes])})
-    targeted = {gene for names in labels for gene in names}
-    table = table[table[_LABEL].map(lambda names: bool(targeted & set(names)))]
-    table = _with_negatives(table, across=MODALITY)
-    if table.empty or is_collapsed(matrix[table.index]):
-        return None
-    scores = average_precisions(
-        table[[BROAD_SAMPLE, MODALITY, SUBSET, _LABEL]],
-        matrix[table.index],
-        pos_sameby=[_LABEL],
-        pos_diffby=[MODALITY],
-        neg_sameby=[],
-        neg_diffby=[_LABEL, MODALITY],
-        distance="abs_cosine",
-        labels=_LABEL,
-    )
-    return score_groups(scores, _LABEL, null)
-
-
-def _strata_rows(scored: Scored, task: str, track: str) -> list[dict[str, object]]:
+def _strata_rows(
+    scored: Scored | Tied | None,
+    task: str,
+    track: str,
+    position: Scored | Tied | None = None,
+    note: str | None = None,
+) -> list[dict[str, object]]:
     """All groups, and those of each subset; q-values are those of the whole track."""
+    if scored is None:
+        return []
+    if isinstance(scored, Tied):
+        return [{"task": task, "track": track, "stratum": "all", "n_groups": 0, "flag": _TIED}]
     rows = []
+    coarse = _COARSE if scored.coarsest > _COARSEST_NULL else None
+    control = position.groups["mean_average_precision"] if isinstance(position, Scored) else None
     for stratum in ("all", *(str(s) for s in Subset if s is not Subset.EXCLUDED)):
-        chosen = scored.groups
-        if stratum != "all":
-            chosen = chosen[chosen[SUBSET] == stratum]
+        chosen, of_paper = (
+            groups if stratum == "all" else groups[groups[SUBSET] == stratum]
+            for groups in (scored.groups, scored.by_paper)
+        )
         if chosen.empty:
             continue
-        coarse = scored.coarsest > _COARSEST_NULL
         rows.append(
             {
                 "task": task,
@@ -209,10 +235,11 @@ def _strata_rows(scored: Scored, task: str, track: str) -> list[dict[str, object
                 "stratum": stratum,
                 "mean_average_precision": float(chosen["mean_average_precision"].mean()),
                 "chance": float(scored.chance.loc[chosen.index].mean()),
+                "same_position": float("nan") if control is None else float(control.mean()),
                 "fraction_retrieved": float((chosen["q"] < LEVEL).mean()),
-                "fraction_retrieved_legacy": float((chosen["q_legacy"] < LEVEL).mean()),
+                "fraction_retrieved_legacy": float((of_paper["q_legacy"] < LEVEL).mean()),
                 "n_groups": len(chosen),
-                "flag": "null too coarse: few pairs" if coarse else None,
+                "flag": "; ".join(flag for flag in (note, coarse) if flag) or None,
             }
         )
     return rows
@@ -225,44 +252,3 @@ def _replicable_rows(table: pd.DataFrame, replicable: dict[str, set[str]]) -> pd
         for condition, sample in zip(table[CONDITION], table[BROAD_SAMPLE], strict=True)
     ]
     return table[np.array(keep, dtype=bool)]
-
-
-def _gene_compound_tracks(active: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    for pair in compound_gene_pairs(active):
-        both = pd.concat([pair.compounds, pair.genetic])
-        is_compound = both[MODALITY] == Modality.COMPOUND
-        both[MODALITY] = np.where(is_compound, "compound", "gene")
-        yield f"{pair.compound_condition} and {pair.genetic_condition}", both
-
-
-def _with_partners(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows that share a label with another row; with one target alone, there is nothing to rank.
-
-    Another dose of the same compound is no other row.
-    """
-    while True:
-        counts = table.explode(_LABEL).groupby(_LABEL)[_UNDOSED].nunique()
-        shared = set(counts.index[counts > 1])
-        labels = table[_LABEL].map(lambda names, shared=shared: [x for x in names if x in shared])
-        kept = _with_negatives(table.assign(**{_LABEL: labels})[labels.map(len) > 0])
-        if len(kept) == len(table):
-            return kept
-        table = kept
-
-
-def _with_negatives(table: pd.DataFrame, across: str | None = None) -> pd.DataFrame:
-    """Rows that have a row without any of their labels (of another ``across``), until all have one.
-
-    copairs gives a row without negatives those of its neighbour.
-    """
-    while len(table):
-        labels = [set(names) for names in table[_LABEL]]
-        sides = table[across].to_numpy() if across else np.arange(len(table))
-        has_one = [
-            any(not one & other and sides[i] != sides[j] for j, other in enumerate(labels))
-            for i, one in enumerate(labels)
-        ]
-        if all(has_one):
-            return table
-        table = table[has_one]
-    return table

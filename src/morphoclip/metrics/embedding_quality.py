@@ -12,11 +12,6 @@ from morphoclip.metrics.conditions import rows_by_condition, scored_controls, tr
 from morphoclip.metrics.matrix import Matrix, unit_rows
 from morphoclip.schemas.evaluation import EMBEDDING_QUALITY
 
-COLLAPSED_COSINE = 0.999
-"""Mean cosine between profiles above which nothing tells them apart."""
-MOST_EQUAL = 0.05
-"""Share of profiles that may equal another one to six digits."""
-
 
 def embedding_quality(
     metadata: pd.DataFrame, image: Matrix, prompt_of_well: NDArray[np.int64], text: Matrix
@@ -83,16 +78,6 @@ def mean_cosine(points: Matrix) -> float:
     """Mean over pairs of different points."""
     n = len(points)
     return float((np.linalg.norm(points.sum(axis=0)) ** 2 - n) / (n * (n - 1))) if n > 1 else 1.0
-
-
-def is_collapsed(points: Matrix) -> bool:
-    """Whether profiles are so alike that ranking them means nothing: copairs would score them 1.
-
-    Alike on the whole, or many of them equal to another one.
-    """
-    unit = unit_rows(points.astype(np.float64))
-    equal = 1 - len(np.unique(np.round(unit, 6), axis=0)) / len(unit)
-    return mean_cosine(unit) > COLLAPSED_COSINE or equal > MOST_EQUAL
 
 
 def plate_silhouette(metadata: pd.DataFrame, unit: Matrix) -> float:

@@ -23,6 +23,7 @@ from morphoclip.columns import (
     PLATE,
     SUBSET,
     TARGET_LIST,
+    WELL,
     Subset,
 )
 from morphoclip.errors import example_of
@@ -45,6 +46,8 @@ FAR = -1.645
 _FEWEST_CONTROLS = 3
 _LEAST_COMMON_DIRECTION = 1.5
 """Squared length of the sum of n unit vectors over n: 1 where they point anywhere, n if alike."""
+
+CONTROL_POSITIONS = "identification_of_control_positions"
 
 logger = logging.getLogger(__name__)
 
@@ -113,34 +116,42 @@ def separation_from_controls(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataF
 def identification(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
     """Which perturbation a well has, by the nearest mean of other plates of its condition.
 
-    A plate's own wells are never in the gallery. Ties count as their expectation.
+    A plate's own wells are never in the gallery. Ties count as their expectation. Beside it, which
+    position a control well has: nothing but the plate's layout can tell.
     """
     unit = unit_rows(matrix.astype(np.float64))
-    treated = np.flatnonzero(treated_wells(metadata))
-    rows = []
-    for condition, rows_of_treated in rows_by_condition(metadata.iloc[treated]):
-        members = treated[rows_of_treated]
+    tables = [
+        *_identified("identification", treated_wells(metadata), BROAD_SAMPLE, metadata, unit),
+        *_identified(CONTROL_POSITIONS, scored_controls(metadata), WELL, metadata, unit),
+    ]
+    return pd.DataFrame(tables, columns=list(MATCHING_METRICS.columns))
+
+
+def _identified(
+    task: str, queries: pd.Series, label: str, metadata: pd.DataFrame, unit: Matrix
+) -> Iterator[dict[str, object]]:
+    """Recall of the labels of these wells ``(B,)`` bool, by condition and stratum."""
+    chosen = np.flatnonzero(queries)
+    for condition, rows_of_condition in rows_by_condition(metadata.iloc[chosen]):
+        members = chosen[rows_of_condition]
         table = metadata.iloc[members]
         parts = []
         for plate in sorted(table[PLATE].unique()):
-            parts += _identified_on(plate, table, unit[members])
+            parts += _identified_on(plate, table, label, unit[members])
         if not parts:
             continue
         measured = pd.concat(parts)
         for stratum, part in _strata(measured):
             for k in (1, 5):
-                rows.append(
-                    {
-                        "task": "identification",
-                        "track": condition,
-                        "stratum": stratum,
-                        "metric": f"recall@{k}",
-                        "value": float(part[f"recall@{k}"].mean()),
-                        "chance": float(part[f"chance@{k}"].mean()),
-                        "n": len(part),
-                    }
-                )
-    return pd.DataFrame(rows, columns=list(MATCHING_METRICS.columns))
+                yield {
+                    "task": task,
+                    "track": condition,
+                    "stratum": stratum,
+                    "metric": f"recall@{k}",
+                    "value": float(part[f"recall@{k}"].mean()),
+                    "chance": float(part[f"chance@{k}"].mean()),
+                    "n": len(part),
+                }
 
 
 def match_profiles(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
@@ -154,16 +165,16 @@ def match_profiles(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
     return pd.concat(filled or parts, ignore_index=True)
 
 
-def _identified_on(plate: str, table: pd.DataFrame, unit: Matrix) -> list[pd.DataFrame]:
-    """Recall of one plate's wells in the gallery of the other plates' perturbations."""
+def _identified_on(plate: str, table: pd.DataFrame, label: str, unit: Matrix) -> list[pd.DataFrame]:
+    """Recall of one plate's wells in the gallery of the other plates' labels."""
     queries = (table[PLATE] == plate).to_numpy()
     others = table[~queries]
     if others.empty:
         return []
-    codes, names = pd.factorize(others[BROAD_SAMPLE], sort=True)
+    codes, names = pd.factorize(others[label], sort=True)
     gallery = np.zeros((len(names), unit.shape[1]))
     np.add.at(gallery, codes, unit[~queries])
-    relevant = table.loc[queries, BROAD_SAMPLE].to_numpy()[:, None] == names.to_numpy()[None, :]
+    relevant = table.loc[queries, label].to_numpy()[:, None] == names.to_numpy()[None, :]
     in_gallery = relevant.any(axis=1)
     if not in_gallery.any():
         return []

@@ -118,13 +118,20 @@ def draw_benchmark(metrics: pd.DataFrame, stratum: str) -> Figure:
             continue
         places = [tracks.index(tuple(key)) for key in of_profiles[keys].to_numpy()]
         axes.plot(of_profiles["mean_average_precision"], places, "o", color=colour, label=name)
+    beside = rows.dropna(subset=["same_position"])
+    for name, colour in _PROFILE_COLOURS.items():
+        of_profiles = beside[beside["profiles"] == name]
+        places = [tracks.index(tuple(key)) for key in of_profiles[keys].to_numpy()]
+        axes.plot(of_profiles["same_position"], places, "x", color=colour, markersize=5)
+    if len(beside):
+        axes.plot([], [], "x", color="#555555", markersize=5, label="controls at one position")
     places = [tracks.index(tuple(key)) for key in rows[keys].to_numpy()]
     axes.plot(rows["chance"], places, "|", color="#999999", markersize=13, label="chance")
     labels = [f"{task.replace('_', ' ')}\n{readable_condition(track)}" for task, track in tracks]
     axes.set_yticks(range(len(tracks)), labels, fontsize=7)
     axes.set(xlabel=f"mean average precision, {stratum} perturbations", xlim=(0, 1.02))
     axes.invert_yaxis()
-    axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1), ncols=5)
+    axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.4, 1), ncols=3)
     _plain(axes)
     return figure
 

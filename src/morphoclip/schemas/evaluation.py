@@ -115,6 +115,7 @@ BENCHMARK_METRICS = table(
         "stratum": text(),
         "mean_average_precision": number(nullable=True),
         "chance": number(nullable=True),
+        "same_position": number(nullable=True),
         "fraction_retrieved": number(nullable=True),
         "fraction_retrieved_legacy": number(nullable=True),
         "n_groups": count(),
@@ -122,7 +123,8 @@ BENCHMARK_METRICS = table(
     },
     unique=["profiles", "task", "track", "stratum"],
 )
-"""The CPJUMP1 benchmark by track; ``flag`` says why a number should not be read as it stands."""
+"""The CPJUMP1 benchmark by track; ``flag`` says why a number should not be read as it stands.
+``same_position`` is what controls of one position reach in place of wells of one treatment."""
 
 EMBEDDING_QUALITY = table(
     {"metric": text(), "scope": text(), "value": number(nullable=True)},

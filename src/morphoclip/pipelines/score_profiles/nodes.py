@@ -1,6 +1,7 @@
 """Scoring node: profiles made elsewhere in, the evaluation's tables out."""
 
 import logging
+import math
 
 import pandas as pd
 
@@ -31,10 +32,13 @@ def _as_text(tracks: pd.DataFrame) -> str:
     lines = []
     for row in tracks[tracks["stratum"] == "all"].to_dict("records"):
         lines.append(f"  {row['task'].replace('_', ' ')}, {readable_condition(row['track'])}")
-        lines.append(
-            f"    {row['mean_average_precision']:.3f} ({row['chance']:.3f}), "
-            f"{row['fraction_retrieved']:.0%} of {row['n_groups']} retrieved"
-        )
+        if row["n_groups"]:
+            control = row["same_position"]
+            beside = "" if math.isnan(control) else f"; controls at one position {control:.3f}"
+            lines.append(
+                f"    {row['mean_average_precision']:.3f} ({row['chance']:.3f}{beside}), "
+                f"{row['fraction_retrieved']:.0%} of {row['n_groups']} retrieved"
+            )
         if isinstance(row["flag"], str):
             lines.append(f"    {row['flag']}")
     return "\n".join(lines)
