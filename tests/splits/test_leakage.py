@@ -9,6 +9,7 @@ from morphoclip.columns import (
     ENTITY,
     GENE,
     INCHIKEY,
+    MOA_LIST,
     MODALITY,
     PLATE,
     PROMPT,
@@ -43,10 +44,14 @@ ROWS = [
 COLUMNS = [
     PLATE, WELL, MODALITY, BROAD_SAMPLE, GENE, ENTITY, INCHIKEY, TARGET_LIST, PROMPT, SUBSET
 ]  # fmt: skip
-CLEAN = pd.DataFrame(ROWS, columns=COLUMNS)
+CLEAN = pd.DataFrame(ROWS, columns=COLUMNS).assign(
+    **{MOA_LIST: ["a inhibitor", "b inhibitor", "c inhibitor|c agonist", None, None, None]}
+)
 
 
-def report_of(table: pd.DataFrame, group_by: str = "entity") -> pd.DataFrame:
+def report_of(
+    table: pd.DataFrame, group_by: str = "entity", kept_apart: frozenset[str] | None = None
+) -> pd.DataFrame:
     manifest = table[[PLATE, WELL, MODALITY, BROAD_SAMPLE, GENE, ENTITY, SUBSET]]
     prompts = table.drop_duplicates([MODALITY, BROAD_SAMPLE]).assign(
         **{CELL_TYPE: None, TIMEPOINT: None, PROMPT_DIGEST: lambda t: t[PROMPT].map(prompt_digest)}
@@ -56,7 +61,7 @@ def report_of(table: pd.DataFrame, group_by: str = "entity") -> pd.DataFrame:
         table.drop_duplicates([PLATE, WELL]).assign(**{CELL_TYPE: None, TIMEPOINT: None}),
         table.drop_duplicates([MODALITY, BROAD_SAMPLE]),
         prompts,
-        KEPT_APART_BY_GROUP[group_by],
+        kept_apart or KEPT_APART_BY_GROUP[group_by],
     )
     return LEAKAGE_REPORT.validate(report)
 
@@ -71,7 +76,7 @@ def changed(row: int, **values: object) -> pd.DataFrame:
 def test_a_clean_split_shares_plates_only() -> None:
     report = report_of(CLEAN)
     shared = report[report["shared"] > 0]
-    assert set(shared["what"]) == {"plate"}
+    assert set(shared["what"]) == {"plate", "row"}
     assert set(shared["verdict"]) == {"by design"}
     check_no_leakage(report)
 
@@ -167,3 +172,27 @@ def test_a_blank_subset_is_excluded() -> None:
 def test_a_users_split_that_cannot_be_read_is_told(table, message: str) -> None:
     with pytest.raises(InputError, match=message):
         manifest_of(table, INDEX, CONFIG)
+
+
+def test_known_facts_that_subsets_share_are_told() -> None:
+    """What the text tower reads as numbers: targets and mechanisms."""
+    table = CLEAN.assign(**{
+        TARGET_LIST: CLEAN[TARGET_LIST].replace({"CCC": "CCC|ZZZ"}),
+        MOA_LIST: CLEAN[MOA_LIST].replace({"a inhibitor": "c agonist|a inhibitor"}),
+    })  # fmt: skip
+    rows = report_of(table).set_index(["subset", "other_subset", "what"])
+    target = rows.loc[("train", "test", "known target")]
+    assert (target["shared"], target["example"], target["verdict"]) == (1, "ZZZ", "by design")
+    mechanism = rows.loc[("train", "test", "known mechanism")]
+    assert (mechanism["shared"], mechanism["example"]) == (1, "c agonist")
+    assert rows.loc[("train", "validation", "known mechanism"), "shared"] == 0
+    assert ("train", "validation", "mechanism of test") not in rows.index
+    assert rows.loc[("train", "test", "mechanism of test"), "shared"] == 1
+
+
+def test_a_mechanism_that_was_to_be_held_out_is_a_leak() -> None:
+    table = CLEAN.assign(**{MOA_LIST: "c agonist"})
+    kept_apart = SplitConfig(hold_out_mechanisms=True).kept_apart
+    report = report_of(table, kept_apart=kept_apart)
+    with pytest.raises(LeakageError, match=r"splitting\.hold_out_mechanisms true"):
+        check_no_leakage(report)

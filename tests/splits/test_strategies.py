@@ -17,6 +17,7 @@ from morphoclip.columns import (
     ENTITY,
     FOLD,
     GENE,
+    MOA_LIST,
     MODALITY,
     N_SITES,
     PLATE,
@@ -316,3 +317,56 @@ def test_no_strategy_looks_at_the_order_of_rows(config: SplitConfig, order: int)
     expected = manifest_sha256(assign_subsets(SLICES, config))
     shuffled = SLICES.sample(frac=1, random_state=order)
     assert manifest_sha256(assign_subsets(shuffled, config)) == expected
+
+
+def test_rows_of_plates_are_held_out_and_what_lies_in_several_is_left_out() -> None:
+    wells = well_index(plates=("P", "Q"), genes=40)
+    number = wells[BROAD_SAMPLE].str.extract(r"g(\d+)", expand=False).astype(float)
+    rows = (number // 8).map(lambda row: chr(65 + int(row)), na_action="ignore")
+    columns = (number % 8 + 1).map("{:02.0f}".format, na_action="ignore")
+    wells[WELL] = (rows + columns).fillna(wells[WELL])
+    is_first = (wells[BROAD_SAMPLE] == "g0") & (wells[PLATE] == "P")
+    wells.loc[is_first, WELL] = "O01"  # the gene's other wells are in row A
+    config = SplitConfig(group_by="row", folds=3, fold=0)
+    manifest = assign_subsets(wells, config)
+    used = manifest[manifest[SUBSET] != "excluded"]
+    subsets_of_row = used.groupby(used[WELL].str[0])[SUBSET].agg(set)
+    assert set(subsets_of_row.map(len)) == {1}
+    assert set(used[SUBSET]) == {"train", "validation", "test"}
+    left_out = manifest[manifest[REASON] == "in several rows"]
+    assert set(left_out[GENE]) == {"GENE0"}
+    assert len(left_out) == 4, "both guides on both plates"
+    tested = [
+        set(m.loc[m[SUBSET] == "test", WELL].str[0])
+        for m in (assign_subsets(wells, config.model_copy(update={"fold": f})) for f in range(3))
+    ]
+    assert set.union(*tested) == set("ABCDEFGHIJ"), "each row is tested once"
+    assert sum(map(len, tested)) == 10
+
+
+def test_train_wells_that_share_a_mechanism_with_a_test_well_are_left_out() -> None:
+    wells = well_index(genes=30)
+    known = wells.dropna(subset=[BROAD_SAMPLE])[[MODALITY, BROAD_SAMPLE, GENE]].drop_duplicates()
+    number = known[GENE].str.extract(r"(\d+)", expand=False).astype(float)
+    mechanisms = [None if pd.isna(n) or n % 3 == 2 else f"m{n % 7:.0f}|x{n:.0f}" for n in number]
+    perturbations = known.assign(**{MOA_LIST: mechanisms})
+    plain = SplitConfig(folds=10, fold=1)
+    config = plain.model_copy(update={"hold_out_mechanisms": True})
+    before, after = (assign_subsets(wells, c, perturbations) for c in (plain, config))
+    of = perturbations.set_index(BROAD_SAMPLE)[MOA_LIST].str.split("|")
+    tested = before[SUBSET] == "test"
+    of_test = set(of.reindex(before.loc[tested, BROAD_SAMPLE]).explode().dropna())
+    shares = (
+        before[BROAD_SAMPLE]
+        .map(of)
+        .map(lambda names: isinstance(names, list) and bool(of_test & set(names)))
+    )
+    dropped = (before[SUBSET] != after[SUBSET]).to_numpy()
+    expected = (shares & before[SUBSET].isin(["train", "validation"])).to_numpy()
+    assert (dropped == expected).all()
+    assert 0 < dropped.sum() < len(before) / 2
+    assert (after.loc[dropped, REASON] == "shares a mechanism with a test well").all()
+    assert (after.loc[tested, SUBSET] == "test").all()
+    everything = perturbations.assign(**{MOA_LIST: "one for all"})
+    with pytest.raises(InputError, match="every train well shares a mechanism"):
+        assign_subsets(wells, config, everything)

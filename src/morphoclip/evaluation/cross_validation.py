@@ -131,7 +131,7 @@ def split_of_fold(
     """
     update = {"fold": fold} if splitting.folds else {}
     split = splitting.model_copy(update=update)
-    manifest = assign_subsets(well_index, split)
+    manifest = assign_subsets(well_index, split, perturbations)
     report = leakage_report(manifest, well_index, perturbations, prompts, split.kept_apart)
     check_no_leakage(report)
     return manifest

@@ -21,7 +21,8 @@ class SplitConfig(SplitSettings):
     def kept_apart(self) -> frozenset[str]:
         """What no two subsets may share."""
         fixed = self.chosen.kept_apart
-        return KEPT_APART_BY_GROUP[self.group_by] if fixed is None else fixed
+        kept = KEPT_APART_BY_GROUP[self.group_by] if fixed is None else fixed
+        return kept | ({"mechanism of test"} if self.hold_out_mechanisms else set())
 
     @property
     def ignored_settings(self) -> list[str]:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from morphoclip.columns import Role
 from morphoclip.config import Config, Names
 
-GroupBy = Literal["broad_sample", "entity", "gene", "well_position"]
+GroupBy = Literal["broad_sample", "entity", "gene", "row", "well_position"]
 
 
 class SplitSettings(Config):
@@ -30,6 +30,9 @@ class SplitSettings(Config):
     )
     exclude_controls: bool = Field(
         True, description="Leave negative controls out; empty wells always are."
+    )
+    hold_out_mechanisms: bool = Field(
+        False, description="Learn from nothing that shares a mechanism of action with a test well."
     )
     exclude_roles: Names = Field((), description="Roles to leave out besides.")
     folds: int | None = Field(None, ge=3, description="Parts; part `fold` is the test subset.")

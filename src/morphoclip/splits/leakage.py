@@ -11,6 +11,7 @@ from morphoclip.columns import (
     ENTITY,
     GENE,
     INCHIKEY,
+    MOA_LIST,
     MODALITY,
     PLATE,
     PROMPT,
@@ -24,6 +25,7 @@ from morphoclip.columns import (
 from morphoclip.errors import InputError, example_of
 from morphoclip.perturbations.prompts import digests_of, text_by_digest
 from morphoclip.schemas.splits import LEAKAGE_REPORT
+from morphoclip.splits.strategies.base import rows_of_wells
 
 _REMEDY = {
     "prompt": "two perturbations have the same prompt: give them one name or one gene in the "
@@ -32,6 +34,8 @@ _REMEDY = {
     "structure": "group by something wider: group_by entity or gene",
     "gene": "keep a gene's perturbations together: group_by gene",
     "plate": "keep a plate's wells together",
+    "row": "keep a row's wells together: group_by row",
+    "mechanism of test": "leave out what shares a mechanism: splitting.hold_out_mechanisms true",
     "broad_sample": "keep an ID's wells together: group_by broad_sample, or wider",
     "well": "a well belongs to one subset",
 }
@@ -50,9 +54,10 @@ def leakage_report(
 ) -> pd.DataFrame:
     """One row per pair of subsets and a kind of thing they may have in common.
 
-    ``verdict``: ``none`` shared, ``LEAK`` where it is forbidden, ``by design`` otherwise. Two kinds
-    are about texts and never forbidden: a gene that one subset's compounds list among their
-    targets, or that its prompts name, and that is a gene of the other.
+    ``verdict``: ``none`` shared, ``LEAK`` where it is forbidden, ``by design`` otherwise. Some
+    kinds are about texts and known facts: a gene that one subset's compounds list among their
+    targets, or that its prompts name, and that is a gene of the other; targets and mechanisms that
+    are known of both. ``mechanism of test`` counts the latter of pairs with the test subset.
 
     Args:
         manifest: Plate, well and subset, with what was done to each well.
@@ -71,11 +76,18 @@ def leakage_report(
         "gene": facts[GENE],
         "prompt": facts[PROMPT],
         "well position": facts[WELL],
+        "row": rows_of_wells(facts),
     }
     members = {subset: (facts[SUBSET] == subset).to_numpy() for subset in Subset}
     named = {
         "listed target": {s: _listed_targets(facts[rows]) for s, rows in members.items()},
         "gene in text": {s: _words_in(facts.loc[rows, PROMPT]) for s, rows in members.items()},
+    }
+    known = {
+        "known target": {
+            s: _entries(facts.loc[r, [GENE, TARGET_LIST]]) for s, r in members.items()
+        },
+        "known mechanism": {s: _entries(facts.loc[r, [MOA_LIST]]) for s, r in members.items()},
     }
     genes = {subset: set(facts.loc[rows, GENE].dropna()) for subset, rows in members.items()}
     table = []
@@ -88,6 +100,9 @@ def leakage_report(
             - (genes[one] & genes[other])
             for what, names in named.items()
         }
+        shared_by_kind |= {what: names[one] & names[other] for what, names in known.items()}
+        if other is Subset.TEST:
+            shared_by_kind["mechanism of test"] = shared_by_kind["known mechanism"]
         for what, shared in shared_by_kind.items():
             verdict = "none" if not shared else "LEAK" if what in forbidden else "by design"
             example = example_of(sorted(shared)) if shared else None
@@ -120,7 +135,8 @@ def _with_prompts(
 ) -> pd.DataFrame:
     """The manifest with structure, listed targets and prompt of each well."""
     digests = wells[[PLATE, WELL]].assign(**{PROMPT_DIGEST: digests_of(wells, prompts)})
-    perturbation_facts = perturbations[[MODALITY, BROAD_SAMPLE, INCHIKEY, TARGET_LIST]]
+    columns = [MODALITY, BROAD_SAMPLE, INCHIKEY, TARGET_LIST, MOA_LIST]
+    perturbation_facts = perturbations[columns]
     columns = [PLATE, WELL, MODALITY, BROAD_SAMPLE, ENTITY, GENE, SUBSET]
     facts_of_wells = manifest[columns].merge(digests, on=[PLATE, WELL], how="left")
     facts_of_wells = facts_of_wells.merge(
@@ -133,6 +149,12 @@ def _with_prompts(
 def _listed_targets(facts: pd.DataFrame) -> set[str]:
     compounds = facts[facts[MODALITY] == Modality.COMPOUND].drop_duplicates(BROAD_SAMPLE)
     return {gene for listed in compounds[TARGET_LIST].dropna() for gene in listed.split("|")}
+
+
+def _entries(columns: pd.DataFrame) -> set[str]:
+    """What any cell of these columns lists."""
+    cells = columns.drop_duplicates().to_numpy().ravel()
+    return {name for cell in cells if isinstance(cell, str) for name in cell.split("|")}
 
 
 def _words_in(prompts: pd.Series) -> set[str]:

@@ -15,6 +15,7 @@ from morphoclip.columns import (
     ENTITY,
     FOLD,
     GENE,
+    MOA_LIST,
     MODALITY,
     N_SITES,
     PLATE,
@@ -27,14 +28,20 @@ from morphoclip.columns import (
     Subset,
 )
 from morphoclip.errors import InputError
+from morphoclip.perturbations.genes import entries_of
 from morphoclip.schemas.splits import SPLIT_MANIFEST, SPLIT_SUMMARY
 from morphoclip.splits.config import SplitConfig
+from morphoclip.splits.strategies.base import rows_of_wells
 
 logger = logging.getLogger(__name__)
 
 
-def assign_subsets(well_index: pd.DataFrame, config: SplitConfig) -> pd.DataFrame:
+def assign_subsets(
+    well_index: pd.DataFrame, config: SplitConfig, perturbations: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """The manifest: every well's subset, and for excluded wells the reason.
+
+    ``perturbations`` hold the mechanisms that `hold_out_mechanisms` asks for.
 
     Raises:
         InputError: The wells cannot be divided so: too few groups, plates or conditions.
@@ -54,6 +61,8 @@ def assign_subsets(well_index: pd.DataFrame, config: SplitConfig) -> pd.DataFram
     assigned = config.chosen.assign(eligible, config, wells)
     for column in (SUBSET, REASON, FOLD):
         manifest.loc[eligible.index, column] = assigned[column]
+    if config.hold_out_mechanisms and perturbations is not None:
+        _leave_out_mechanisms_of_test(manifest, perturbations)
     if config.ignored_settings:
         logger.info("strategy %s ignores %s", config.strategy, ", ".join(config.ignored_settings))
     return manifest[list(SPLIT_MANIFEST.columns)]
@@ -134,7 +143,33 @@ def _exclusions(wells: pd.DataFrame, config: SplitConfig) -> pd.Series:
     reasons = reasons.mask(reasons.isna() & (wells[N_SITES] == 0), "no complete site")
     if config.group_by == "gene" and config.chosen.groups:
         reasons = reasons.mask(reasons.isna() & wells[GENE].isna(), "no gene to group by")
+    if config.group_by == "row" and config.chosen.groups:
+        rows = rows_of_wells(wells).where(reasons.isna())
+        n_rows = rows.groupby(wells[ENTITY]).transform("nunique")
+        reasons = reasons.mask(reasons.isna() & (n_rows > 1), "in several rows")
     return reasons
+
+
+def _leave_out_mechanisms_of_test(manifest: pd.DataFrame, perturbations: pd.DataFrame) -> None:
+    """Exclude train and validation wells that share a mechanism of action with a test well.
+
+    Raises:
+        InputError: No well is left to train on.
+    """
+    keys = [MODALITY, BROAD_SAMPLE]
+    listed = manifest[keys].merge(perturbations[[*keys, MOA_LIST]], on=keys, how="left")[MOA_LIST]
+    mechanisms = entries_of(listed).set_axis(manifest.index)
+    tested = manifest[SUBSET] == Subset.TEST
+    of_test = {name for names in mechanisms[tested] for name in names}
+    learnt_from = manifest[SUBSET].isin([Subset.TRAIN, Subset.VALIDATION])
+    shared = learnt_from & mechanisms.map(lambda names: bool(of_test & set(names)))
+    manifest.loc[shared, SUBSET] = str(Subset.EXCLUDED)
+    manifest.loc[shared, REASON] = "shares a mechanism with a test well"
+    if not (manifest[SUBSET] == Subset.TRAIN).any():
+        raise InputError(
+            "every train well shares a mechanism of action with a test well: set "
+            "splitting.hold_out_mechanisms to false, or hold out less"
+        )
 
 
 def _not_standard(wells: pd.DataFrame) -> pd.Series:

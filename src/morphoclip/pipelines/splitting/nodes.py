@@ -35,7 +35,7 @@ def split_wells(
     Raises:
         LeakageError: Something that the split keeps apart is in two subsets.
     """
-    manifest = assign_subsets(well_index, config)
+    manifest = assign_subsets(well_index, config, perturbations)
     compared = require_official(manifest, official_splits, config.chosen)
     if compared:
         logger.info("%d wells agree with the official table", compared)

@@ -35,6 +35,7 @@ KEPT_APART_BY_GROUP = {
     "well_position": frozenset({"well"}),
     "broad_sample": frozenset({"well", "broad_sample"}),
     "entity": frozenset({"well", "broad_sample", "entity", "structure", "prompt"}),
+    "row": frozenset({"well", "broad_sample", "entity", "structure", "prompt", "row"}),
     "gene": frozenset({"well", "broad_sample", "entity", "structure", "gene", "prompt"}),
 }
 """What no two subsets may share when groups of this kind are divided."""
@@ -111,10 +112,17 @@ def group_names(wells: pd.DataFrame, group_by: GroupBy) -> pd.Series:
             return wells[ENTITY]
         case "well_position":
             return wells[WELL]
+        case "row":
+            return rows_of_wells(wells)
         case "gene":
             return _gene_groups(wells)
         case _:
             assert_never(group_by)
+
+
+def rows_of_wells(wells: pd.DataFrame) -> pd.Series:
+    """The row of each well, such as ``B`` of B07."""
+    return wells[WELL].str.extract(r"^([A-Z]+)", expand=False)
 
 
 def _gene_groups(wells: pd.DataFrame) -> pd.Series:

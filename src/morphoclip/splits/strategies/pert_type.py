@@ -95,7 +95,7 @@ def _hashed_subset(group: str, config: SplitSettings) -> str:
 PERT_TYPE = SplitStrategy(
     name=_NAME,
     assign=_assign,
-    groups=frozenset({"broad_sample", "entity", "gene"}),
+    groups=frozenset({"broad_sample", "entity", "gene", "row"}),
     ignored=("val_from", "plate_mode", "standard_plates"),
     has_folds=True,
 )
