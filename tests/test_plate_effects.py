@@ -11,6 +11,7 @@ from morphoclip.plate_effects import (
     align_by_batch_mean,
     align_by_offset,
     condition_offsets,
+    less_plane,
     normalise_tokens,
     reference_wells,
 )
@@ -22,7 +23,7 @@ def plate(sites: int = 40, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     return tokens, torch.arange(sites) < sites // 2
 
 
-@pytest.mark.parametrize("kind", ["negcon_zscore", "negcon_sphering"])
+@pytest.mark.parametrize("kind", ["negcon_zscore", "negcon_plane_zscore", "negcon_sphering"])
 def test_a_plates_gain_and_offset_go(kind: str) -> None:
     tokens, reference = plate()
     kind = TokenNormalisation(kind)
@@ -131,3 +132,38 @@ def test_a_plate_without_reference_wells_has_no_offset_and_gives_none() -> None:
         torch.tensor([[1.0, 0], [0, 1]]), torch.tensor([0, 1]), torch.tensor([0, 0, 0])
     )
     torch.testing.assert_close(offsets, torch.tensor([[0.5, -0.5], [-0.5, 0.5], [0, 0]]))
+
+
+def positions(rows: int = 8, columns: int = 12) -> torch.Tensor:
+    grid = torch.cartesian_prod(torch.arange(1, rows + 1), torch.arange(1, columns + 1))
+    return grid.repeat_interleave(2, dim=0)  # two sites a well
+
+
+def test_what_changes_along_rows_and_columns_goes_and_the_rest_stays() -> None:
+    place = positions()
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randn(len(place), 2, 6, generator=generator)
+    slopes = torch.randn(2, 2, 6, generator=generator)
+    tilted = tokens + torch.einsum("sp,pcd->scd", place.float(), slopes)
+    well = place[:, 0] * 100 + place[:, 1]
+    reference = well % 3 == 0
+    before = less_plane(tokens, place, reference, plate="P")
+    after = less_plane(tilted, place, reference, plate="P")
+    left = (after - before).std(0) / (tilted - tokens).std(0)
+    assert left.max() < 0.05, "ridge of the weight of one well leaves a little"
+    assert (before - tokens).std(0).max() < 0.7 * tokens.std(0).min()
+
+
+def test_controls_of_one_row_say_nothing_of_rows() -> None:
+    place = positions()
+    tokens = place[:, :1, None].float().repeat(1, 1, 3)
+    reference = place[:, 0] == 2
+    torch.testing.assert_close(less_plane(tokens, place, reference, plate="P"), tokens)
+
+
+def test_few_controls_measure_no_plane() -> None:
+    place = positions()
+    tokens = torch.zeros(len(place), 1, 3)
+    reference = (place[:, 0] == 1) & (place[:, 1] <= 5)
+    with pytest.raises(InputError, match="plate P has 5 well"):
+        less_plane(tokens, place, reference, plate="P")

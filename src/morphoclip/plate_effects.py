@@ -27,6 +27,9 @@ SETTING = "model.token_normalisation"
 FEWEST_SITES = 2
 """Sites of negative controls that a plate needs to be normalised by them."""
 
+FEWEST_WELLS_OF_A_PLANE = 6
+"""Wells of negative controls that a plate's rows and columns are measured by."""
+
 _SMALLEST_SD = 1e-4
 """Below this a dimension does not vary among the controls; it is centred and left at its scale."""
 
@@ -38,6 +41,7 @@ class TokenNormalisation(StrEnum):
     """What a plate's tokens are normalised by: its negative controls, all its wells, or nothing."""
 
     NEGCON_ZSCORE = "negcon_zscore"
+    NEGCON_PLANE_ZSCORE = "negcon_plane_zscore"
     NEGCON_SPHERING = "negcon_sphering"
     PLATE_ZSCORE = "plate_zscore"
     NONE = "none"
@@ -69,8 +73,9 @@ def normalise_tokens(
     """One plate's tokens ``(S, C, D)`` against those of its reference sites ``(S,)`` bool.
 
     ``negcon_zscore``: each channel and dimension minus the reference's mean, over its standard
-    deviation. ``negcon_sphering``: also decorrelated, per channel. ``plate_zscore``: as the first,
-    with all wells of the plate as the reference.
+    deviation. ``negcon_plane_zscore``: the same after `less_plane`. ``negcon_sphering``: also
+    decorrelated, per channel. ``plate_zscore``: as the first, with all wells of the plate as the
+    reference.
 
     Raises:
         InputError: The plate has fewer than two reference sites.
@@ -79,6 +84,42 @@ def normalise_tokens(
         return tokens
     fitted = fit_normalisation(tokens[reference], normalisation, plate=plate)
     return fitted.apply(tokens.double()).to(tokens.dtype)
+
+
+def less_plane(tokens: Tensor, positions: Tensor, reference: Tensor, *, plate: str) -> Tensor:
+    """One plate's tokens ``(S, C, D)`` less what changes evenly along its rows and columns.
+
+    For each channel and dimension, a plane over row and column is fitted on the mean tokens of the
+    reference wells, by ridge regression of strength 1 on standardised positions, and what it adds
+    to a well beside the plate's middle is taken away.
+
+    Args:
+        tokens: Of all sites.
+        positions: Row and column of each site's well, ``(S, 2)``.
+        reference: Which sites to fit on, ``(S,)`` bool.
+        plate: Barcode, for messages.
+
+    Raises:
+        InputError: There are fewer than six reference wells.
+    """
+    wells, well = positions[reference].unique(dim=0, return_inverse=True)
+    if len(wells) < FEWEST_WELLS_OF_A_PLANE:
+        raise InputError(
+            f"plate {plate} has {len(wells)} well(s) of negative controls to measure its rows and "
+            f"columns by, and needs {FEWEST_WELLS_OF_A_PLANE}; leave the plate out, or set "
+            f"{SETTING} to negcon_zscore"
+        )
+    seen = tokens[reference].double().flatten(1)
+    means = torch.zeros(len(wells), seen.shape[1], dtype=torch.float64).index_add_(0, well, seen)
+    means /= torch.bincount(well).unsqueeze(1)
+    wells = wells.double()
+    centre, spread = wells.mean(0), wells.std(0).clamp(min=1e-9)
+    placed = (wells - centre) / spread
+    placed[:, wells.std(0) == 0] = 0  # controls of one row say nothing of rows
+    strength = torch.eye(2, dtype=torch.float64)
+    slopes = torch.linalg.solve(placed.T @ placed + strength, placed.T @ (means - means.mean(0)))
+    tilt = ((positions.double() - centre) / spread) @ slopes
+    return (tokens.double() - tilt.view(tokens.shape)).to(tokens.dtype)
 
 
 class PlateNormalisation(NamedTuple):
@@ -127,7 +168,11 @@ def fit_normalisation(
         mean, torch.where(sd > _SMALLEST_SD, sd, torch.ones_like(sd)), rotation=None
     )
     match normalisation:
-        case TokenNormalisation.NEGCON_ZSCORE | TokenNormalisation.PLATE_ZSCORE:
+        case (
+            TokenNormalisation.NEGCON_ZSCORE
+            | TokenNormalisation.NEGCON_PLANE_ZSCORE
+            | TokenNormalisation.PLATE_ZSCORE
+        ):
             return plain
         case TokenNormalisation.NEGCON_SPHERING:
             scaled = plain.apply(controls)

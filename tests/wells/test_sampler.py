@@ -13,15 +13,18 @@ from morphoclip.wells.sampler import epoch_batches, epoch_seed, sites_of_epoch
 PERTURBATIONS = torch.arange(10).repeat(4)
 PLATES = torch.tensor([0] * 20 + [1] * 20)
 ROWS = torch.arange(40)
+PLATE_ROWS = torch.arange(40) % 5 + 1
 
 
 def batches(sampler: str, seed: int = 0, batch_size: int = 8) -> list[torch.Tensor]:
     return epoch_batches(
-        ROWS, PERTURBATIONS, PLATES, sampler=sampler, batch_size=batch_size, seed=seed
+        ROWS, PERTURBATIONS, PLATES, PLATE_ROWS, sampler=sampler, batch_size=batch_size, seed=seed
     )
 
 
-@given(seed=st.integers(0, 999), sampler=st.sampled_from(["random", "perturbation_aware"]))
+@given(
+    seed=st.integers(0, 999), sampler=st.sampled_from(["random", "perturbation_aware", "row_aware"])
+)
 def test_every_well_is_in_one_batch_and_the_seed_decides(seed: int, sampler: str) -> None:
     drawn = batches(sampler, seed)
     assert sorted(torch.cat(drawn).tolist()) == ROWS.tolist()
@@ -38,10 +41,20 @@ def test_aware_batches_hold_replicates_of_two_plates(seed: int) -> None:
             assert PLATES[one] != PLATES[other]
 
 
+@given(seed=st.integers(0, 999))
+def test_row_aware_batches_hold_wells_of_one_row(seed: int) -> None:
+    drawn = batches("row_aware", seed)
+    assert [len(set(PLATE_ROWS[batch].tolist())) for batch in drawn] == [1] * 5
+    wider = batches("row_aware", seed, batch_size=12)
+    assert all(len(set(PLATE_ROWS[batch].tolist())) <= 3 for batch in wider)
+    orders = {tuple(batch.tolist()) for s in range(20) for batch in batches("row_aware", s)}
+    assert len(orders) > 20, "rows and wells come in another order each time"
+
+
 def test_wells_without_a_partner_are_kept() -> None:
     drawn = epoch_batches(
-        torch.arange(5), torch.arange(5), torch.zeros(5), sampler="perturbation_aware",
-        batch_size=3, seed=0,
+        torch.arange(5), torch.arange(5), torch.zeros(5), torch.ones(5),
+        sampler="perturbation_aware", batch_size=3, seed=0,
     )  # fmt: skip
     assert sorted(torch.cat(drawn).tolist()) == [0, 1, 2, 3, 4]
 

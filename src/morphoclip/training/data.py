@@ -12,12 +12,14 @@ from morphoclip.columns import (
     CONDITION,
     PLATE,
     SUBSET,
+    WELL,
     Subset,
 )
 from morphoclip.losses import TargetGenes, prompt_affinity
 from morphoclip.perturbations.genes import genes_of
 from morphoclip.plate_effects import reference_wells
 from morphoclip.training.config import TrainingConfig
+from morphoclip.well_names import well_position
 from morphoclip.wells.assemble import Wells
 
 
@@ -32,6 +34,7 @@ class TrainingData:
         reference: Rows of the wells that plate offsets are measured by.
         affinity: How alike prompts are, ``(P, P)``.
         plates: Code of each well's plate, ``(B,)``.
+        plate_rows: Row of each well on its plate, ``(B,)``.
         plate_names: Barcodes by code, Q of them.
         conditions: Code of each plate's condition, ``(Q,)``.
     """
@@ -42,6 +45,7 @@ class TrainingData:
     reference: Tensor
     affinity: Tensor
     plates: Tensor
+    plate_rows: Tensor
     plate_names: tuple[str, ...]
     conditions: Tensor
 
@@ -68,6 +72,7 @@ def training_data(
             genes_of_prompts(wells, config.loss.gene_source), config.loss.target_weight
         ).to(device),
         plates=torch.from_numpy(codes.astype(np.int64)).to(device),
+        plate_rows=torch.tensor([well_position(well)[0] for well in wells.table[WELL]]),
         plate_names=tuple(names),
         conditions=_codes(plates[CONDITION]).to(device),
     )

@@ -149,6 +149,7 @@ def epoch_rows(data: TrainingData, config: TrainingConfig, *, epoch: int) -> lis
         data.train,
         data.wells.prompt_of_well,
         data.plates.cpu(),
+        data.plate_rows,
         sampler=config.sampler,
         batch_size=config.batch_size,
         seed=epoch_seed(config.seed, epoch),

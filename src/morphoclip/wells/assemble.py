@@ -33,9 +33,11 @@ from morphoclip.perturbations.prompts import digests_of
 from morphoclip.plate_effects import (
     SETTING,
     TokenNormalisation,
+    less_plane,
     normalise_tokens,
     reference_wells,
 )
+from morphoclip.well_names import well_position
 from morphoclip.wells.batch import WellBatch
 
 logger = logging.getLogger(__name__)
@@ -264,6 +266,9 @@ def _wells_of_plate(
     table[N_SITES] = counts.reindex(table[WELL]).to_numpy()
     reference = set(table.loc[_is_reference(table, normalisation), WELL])
     is_reference = torch.from_numpy(sites[WELL].isin(reference).to_numpy().copy())
+    if normalisation is TokenNormalisation.NEGCON_PLANE_ZSCORE:
+        positions = torch.tensor([well_position(well) for well in sites[WELL]])
+        tokens = less_plane(tokens, positions, is_reference, plate=features.plate)
     normalised = normalise_tokens(tokens, is_reference, normalisation, plate=features.plate)
     if not torch.isfinite(normalised.half()).all():
         raise InputError(

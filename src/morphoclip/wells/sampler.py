@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Sampler = Literal["random", "perturbation_aware"]
+Sampler = Literal["random", "perturbation_aware", "row_aware"]
 
 
 def epoch_batches(
     rows: Tensor,
     perturbations: Tensor,
     plates: Tensor,
+    plate_rows: Tensor,
     *,
     sampler: Sampler,
     batch_size: int,
@@ -26,11 +27,14 @@ def epoch_batches(
 
     ``random`` shuffles wells. ``perturbation_aware`` shuffles pairs of wells of one perturbation,
     of two plates where it has them: what replicate alignment and cross-well alignment need.
+    ``row_aware`` fills batches row by row of the plates, so that most of what a well is told from
+    lies in its own row, and the row gives nothing away.
 
     Args:
         rows: The wells to draw, ``(N,)``.
         perturbations: Code of the perturbation of every well, ``(B,)``.
         plates: Code of the plate of every well, ``(B,)``.
+        plate_rows: Row of every well on its plate, ``(B,)``.
         sampler: How to shuffle.
         batch_size: Wells; a pair is not torn apart, so an odd size holds one well less.
         seed: Of this epoch.
@@ -42,6 +46,10 @@ def epoch_batches(
             groups = _pairs(shuffled, perturbations, plates)
             order = torch.randperm(len(groups), generator=generator).tolist()
             batches = _fill([groups[position] for position in order], batch_size)
+        case "row_aware":
+            draw = torch.randperm(int(plate_rows.max()) + 1, generator=generator)
+            by_row = torch.argsort(draw[plate_rows[shuffled]], stable=True)
+            batches = list(shuffled[by_row].split(batch_size))
         case "random":
             batches = list(shuffled.split(batch_size))
         case _:

@@ -66,11 +66,14 @@ def train_adapter(  # noqa: PLR0913 - one argument per catalog entry
             "lora trains an adapter for the backbone without one: leave out "
             "image_features.backbone.adapter, and name the feature set that has no adapter"
         )
-    if model.token_normalisation is TokenNormalisation.PLATE_ZSCORE:
+    if model.token_normalisation in (
+        TokenNormalisation.PLATE_ZSCORE,
+        TokenNormalisation.NEGCON_PLANE_ZSCORE,
+    ):
         raise InputError(
             "lora normalises by negative controls, which it encodes anew as the backbone changes, "
-            "not by all wells of a plate: set model.token_normalisation to negcon_zscore, or to "
-            "none where plates have no controls"
+            "not by all wells of a plate or by their rows and columns: set "
+            "model.token_normalisation to negcon_zscore, or to none where plates have no controls"
         )
     if lora.rank and lora.name in existing_adapters and not training.resume:
         raise InputError(
