@@ -1,5 +1,7 @@
 """Treatments beside their controls: similarity, z, the best of many, and who meets whom."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +26,7 @@ from morphoclip.columns import (
     SUBSET,
     TARGET_LIST,
 )
+from morphoclip.evaluation.spaces import Spaces
 from morphoclip.evaluation.treatments import (
     GENES,
     NAME,
@@ -36,13 +39,17 @@ from morphoclip.evaluation.treatments import (
 E = 6
 
 
+ONE_SPACE = Spaces(np.array([0]), np.array([E]), np.ones(1))
+
+
 def random_treatments(n: int = 4, n_controls: int = 9, seed: int = 0) -> Treatments:
     rng = np.random.default_rng(seed)
     facts = pd.DataFrame({BROAD_SAMPLE: [f"t{i}" for i in range(n)], MODALITY: "orf"})
     n_wells = np.arange(1, n + 1)
     wells = [normalize(rng.standard_normal((size, E))) for size in n_wells]
     means = np.stack([own.mean(axis=0) for own in wells])
-    return Treatments(facts, means, n_wells, normalize(rng.standard_normal((n_controls, E))))
+    controls = normalize(rng.standard_normal((n_controls, E)))
+    return Treatments(facts, means, n_wells, controls, ONE_SPACE)
 
 
 def profiles(*modalities: str, **changes: str) -> pd.DataFrame:
@@ -86,9 +93,7 @@ def test_with_fewer_than_eight_controls_there_is_a_similarity_and_no_z() -> None
 
 def test_controls_that_are_all_alike_are_no_measure() -> None:
     treatments = random_treatments()
-    alike = Treatments(
-        treatments.facts, treatments.means, treatments.n_wells, np.tile(np.eye(E)[0], (8, 1))
-    )
+    alike = replace(treatments, controls=np.tile(np.eye(E)[0], (8, 1)))
     similarity, z = alike.compared_with(np.eye(E)[:2])
     np.testing.assert_array_equal(similarity, treatments.means[:, :2].T)
     assert np.isnan(z).all()

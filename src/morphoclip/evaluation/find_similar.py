@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -75,6 +76,10 @@ def similar_to_vector(
                 facts.assign(
                     rank=found.rank,
                     similarity=similarity[0, found.candidate],
+                    similarity_sd=treatments.spaces.spread(
+                        np.repeat(vector[None], len(facts), axis=0),
+                        treatments.means[found.candidate],
+                    ),
                     z=z[0, found.candidate],
                     z_expected_null=found.z_expected_null,
                     note=notes_on_cells(facts[FEW_CELLS]),
@@ -106,7 +111,7 @@ def similar_to_treatment(
             "query_condition": nearest[CONDITION],
             GENE: gene_of.reindex(keys).to_numpy(),
             **{column: nearest[other] for other, column in OTHER_COLUMNS.items()},
-            **nearest[["rank", "similarity", "z", "z_expected_null", "note"]],
+            **nearest[["rank", "similarity", "similarity_sd", "z", "z_expected_null", "note"]],
         }
     )
     return table[list(SIMILAR_TREATMENTS.columns)].reset_index(drop=True)

@@ -51,7 +51,8 @@ def nearest_treatments(
         queries = all_queries if samples is None else all_queries.select(samples)
         if queries.facts.empty:
             continue
-        similarity, z = candidates.compared_with(unit_rows(queries.means))
+        asked = unit_rows(queries.means)
+        similarity, z = candidates.compared_with(asked)
         if all_queries is candidates:
             similarity = np.where(_same_entity(queries, candidates), -np.inf, similarity)
         found = top_matches(similarity, top_k)
@@ -61,6 +62,9 @@ def nearest_treatments(
             facts.assign(
                 rank=found.rank,
                 similarity=similarity[found.query, found.candidate],
+                similarity_sd=candidates.spaces.spread(
+                    asked[found.query], candidates.means[found.candidate]
+                ),
                 z=z[found.query, found.candidate],
                 z_expected_null=found.z_expected_null,
                 n_wells=candidates.n_wells[found.candidate],

@@ -21,7 +21,8 @@ def target_genes(profiles: pd.DataFrame, perturbations: pd.DataFrame) -> pd.Data
     for queries, candidates in comparable_conditions(_by_gene(profiles), perturbations):
         if queries.modality != Modality.COMPOUND or candidates.modality not in GENETIC:
             continue
-        similarity, z = candidates.compared_with(unit_rows(queries.means))
+        asked = unit_rows(queries.means)
+        similarity, z = candidates.compared_with(asked)
         column_of = {gene: n for n, gene in enumerate(candidates.facts[GENE])}
         targets = [
             (query, column_of[gene])
@@ -39,6 +40,7 @@ def target_genes(profiles: pd.DataFrame, perturbations: pd.DataFrame) -> pd.Data
             .reset_index(drop=True)
             .assign(
                 similarity=of_target,
+                similarity_sd=candidates.spaces.spread(asked[query], candidates.means[candidate]),
                 z=z[query, candidate],
                 rank=expected_rank(similarity[query], of_target),
                 n_genes=len(candidates.facts),

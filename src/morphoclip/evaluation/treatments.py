@@ -30,6 +30,7 @@ from morphoclip.columns import (
     Quality,
     embedding_columns,
 )
+from morphoclip.evaluation.spaces import Spaces
 from morphoclip.metrics.conditions import (
     by_cell_type,
     scored_controls,
@@ -57,12 +58,14 @@ class Treatments:
         means: Mean of the unit vectors of each treatment's wells, ``(G, E)``.
         n_wells: Number of wells of each, ``(G,)``.
         controls: Unit vectors of the control wells, ``(K, E)``.
+        spaces: The spaces that E is made of.
     """
 
     facts: pd.DataFrame
     means: Matrix
     n_wells: NDArray[np.int64]
     controls: Matrix
+    spaces: Spaces
 
     @property
     def modality(self) -> str:
@@ -172,4 +175,4 @@ def _treatments(wells: pd.DataFrame, perturbations: pd.DataFrame) -> Treatments:
     share = without_cells.groupby(treated[BROAD_SAMPLE]).mean()
     facts[FEW_CELLS] = share.reindex(facts[BROAD_SAMPLE]).to_numpy() >= 0.5
     controls = unit[scored_controls(wells).to_numpy()]
-    return Treatments(facts, sums / n_wells[:, None], n_wells, controls)
+    return Treatments(facts, sums / n_wells[:, None], n_wells, controls, Spaces.of(wells))

@@ -22,11 +22,14 @@ RETRIEVED_TEXTS = table(
         "rank": count(),
         "retrieved": text(),
         "similarity": number(),
+        "similarity_sd": number(nullable=True),
         "is_true": pa.Column(bool),
     },
     unique=[PROMPT, "rank"],
 )
-"""The texts closest to the images of each held-out perturbation; ``is_true`` marks its own text."""
+"""The texts closest to the images of each held-out perturbation; ``is_true`` marks its own text.
+``similarity_sd``, here and below: standard deviation of the similarity over the members of the
+model and its closed form, nothing where there is one alone."""
 
 NEAREST_TREATMENTS = table(
     {
@@ -42,6 +45,7 @@ NEAREST_TREATMENTS = table(
         "other_subset": text(nullable=True),
         "rank": count(),
         "similarity": number(),
+        "similarity_sd": number(nullable=True),
         "z": number(nullable=True),
         "z_expected_null": number(),
         "n_wells": count(),
@@ -67,6 +71,7 @@ SIMILAR_TREATMENTS = table(
         SUBSET: text(nullable=True),
         "rank": count(),
         "similarity": number(),
+        "similarity_sd": number(nullable=True),
         "z": number(nullable=True),
         "z_expected_null": number(),
         "note": text(nullable=True),
@@ -88,6 +93,7 @@ TARGET_GENES = table(
         "rank": number(),
         "n_genes": count(),
         "similarity": number(),
+        "similarity_sd": number(nullable=True),
         "z": number(nullable=True),
     },
     unique=[CONDITION, BROAD_SAMPLE, "other_condition", "gene"],

@@ -115,8 +115,11 @@ def _vector_of(
 
 
 def _as_text(results: pd.DataFrame) -> str:
-    """A block of lines per condition, within 80 columns; ``null`` is `z_expected_null`."""
-    lines = [f"    {'name':<20}{'gene':<10}{'subset':<11}{'cosine':>6}{'z':>6}{'null':>6}"]
+    """A block of lines per condition, within 80 columns.
+
+    ``sd`` is `similarity_sd`, ``null`` is `z_expected_null`.
+    """
+    lines = [f"    {'name':<20}{'gene':<10}{'subset':<11}{'cosine':>6}{'sd':>5}{'z':>6}{'null':>6}"]
     for condition, rows in results.groupby(CONDITION, sort=False):
         lines.append("  " + readable_condition(str(condition)))
         for row in rows.to_dict("records"):
@@ -125,5 +128,6 @@ def _as_text(results: pd.DataFrame) -> str:
             z = "" if math.isnan(row["z"]) else f"{row['z']:6.1f}{row['z_expected_null']:6.1f}"
             name = f"{row['name'][:19]:<20}{gene[:9]:<10}{subset:<11}"
             note = f"  {row['note']}" if isinstance(row["note"], str) else ""
-            lines.append(f"    {name}{row['similarity']:6.2f}{z}{note}")
+            spread = "" if math.isnan(row["similarity_sd"]) else f"{row['similarity_sd']:.2f}"
+            lines.append(f"    {name}{row['similarity']:6.2f}{spread:>5}{z}{note}")
     return "\n".join(lines)
