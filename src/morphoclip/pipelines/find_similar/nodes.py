@@ -88,7 +88,7 @@ def _vector_of(
     Raises:
         InputError: The model is not that of the record, or was trained on other text features.
     """
-    from morphoclip.backbones.text import load_text_backbone
+    from morphoclip.backbones.text import HashedNgrams, load_text_backbone
     from morphoclip.device import resolve_device
     from morphoclip.evaluation.text_query import closest_prompt
     from morphoclip.models.embedding import embed_text
@@ -101,6 +101,11 @@ def _vector_of(
         )
     backbone = load_text_backbone(config.backbone, device=resolve_device(config.device))
     trained.require_words(backbone.identity)
+    if isinstance(backbone, HashedNgrams):
+        logger.warning(
+            "the text backbone is n-grams, which compare spelling and no meaning: words of your own "
+            "need a language model (text_features.backbone.kind transformer)"
+        )
     if backbone.n_cut([text]):
         logger.warning("the text is cut at %d tokens", config.backbone.max_length)
     features = backbone.encode([text])
