@@ -37,6 +37,7 @@ from morphoclip.training.fine_tuning import FineTuning, LoraConfig
 from morphoclip.training.state import CheckpointStore
 from morphoclip.training.step import accumulate_gradients, batch_loss
 from morphoclip.training.trainer import TrainingResult, initial_state, train
+from morphoclip.well_names import well_name
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.batch import WellBatch
 from morphoclip.wells.site_images import ImagedWells
@@ -47,6 +48,11 @@ MODEL = ModelConfig(
 QUICK = TrainingConfig(
     batch_size=8, epochs=6, learning_rate=1e-2, warmup_steps=2, cpu_threads=1, device="cpu"
 )
+
+
+def divmod_from_one(number: int) -> tuple[int, int]:
+    """Row and column on plates of 24 columns, from 1."""
+    return number // 24 + 1, number % 24 + 1
 
 
 def wells(prompts: int = 16, replicates: int = 2) -> Wells:
@@ -61,7 +67,7 @@ def wells(prompts: int = 16, replicates: int = 2) -> Wells:
     table = pd.DataFrame(
         {
             PLATE: [f"P{n // prompts}" for n in range(n_wells)],
-            WELL: [f"A{n % prompts + 1:02d}" for n in range(n_wells)],
+            WELL: [well_name(*divmod_from_one(n % prompts)) for n in range(n_wells)],
             MODALITY: "compound",
             CONDITION: "compound",
             ROLE: "trt",

@@ -22,6 +22,7 @@ _OTHERS = (
     "lora",
     "merge_adapter",
     "cross_validation",
+    "zero_shot",
     "ablation",
     "check_split",
     "embed_plates",

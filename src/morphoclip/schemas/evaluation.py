@@ -93,6 +93,41 @@ BASELINE_COMPARISON = table(
 """The model and the baselines on the same perturbations; intervals over perturbations. The
 direction ``both`` is the mean of the two of each perturbation."""
 
+ZERO_SHOT = table(
+    {
+        "method": text(),
+        "fold": count(),
+        "seed": count(),
+        "mechanism": text(),
+        "n_compounds": count(),
+        "n_candidates": count(),
+        "average_precision": number(),
+        "average_precision_chance": number(),
+        "precision@5": number(),
+        "base_rate": number(),
+    },
+    unique=["method", "fold", "seed", "mechanism"],
+)
+"""How high the compounds of a mechanism come by its bare words, none of them having been trained
+on; ``base_rate`` is their share of the candidates, and what ``precision@5`` is by chance."""
+
+ZERO_SHOT_SUMMARY = table(
+    {
+        "metric": text(),
+        "method": text(),
+        "value": number(),
+        "ci_low": number(),
+        "ci_high": number(),
+        "chance": number(),
+        "lead_of_model": number(),
+        "lead_low": number(),
+        "lead_high": number(),
+        "n_mechanisms": count(),
+    },
+    unique=["metric", "method"],
+)
+"""Means over mechanisms; intervals over mechanisms."""
+
 MATCHING_METRICS = table(
     {
         "task": text(),

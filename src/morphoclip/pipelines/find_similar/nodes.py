@@ -103,7 +103,7 @@ def _vector_of(
     trained.require_words(backbone.identity)
     if isinstance(backbone, HashedNgrams):
         logger.warning(
-            "the text backbone is n-grams, which compare spelling and no meaning: words of your own "
+            "the text backbone is n-grams, which compare spelling, not meaning: words of your own "
             "need a language model (text_features.backbone.kind transformer)"
         )
     if backbone.n_cut([text]):

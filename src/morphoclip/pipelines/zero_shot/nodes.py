@@ -1,0 +1,135 @@
+"""Zero-shot nodes: train with whole mechanisms held out, then ask for them by their words."""
+
+import logging
+
+import pandas as pd
+
+from morphoclip.backbones.text import HashedNgrams, load_text_backbone
+from morphoclip.device import resolve_device
+from morphoclip.evaluation.config import EvaluationConfig
+from morphoclip.evaluation.cross_validation import CrossValidationData
+from morphoclip.evaluation.humble_inputs import other_inputs
+from morphoclip.evaluation.per_perturbation import MODEL_METHOD
+from morphoclip.evaluation.zero_shot import (
+    ZeroShotConfig,
+    held_out_mechanisms,
+    in_schema,
+    rank_by_words,
+    summarise,
+)
+from morphoclip.features.config import TextFeaturesConfig
+from morphoclip.features.plate_features import PlateFeatures
+from morphoclip.features.text_features import TextFeatures
+from morphoclip.loaders import Loaders
+from morphoclip.models.config import ModelConfig
+from morphoclip.splits.config import SplitConfig
+from morphoclip.training.config import TrainingConfig
+from morphoclip.training.members import train_members
+from morphoclip.training.run_log import RunLog
+from morphoclip.training.state import CheckpointStore
+from morphoclip.wells.assemble import assemble_wells
+
+logger = logging.getLogger(__name__)
+
+_SHOWN = 5
+
+
+def ask_for_mechanisms(  # noqa: PLR0913 - one argument per catalog entry
+    plate_features: Loaders[PlateFeatures],
+    text_features: TextFeatures,
+    prompts: pd.DataFrame,
+    well_index: pd.DataFrame,
+    perturbations: pd.DataFrame,
+    splitting: SplitConfig,
+    model: ModelConfig,
+    training: TrainingConfig,
+    encoding: TextFeaturesConfig,
+    feature_sets: Loaders[PlateFeatures],
+    well_quality: pd.DataFrame | None,
+    evaluation: EvaluationConfig,
+    config: ZeroShotConfig,
+    checkpoints: CheckpointStore,
+    epoch_log: RunLog,
+) -> pd.DataFrame:
+    """How high the compounds of each mechanism come by its words, in each fold and seed.
+
+    Raises:
+        InputError: There are too few mechanisms, or as training does.
+    """
+    wells = assemble_wells(
+        plate_features, well_index, prompts, text_features, model.token_normalisation
+    )
+    others = other_inputs(
+        well_quality,
+        feature_sets,
+        evaluation.untrained_features,
+        wells,
+        prompts,
+        text_features,
+        model.token_normalisation,
+    )
+    data = CrossValidationData(wells, well_index, perturbations, prompts, others)
+    backbone = load_text_backbone(encoding.backbone, device=resolve_device(encoding.device))
+    if isinstance(backbone, HashedNgrams):
+        logger.warning(
+            "the text backbone is n-grams, which compare spelling, not meaning: expect little of "
+            "words alone; a language model is text_features.backbone.kind transformer"
+        )
+    own = checkpoints.below("zero_shot")
+    seeds = [int(seed) for seed in training.seeds] or [training.seed]
+    tables = []
+    folds = held_out_mechanisms(well_index, perturbations, splitting, config)
+    for fold, held_out in enumerate(folds):
+        words = backbone.encode(held_out.mechanisms)
+        for seed in seeds:
+            one = training.model_copy(update={"seed": seed, "seeds": (), "resume": False})
+            name = f"mechanisms of fold {fold}, seed {seed}"
+            with epoch_log.nested(name) as nested:
+                trained = train_members(wells, held_out.manifest, model, one, own, nested).model
+            own.delete_opened()
+            own.below("inner_folds").delete_all()
+            rows = rank_by_words(
+                held_out,
+                data,
+                trained,
+                words,
+                batch_size=evaluation.batch_size,
+                device=evaluation.device,
+                seed=evaluation.seed,
+            )
+            tables.append(rows.assign(fold=fold, seed=seed))
+            of_model = rows[rows["method"] == MODEL_METHOD]
+            logger.info(
+                "%s: %d mechanisms, average precision %.3f (chance %.3f)",
+                name,
+                len(of_model),
+                of_model["average_precision"].mean(),
+                of_model["average_precision_chance"].mean(),
+            )
+    return in_schema(pd.concat(tables, ignore_index=True))
+
+
+def summarise_mechanisms(zero_shot_words: pd.DataFrame, config: EvaluationConfig) -> pd.DataFrame:
+    """Means over mechanisms, beside chance and simpler methods; logs them, and the best ones."""
+    summary = summarise(zero_shot_words, config.bootstrap)
+    lines = []
+    for metric, rows in summary.groupby("metric", sort=False):
+        lines.append(f"  {metric} over {rows['n_mechanisms'].iloc[0]} mechanisms")
+        lines += [
+            f"    {row.method.replace('_', ' '):<22}{row.value:.3f} "
+            f"[{row.ci_low:.3f}, {row.ci_high:.3f}]"
+            + ("" if row.method == MODEL_METHOD else f"  model leads by {row.lead_of_model:+.3f} "
+               f"[{row.lead_low:+.3f}, {row.lead_high:+.3f}]")
+            for row in rows.itertuples()
+        ]  # fmt: skip
+        lines.append(f"    {'chance':<22}{rows['chance'].iloc[0]:.3f}")
+    of_model = zero_shot_words[zero_shot_words["method"] == MODEL_METHOD]
+    means = of_model.groupby("mechanism")[["average_precision", "average_precision_chance"]].mean()
+    best = means.sort_values("average_precision", ascending=False).head(_SHOWN)
+    lines.append("  best of the model, average precision (chance)")
+    lines += [
+        f"    {name:<40}{row.average_precision:.3f} ({row.average_precision_chance:.3f})"
+        for name, row in best.iterrows()
+    ]
+    logger.info("mechanisms by their words\n%s", "\n".join(lines))
+    return summary
