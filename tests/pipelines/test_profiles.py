@@ -22,8 +22,9 @@ def finished(tmp_path_factory, gallery, real_data) -> Workspace:
         "root": str(gallery),
         "experiment_metadata": str(real_data / "cpjump1/experiment-metadata.tsv"),
     }
-    training = {"epochs": 3, "batch_size": 256, "cpu_threads": 1}
-    workspace.run("profiles", ingestion={"source": source}, training=training)
+    training = {"epochs": 3, "inner_folds": 2, "members": 2, "batch_size": 256, "cpu_threads": 1}
+    few = {"null_size": 2000, "bootstrap_draws": 200}
+    workspace.run("profiles", ingestion={"source": source}, training=training, evaluation=few)
     workspace.source = source
     return workspace
 
@@ -66,7 +67,7 @@ def test_one_plate_or_two_can_be_named(tmp_path, gallery) -> None:
     workspace.run(
         "profiles",
         ingestion={"source": {"root": str(gallery)}, "plates": "BR00117010+BR00117024"},
-        training={"epochs": 1},
+        training={"epochs": 1, "inner_folds": 2, "members": 1},
     )
     wells = workspace.load("well_index")
     assert sorted(wells[PLATE].unique()) == ["BR00117010", "BR00117024"]

@@ -64,7 +64,9 @@ class WithEmbedding:
             InputError: There is no embedding, or a number of it is not finite.
         """
         is_embedding = data.columns.astype("str").str.startswith(EMBEDDING_PREFIX)
-        embedding = data.loc[:, is_embedding].apply(pd.to_numeric, errors="coerce")
+        embedding = data.loc[:, is_embedding]
+        if not all(dtype.kind in "fiu" for dtype in embedding.dtypes):
+            embedding = embedding.apply(pd.to_numeric, errors="coerce")
         with np.errstate(over="ignore"):
             embedding = embedding.astype(np.float32)
         if not is_embedding.any() or not np.isfinite(embedding.to_numpy()).all():
