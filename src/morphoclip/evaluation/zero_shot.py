@@ -42,7 +42,7 @@ from morphoclip.metrics.retrieval import consensus_profiles
 from morphoclip.models.embedding import embed_text
 from morphoclip.models.trained import TrainedModel
 from morphoclip.perturbations.genes import entries_of
-from morphoclip.schemas.evaluation import ZERO_SHOT, ZERO_SHOT_SUMMARY
+from morphoclip.schemas.evaluation import ZERO_SHOT_SUMMARY
 from morphoclip.splits.config import SplitConfig
 from morphoclip.splits.inner_folds import with_validation_joined
 from morphoclip.splits.manifest import assign_subsets
@@ -242,8 +242,3 @@ def summarise(rows: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
             )
     table = pd.DataFrame(summaries)[list(ZERO_SHOT_SUMMARY.columns)]
     return table.sort_values(["metric", "value"], ascending=[True, False], ignore_index=True)
-
-
-def in_schema(rows: pd.DataFrame) -> pd.DataFrame:
-    """The columns of the table, in its order."""
-    return rows[list(ZERO_SHOT.columns)]

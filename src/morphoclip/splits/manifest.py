@@ -61,7 +61,9 @@ def assign_subsets(
     assigned = config.chosen.assign(eligible, config, wells)
     for column in (SUBSET, REASON, FOLD):
         manifest.loc[eligible.index, column] = assigned[column]
-    if config.hold_out_mechanisms and perturbations is not None:
+    if config.hold_out_mechanisms:
+        if perturbations is None:
+            raise ValueError("hold_out_mechanisms needs the table of perturbations")
         _leave_out_mechanisms_of_test(manifest, perturbations)
     if config.ignored_settings:
         logger.info("strategy %s ignores %s", config.strategy, ", ".join(config.ignored_settings))

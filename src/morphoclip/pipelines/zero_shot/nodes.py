@@ -13,7 +13,6 @@ from morphoclip.evaluation.per_perturbation import MODEL_METHOD
 from morphoclip.evaluation.zero_shot import (
     ZeroShotConfig,
     held_out_mechanisms,
-    in_schema,
     rank_by_words,
     summarise,
 )
@@ -22,6 +21,7 @@ from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.loaders import Loaders
 from morphoclip.models.config import ModelConfig
+from morphoclip.schemas.evaluation import ZERO_SHOT
 from morphoclip.splits.config import SplitConfig
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.members import train_members
@@ -106,7 +106,7 @@ def ask_for_mechanisms(  # noqa: PLR0913 - one argument per catalog entry
                 of_model["average_precision"].mean(),
                 of_model["average_precision_chance"].mean(),
             )
-    return in_schema(pd.concat(tables, ignore_index=True))
+    return pd.concat(tables, ignore_index=True)[list(ZERO_SHOT.columns)]
 
 
 def summarise_mechanisms(zero_shot_words: pd.DataFrame, config: EvaluationConfig) -> pd.DataFrame:
