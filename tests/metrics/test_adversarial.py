@@ -1,5 +1,6 @@
 """Embeddings that know one thing alone, each with the verdict that it deserves."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -7,7 +8,8 @@ import pandas as pd
 import pytest
 from synthetic_profiles import layout, noise
 
-from morphoclip.columns import BROAD_SAMPLE, CONDITION, PLATE, WELL
+from morphoclip.columns import BROAD_SAMPLE, CONDITION, PLATE, SUBSET, WELL
+from morphoclip.metrics.average_precision import Scored
 from morphoclip.metrics.benchmark import benchmark
 from morphoclip.metrics.chance import NullConfig
 from morphoclip.metrics.matching import CONTROL_POSITIONS, identification
@@ -131,5 +133,10 @@ def test_the_papers_rule_counts_treatments_that_replicate_by_it() -> None:
     scored = benchmark(table, weak + noise(table), NullConfig(size=20_000, seed=0), profiles="x")
     row = scored[(scored["task"] == "replicability") & (scored["stratum"] == "all")].iloc[0]
     assert row["fraction_retrieved"] != row["fraction_retrieved_legacy"]
-    matched = scored[(scored["task"] == "matching") & (scored["stratum"] == "all")]
-    assert len(matched) == 1
+    matched = scored[(scored["task"] == "matching") & (scored["stratum"] == "all")].iloc[0]
+    one = pd.DataFrame({"q_legacy": [0.9, 0.9], SUBSET: None})
+    own = Scored(one, pd.Series([0.1, 0.1]), 0.0)
+    assert own.by_paper is one
+    other = pd.DataFrame({"q_legacy": [0.01], SUBSET: None})
+    assert replace(own, legacy=other).by_paper is other
+    assert 0 <= matched["fraction_retrieved_legacy"] <= 1

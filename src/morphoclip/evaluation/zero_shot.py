@@ -87,7 +87,8 @@ def held_out_mechanisms(
     Raises:
         InputError: Fewer mechanisms than folds have enough compounds.
     """
-    plain = splitting.model_copy(update={"strategy": "pert_type", "folds": None, "fold": None})
+    own = {"strategy": "pert_type", "folds": None, "fold": None, "hold_out_mechanisms": False}
+    plain = splitting.model_copy(update=own)
     manifest = assign_subsets(well_index, plain)
     used = manifest[SUBSET] != Subset.EXCLUDED
     of_entity = mechanisms_of_entities(manifest[used], perturbations)
