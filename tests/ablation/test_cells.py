@@ -52,7 +52,7 @@ def test_a_mapping_changes_several_parameters_together() -> None:
 def test_a_strategy_without_folds_is_trained_on_its_one_split() -> None:
     base, cell = cells_of({"splitting.strategy": ["plate_held_out"]}, SETTINGS)
     assert (base.n_trainings, cell.n_trainings) == (6, 2)
-    assert base.seeds == [1, 2]
+    assert base.seeds == (1, 2)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from morphoclip.columns import (
     TIMEPOINT,
 )
 from morphoclip.errors import InputError
-from morphoclip.evaluation.cross_validation import CrossValidationData
+from morphoclip.evaluation.fold_data import FoldData
 from morphoclip.evaluation.per_perturbation import MODEL_METHOD
 from morphoclip.evaluation.zero_shot import (
     ZeroShotConfig,
@@ -64,7 +64,8 @@ FOUR = ZeroShotConfig(folds=4)
 
 
 def folds(config: ZeroShotConfig = FOUR, table: pd.DataFrame = TABLE) -> list:
-    return list(held_out_mechanisms(table, PERTURBATIONS, SplitConfig(), config))
+    data = FoldData(DATA, table, PERTURBATIONS, PROMPTS)
+    return list(held_out_mechanisms(data, SplitConfig(), config))
 
 
 def test_every_mechanism_is_held_out_once_with_all_its_compounds() -> None:
@@ -98,7 +99,7 @@ def ranked(tmp_path, words: torch.Tensor) -> pd.DataFrame:
     store = CheckpointStore(tmp_path)
     one = QUICK.model_copy(update={"epochs": 1})
     trained = train_members(data, held_out.manifest, model, one, store, SilentLog()).model
-    given = CrossValidationData(data, TABLE, PERTURBATIONS, PROMPTS)
+    given = FoldData(data, TABLE, PERTURBATIONS, PROMPTS)
     return rank_by_words(
         held_out, given, trained, words, batch_size=16, device="cpu", seed=0
     ).assign(fold=0, seed=0)

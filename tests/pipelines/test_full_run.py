@@ -498,44 +498,57 @@ def test_a_users_own_split_is_checked(finished, tmp_path) -> None:
     assert finished.load("external_split_leakage")["verdict"].eq("LEAK").any()
 
 
-def test_cross_validation_tests_everything_once_a_seed_beside_baselines(copied) -> None:
-    copied.run("cross_validation", splitting={"folds": 3}, training={"seeds": "1+2", "epochs": 1})
+def test_cross_validation_tests_everything_once_a_repeat_beside_baselines(copied) -> None:
+    training = {"seeds": "1+2", "epochs": 2, "stopping": "inner_folds", "inner_folds": 2}
+    splitting = {"folds": 3, "seeds": "7+8"}
+    copied.run("cross_validation", splitting=splitting, training=training)
     queries = copied.load("cross_validation_per_perturbation_retrieval")
     eligible = copied.load("split_manifest").query("Metadata_subset != 'excluded'")
     model = queries[queries["method"] == "model"]
-    counts = model.groupby("seed")["Metadata_prompt_digest"].nunique()
-    assert counts.to_dict() == {1: 45, 2: 45}
-    sizes = model.groupby(["seed", "fold", "direction"]).size()
-    assert sizes.tolist() == [15] * 12
+    repeats = model.groupby(["split_seed", "seed"])
+    assert repeats["Metadata_prompt_digest"].nunique().to_dict() == {
+        (split_seed, seed): 45 for split_seed in (7, 8) for seed in (1, 2)
+    }
+    sizes = model.groupby(["split_seed", "seed", "fold", "direction"]).size()
+    assert sizes.tolist() == [15] * 24
+    together = model.groupby(["split_seed", "fold"])["Metadata_prompt_digest"].unique().map(set)
+    assert not {frozenset(fold) for fold in together[7]} & {frozenset(f) for f in together[8]}
     assert len(eligible) == 45
     summary = copied.load("cross_validation_metrics").query("direction == 'both'")
     row = summary.set_index(["scope", "metric", "method"]).loc[("within_modality", "mrr", "model")]
     assert row["n_perturbations"] == 45
-    assert row["n_seeds"] == 2
+    assert row["n_repeats"] == 4
+    assert row["sd_over_repeats"] == pytest.approx(repeats["mrr"].mean().std())
     assert row["ci_low"] < row["value"] < row["ci_high"]
     assert row["difference"] == 0
     assert row["value"] == pytest.approx(model["mrr"].mean())
     runs = copied.mlflow().search_runs(["1"])
-    nested = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
-    assert sorted(run.info.run_name for run in nested) == [
-        f"fold {fold}, seed {seed}" for fold in range(3) for seed in (1, 2)
-    ]
-    assert all(run.info.status == "FINISHED" for run in nested)
-    assert all("test.mrr" in run.data.metrics for run in nested)
-    assert all("training.train_loss" in run.data.metrics for run in nested)
+    named = {run.info.run_name: run for run in runs if "mlflow.parentRunId" in run.data.tags}
+    folds = [f"assignment {seed}, fold {fold}" for seed in (7, 8) for fold in range(3)]
+    trainings = {f"{fold}, seed {seed}" for fold in folds for seed in (1, 2)}
+    assert trainings < named.keys()
+    assert {name for name in named if name.endswith("inner folds")} == {
+        f"{fold}, inner folds" for fold in folds
+    }, "the number of epochs is chosen once per fold"
+    assert all(named[name].info.status == "FINISHED" for name in trainings)
+    assert all("test.mrr" in named[name].data.metrics for name in trainings)
+    assert all("training.train_loss" in named[name].data.metrics for name in trainings)
 
     kept = copied.data / "06_models/checkpoints/cross_validation"
     assert not list(kept.rglob("*.pt")), "of a training that is done its rows are kept alone"
+    assert len(list(kept.glob("inner_folds/*/result.parquet"))) == 12
     rows = sorted(kept.glob("*/result.parquet"))
-    assert len(rows) == 6
+    assert len(rows) == 12
     shutil.rmtree(rows[0].parent)
-    resumed = {"seeds": "1+2", "epochs": 1, "resume": True}
-    copied.run("cross_validation", splitting={"folds": 3}, training=resumed)
+    copied.run("cross_validation", splitting=splitting, training=training | {"resume": True})
     pd.testing.assert_frame_equal(
         copied.load("cross_validation_per_perturbation_retrieval"), queries
     )
+    assert len(list(kept.glob("*/result.parquet"))) == 12
 
 
 def test_several_seeds_are_cross_validations_job(finished) -> None:
     with pytest.raises(InputError, match="kedro run --pipeline cross_validation"):
         finished.run("training", training={"seeds": "1+2"})
+    with pytest.raises(InputError, match="kedro run --pipeline cross_validation"):
+        finished.run("splitting", splitting={"seeds": "1+2"})

@@ -131,10 +131,9 @@ class Cell:
     settings: Settings
 
     @property
-    def seeds(self) -> list[int]:
+    def seeds(self) -> tuple[int, ...]:
         """A training for each of them, and for each fold."""
-        training = self.settings.training
-        return [int(seed) for seed in training.seeds] or [training.seed]
+        return self.settings.training.each_seed
 
     @property
     def folds(self) -> int:

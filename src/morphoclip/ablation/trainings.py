@@ -187,7 +187,7 @@ def why_no_split(data: AblationData, cell: Cell) -> str | None:
     for fold in range(cell.folds):
         try:
             manifest = split_of_fold(
-                cell.settings.splitting, fold, data.well_index, data.perturbations, prompts
+                cell.settings.splitting.of_fold(fold), data.well_index, data.perturbations, prompts
             )
         except InputError as error:
             return str(error)
@@ -210,9 +210,9 @@ def _train_one(
     started = time.perf_counter()
     settings = cell.settings
     manifest = split_of_fold(
-        settings.splitting, fold, data.well_index, data.perturbations, prepared.prompts
+        settings.splitting.of_fold(fold), data.well_index, data.perturbations, prepared.prompts
     )
-    config = settings.training.model_copy(update={"seed": seed, "seeds": (), "resume": False})
+    config = settings.training.of_seed(seed, resume=False)
     own = checkpoints.below("ablation")  # a training of the same parameters keeps its own
     result = train_members(prepared.wells, manifest, settings.model, config, own, log)
     own.delete_opened()
@@ -249,7 +249,7 @@ def most_seconds(data: AblationData, base: Cell) -> float:
     """Seconds of a training of the base cell that does not stop early, by one epoch here."""
     prepared, settings = prepare(data, base), base.settings
     manifest = split_of_fold(
-        settings.splitting, 0, data.well_index, data.perturbations, prepared.prompts
+        settings.splitting.of_fold(0), data.well_index, data.perturbations, prepared.prompts
     )
     epoch = seconds_of_an_epoch(prepared.wells, manifest, settings.model, settings.training)
     return epoch * settings.training.epochs

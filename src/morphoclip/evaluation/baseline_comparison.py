@@ -4,15 +4,16 @@ import pandas as pd
 
 from morphoclip.columns import MODALITY, PROMPT_DIGEST
 from morphoclip.evaluation.per_perturbation import METRICS, MODEL_METHOD
-from morphoclip.metrics.bootstrap import Bootstrap, interval_95, resampling_counts
+from morphoclip.metrics.bootstrap import Bootstrap, compare_means
 from morphoclip.schemas.evaluation import BASELINE_COMPARISON
 
 
 def compare_methods(per_perturbation: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
     """Means over perturbations with 95 % bootstrap intervals, and differences to the model.
 
-    A perturbation's value is its mean over seeds, and for ``both`` over the two directions;
-    ``sd_over_seeds`` is that of the seeds' means. ``difference`` is method minus model, over the
+    A perturbation's value is its mean over repeats (assignments to folds, and seeds of trainings in
+    each), and for ``both`` over the two directions; ``sd_over_repeats`` is that of their means.
+    ``difference`` is method minus model, over the
     same draws of perturbations.
     """
     rows = []
@@ -33,30 +34,19 @@ def _summaries(
 ) -> list[dict[str, object]]:
     values = per_perturbation.pivot_table(metric, PROMPT_DIGEST, "method", aggfunc="mean")
     chance = per_perturbation.groupby(PROMPT_DIGEST)[f"{metric}_chance"].mean().mean()
-    weights = resampling_counts(len(values), bootstrap) / len(values)
-    resampled = pd.DataFrame(weights @ values.to_numpy(), columns=values.columns)
-    of_seeds = per_perturbation.groupby(["method", "seed"])[metric].mean()
-    of_model = values.get(MODEL_METHOD, pd.Series(dtype=float)).mean()
+    repeats = per_perturbation.groupby(["method", "split_seed", "seed"])[metric].mean()
+    of_repeats = repeats.groupby("method").agg(["std", "size"])
     summaries = []
-    for method in values.columns:
-        low, high = interval_95(resampled[method].to_numpy())
-        difference = resampled[method] - resampled.get(MODEL_METHOD, float("nan"))
-        summaries.append(
-            {
-                "metric": metric,
-                "method": method,
-                "value": values[method].mean(),
-                "ci_low": low,
-                "ci_high": high,
-                "chance": chance,
-                "sd_over_seeds": of_seeds[method].std(),
-                "n_perturbations": len(values),
-                "n_seeds": len(of_seeds[method]),
-                "difference": values[method].mean() - of_model,
-                "difference_low": difference.quantile(0.025),
-                "difference_high": difference.quantile(0.975),
-            }
-        )
+    for method, row in compare_means(values, MODEL_METHOD, bootstrap).iterrows():
+        beside = {
+            "metric": metric,
+            "method": method,
+            "chance": chance,
+            "sd_over_repeats": of_repeats.loc[method, "std"],
+            "n_perturbations": len(values),
+            "n_repeats": of_repeats.loc[method, "size"],
+        }
+        summaries.append(beside | row.to_dict())
     return summaries
 
 

@@ -52,7 +52,7 @@ def retrieval_rows(
                 **{f"{metric}_chance": chance[metric] for metric in METRICS},
             )
             parts.append(part.assign(direction=direction))
-    table = pd.concat(parts, ignore_index=True).assign(method=method, fold=0, seed=0)
+    table = pd.concat(parts, ignore_index=True).assign(method=method, split_seed=0, fold=0, seed=0)
     return table[list(PER_PERTURBATION_RETRIEVAL.columns)]
 
 

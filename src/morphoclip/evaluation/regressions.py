@@ -47,7 +47,7 @@ def cca(data: BaselineData, strengths: Sequence[float]) -> list[Matrix]:
     """Regularised canonical correlations of image and text (Hotelling 1936), weighted by them.
 
     Both sides are whitened with their covariance shrunk towards its average variance: as far as
-    strength / (1 + strength) of the way.
+    s / (1 + s) of the way, s being three times the strength.
     """
     text_mean = data.train_text.mean(axis=0)
     text, held_out_text = data.train_text - text_mean, data.held_out_text - text_mean
@@ -58,7 +58,7 @@ def cca(data: BaselineData, strengths: Sequence[float]) -> list[Matrix]:
     shared = image_rows.T @ text_rows
     similarities: list[Matrix] = []
     for strength in strengths:
-        whiten = [_whitening(sizes, len(text), strength) for sizes in (image_sizes, text_sizes)]
+        whiten = [_whitening(sizes, len(text), 3 * strength) for sizes in (image_sizes, text_sizes)]
         cross = (whiten[0] * image_sizes)[:, None] * shared * (whiten[1] * text_sizes) / len(text)
         left, correlations, right = np.linalg.svd(cross, full_matrices=False)
         image_side = (data.held_out_image @ image_axes.T * whiten[0]) @ (left * correlations)

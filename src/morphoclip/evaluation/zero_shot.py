@@ -29,13 +29,13 @@ from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.evaluation.baseline_data import BaselineData
 from morphoclip.evaluation.baselines import BASELINES
-from morphoclip.evaluation.cross_validation import CrossValidationData
+from morphoclip.evaluation.fold_data import FoldData
 from morphoclip.evaluation.humble_inputs import CELL_COUNT, WELL_POSITION
 from morphoclip.evaluation.per_perturbation import MODEL_METHOD
 from morphoclip.evaluation.perturbation_sets import PerturbationSet, perturbation_set
 from morphoclip.evaluation.profiles import embed_with
 from morphoclip.metrics.average_precision import expected_average_precision
-from morphoclip.metrics.bootstrap import Bootstrap, interval_95, resampling_counts
+from morphoclip.metrics.bootstrap import Bootstrap, compare_means
 from morphoclip.metrics.matrix import Matrix
 from morphoclip.metrics.ranking import DECIMALS, rank_candidates
 from morphoclip.metrics.retrieval import consensus_profiles
@@ -77,10 +77,7 @@ class HeldOutMechanisms(NamedTuple):
 
 
 def held_out_mechanisms(
-    well_index: pd.DataFrame,
-    perturbations: pd.DataFrame,
-    splitting: SplitConfig,
-    config: ZeroShotConfig,
+    data: FoldData, splitting: SplitConfig, config: ZeroShotConfig
 ) -> Iterator[HeldOutMechanisms]:
     """The split of each fold. Wells that `splitting` leaves out are left out.
 
@@ -89,9 +86,9 @@ def held_out_mechanisms(
     """
     own = {"strategy": "pert_type", "folds": None, "fold": None, "hold_out_mechanisms": False}
     plain = splitting.model_copy(update=own)
-    manifest = assign_subsets(well_index, plain)
+    manifest = assign_subsets(data.well_index, plain)
     used = manifest[SUBSET] != Subset.EXCLUDED
-    of_entity = mechanisms_of_entities(manifest[used], perturbations)
+    of_entity = mechanisms_of_entities(manifest[used], data.perturbations)
     counts = of_entity.explode().value_counts()
     asked = sorted(counts.index[counts >= config.fewest], key=lambda name: _place(plain, name))
     if len(asked) < config.folds:
@@ -130,7 +127,7 @@ def mechanisms_of_entities(wells: pd.DataFrame, perturbations: pd.DataFrame) -> 
 
 def rank_by_words(
     held_out: HeldOutMechanisms,
-    data: CrossValidationData,
+    data: FoldData,
     trained: TrainedModel,
     words: Tensor,
     *,
@@ -222,24 +219,15 @@ def summarise(rows: pd.DataFrame, bootstrap: Bootstrap) -> pd.DataFrame:
         ("precision@5", "base_rate"),
     ):
         values = rows.pivot_table(metric, "mechanism", "method")
-        weights = resampling_counts(len(values), bootstrap) / len(values)
-        for method in values.columns:
-            low, high = interval_95(weights @ values[method].to_numpy())
-            lead = (values[MODEL_METHOD] - values[method]).to_numpy()
-            lead_low, lead_high = interval_95(weights @ lead)
-            summaries.append(
-                {
-                    "metric": metric,
-                    "method": method,
-                    "value": values[method].mean(),
-                    "ci_low": low,
-                    "ci_high": high,
-                    "chance": rows.groupby("mechanism")[chance].mean().mean(),
-                    "lead_of_model": lead.mean(),
-                    "lead_low": lead_low,
-                    "lead_high": lead_high,
-                    "n_mechanisms": len(values),
-                }
-            )
-    table = pd.DataFrame(summaries)[list(ZERO_SHOT_SUMMARY.columns)]
+        compared = compare_means(values, MODEL_METHOD, bootstrap).rename_axis("method")
+        lead = {
+            "lead_of_model": -compared["difference"],
+            "lead_low": -compared["difference_high"],
+            "lead_high": -compared["difference_low"],
+            "metric": metric,
+            "chance": rows.groupby("mechanism")[chance].mean().mean(),
+            "n_mechanisms": len(values),
+        }
+        summaries.append(compared.assign(**lead).reset_index())
+    table = pd.concat(summaries)[list(ZERO_SHOT_SUMMARY.columns)]
     return table.sort_values(["metric", "value"], ascending=[True, False], ignore_index=True)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 
@@ -23,3 +24,34 @@ def interval_95(resampled: NDArray[np.float64]) -> tuple[float, float]:
     """The 2.5 and 97.5 % quantiles of a resampled number ``(draws,)``."""
     low, high = np.quantile(resampled, [0.025, 0.975])
     return float(low), float(high)
+
+
+def compare_means(values: pd.DataFrame, reference: str, bootstrap: Bootstrap) -> pd.DataFrame:
+    """Means of columns with 95 % intervals, and their differences to a reference column.
+
+    Args:
+        values: One row per perturbation, drawn together; one column per method.
+        reference: The column that others are compared with; without it differences are NaN.
+        bootstrap: Draws and seed.
+
+    Returns:
+        One row per column: ``value``, ``ci_low``, ``ci_high``, and ``difference``,
+        ``difference_low``, ``difference_high`` of column minus reference over the same draws.
+    """
+    weights = resampling_counts(len(values), bootstrap) / len(values)
+    means = values.mean()
+    resampled = pd.DataFrame(weights @ values.to_numpy(), columns=values.columns)
+    beside = resampled.get(reference, float("nan"))
+    rows = {}
+    for name in values.columns:
+        low, high = interval_95(resampled[name].to_numpy())
+        difference_low, difference_high = interval_95((resampled[name] - beside).to_numpy())
+        rows[name] = {
+            "value": means[name],
+            "ci_low": low,
+            "ci_high": high,
+            "difference": means[name] - means.get(reference, float("nan")),
+            "difference_low": difference_low,
+            "difference_high": difference_high,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")

@@ -54,6 +54,7 @@ PER_PERTURBATION_RETRIEVAL = table(
     {
         "method": text(),
         "direction": text(),
+        "split_seed": count(),
         "fold": count(),
         "seed": count(),
         PROMPT_DIGEST: text(),
@@ -66,7 +67,7 @@ PER_PERTURBATION_RETRIEVAL = table(
         "recall@1_chance": number(),
         "recall@5_chance": number(),
     },
-    unique=["method", "direction", "fold", "seed", PROMPT_DIGEST],
+    unique=["method", "direction", "split_seed", "fold", "seed", PROMPT_DIGEST],
 )
 """Where each method ranks the text of each held-out perturbation, and the perturbation by its
 text."""
@@ -81,9 +82,9 @@ BASELINE_COMPARISON = table(
         "ci_low": number(),
         "ci_high": number(),
         "chance": number(),
-        "sd_over_seeds": number(nullable=True),
+        "sd_over_repeats": number(nullable=True),
         "n_perturbations": count(),
-        "n_seeds": count(),
+        "n_repeats": count(),
         "difference": number(nullable=True),
         "difference_low": number(nullable=True),
         "difference_high": number(nullable=True),

@@ -1,5 +1,6 @@
 """``params:splitting``: which strategy divides the wells, and its settings."""
 
+from collections.abc import Iterator
 from typing import Self
 
 from pydantic import field_validator, model_validator
@@ -16,6 +17,18 @@ class SplitConfig(SplitSettings):
     def chosen(self) -> SplitStrategy:
         """The strategy that `strategy` names."""
         return STRATEGIES[self.strategy]
+
+    @property
+    def each_fold(self) -> Iterator[Self]:
+        """The settings of each fold of each assignment; these themselves, without folds."""
+        for seed in self.seeds or (self.seed,):
+            assignment = self.model_copy(update={"seed": seed, "seeds": ()})
+            for fold in range(self.folds or 1):
+                yield assignment.of_fold(fold)
+
+    def of_fold(self, fold: int) -> Self:
+        """These settings with this fold tested; themselves, without folds."""
+        return self.model_copy(update={"fold": fold}) if self.folds else self
 
     @property
     def kept_apart(self) -> frozenset[str]:

@@ -1,11 +1,11 @@
 """The fields of ``params:splitting``, which every split strategy reads."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from morphoclip.columns import Role
-from morphoclip.config import Config, Names
+from morphoclip.config import Config, Names, as_names
 
 GroupBy = Literal["broad_sample", "entity", "gene", "row", "well_position"]
 
@@ -19,6 +19,9 @@ class SplitSettings(Config):
     val_fraction: float = Field(0.1, gt=0, lt=0.5)
     test_fraction: float = Field(0.1, gt=0, lt=0.5)
     seed: int = Field(42, description="Mixed into the digest; changing it moves groups.")
+    seeds: Annotated[tuple[int, ...], BeforeValidator(as_names)] = Field(
+        (), description="Several, each with folds of its own, for pipeline cross_validation."
+    )
     val_from: Literal["train", "none"] = Field(
         "train", description="Where a strategy without validation wells takes them from."
     )

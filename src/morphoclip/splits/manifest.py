@@ -46,6 +46,11 @@ def assign_subsets(
     Raises:
         InputError: The wells cannot be divided so: too few groups, plates or conditions.
     """
+    if config.seeds:
+        raise InputError(
+            "splitting.seeds divides the wells in several ways, which is cross_validation's job: "
+            "run kedro run --pipeline cross_validation, or give one splitting.seed"
+        )
     wells = well_index.sort_values([PLATE, WELL], ignore_index=True)
     reasons = _exclusions(wells, config)
     eligible = wells[reasons.isna()]

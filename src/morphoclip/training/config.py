@@ -1,7 +1,7 @@
 """The parameters of training."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
@@ -70,6 +70,15 @@ class TrainingConfig(Config):
     seeds: Annotated[tuple[int, ...], BeforeValidator(as_names)] = Field(
         (), description="Several seeds, for pipeline cross_validation."
     )
+
+    @property
+    def each_seed(self) -> tuple[int, ...]:
+        """`seeds`, or `seed` alone."""
+        return self.seeds or (self.seed,)
+
+    def of_seed(self, seed: int, **changes: object) -> Self:
+        """These parameters with one seed, and with other changes."""
+        return self.model_copy(update={"seed": seed, "seeds": (), **changes})
 
     @property
     def wells_at_once(self) -> int:

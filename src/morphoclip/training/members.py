@@ -52,9 +52,9 @@ def train_members(
         case "none":
             learnt_from = with_validation_joined(manifest)
         case "inner_folds":
-            inner = _inner_trainings(wells, manifest, model_config, config, checkpoints, log)
-            histories = [*inner]
-            config = config.model_copy(update={"last_epoch": best_epoch(histories, config)})
+            config, histories = with_chosen_epochs(
+                wells, manifest, model_config, config, checkpoints, log
+            )
             learnt_from = with_validation_joined(manifest)
         case _:
             assert_never(config.stopping)
@@ -83,6 +83,28 @@ def train_members(
         validation_joined=learnt_from is not manifest,
     )
     return TrainingResult(model, pd.concat(histories, ignore_index=True))
+
+
+def with_chosen_epochs(
+    wells: Wells,
+    manifest: pd.DataFrame,
+    model_config: ModelConfig,
+    config: TrainingConfig,
+    checkpoints: CheckpointStore,
+    log: RunLog,
+) -> tuple[TrainingConfig, list[pd.DataFrame]]:
+    """The parameters with the `last_epoch` that inner folds choose, and the folds' histories.
+
+    Unchanged, where `stopping` asks for no inner folds or `last_epoch` is given.
+
+    Raises:
+        InputError: As `train` does.
+    """
+    if config.stopping != "inner_folds" or config.last_epoch is not None:
+        return config, []
+    inner = _inner_trainings(wells, manifest, model_config, config, checkpoints, log)
+    histories = [*inner]
+    return config.model_copy(update={"last_epoch": best_epoch(histories, config)}), histories
 
 
 def seed_of_member(config: TrainingConfig, number: int) -> int:

@@ -2,7 +2,9 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from morphoclip.pipelines.cross_validation.nodes import compare_over_folds, train_every_fold
+from morphoclip.evaluation.cross_validation import cross_validate
+from morphoclip.evaluation.fold_data import assemble_fold_data
+from morphoclip.pipelines.cross_validation.nodes import compare_over_folds
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -10,21 +12,30 @@ def create_pipeline(**_: object) -> Pipeline:
     return Pipeline(
         [
             Node(
-                func=train_every_fold,
+                func=assemble_fold_data,
                 inputs={
                     "plate_features": "plate_features",
                     "text_features": "text_features",
                     "prompts": "prompts",
                     "well_index": "well_index",
                     "perturbations": "perturbations",
-                    "splitting": "params:splitting",
                     "model": "params:model",
-                    "training": "params:training",
                     "feature_sets": "feature_sets",
                     "well_quality": "well_quality",
                     "evaluation": "params:evaluation",
+                },
+                outputs="fold_data",
+                name="assemble_fold_data",
+            ),
+            Node(
+                func=cross_validate,
+                inputs={
+                    "data": "fold_data",
+                    "splitting": "params:splitting",
+                    "model": "params:model",
+                    "training": "params:training",
                     "checkpoints": "checkpoints",
-                    "epoch_log": "epoch_log",
+                    "log": "epoch_log",
                 },
                 outputs="cross_validation_per_perturbation_retrieval",
                 name="train_every_fold",

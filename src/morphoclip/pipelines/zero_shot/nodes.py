@@ -7,8 +7,7 @@ import pandas as pd
 from morphoclip.backbones.text import HashedNgrams, load_text_backbone
 from morphoclip.device import resolve_device
 from morphoclip.evaluation.config import EvaluationConfig
-from morphoclip.evaluation.cross_validation import CrossValidationData
-from morphoclip.evaluation.humble_inputs import other_inputs
+from morphoclip.evaluation.fold_data import FoldData
 from morphoclip.evaluation.per_perturbation import MODEL_METHOD
 from morphoclip.evaluation.zero_shot import (
     ZeroShotConfig,
@@ -17,9 +16,6 @@ from morphoclip.evaluation.zero_shot import (
     summarise,
 )
 from morphoclip.features.config import TextFeaturesConfig
-from morphoclip.features.plate_features import PlateFeatures
-from morphoclip.features.text_features import TextFeatures
-from morphoclip.loaders import Loaders
 from morphoclip.models.config import ModelConfig
 from morphoclip.schemas.evaluation import ZERO_SHOT
 from morphoclip.splits.config import SplitConfig
@@ -27,7 +23,6 @@ from morphoclip.training.config import TrainingConfig
 from morphoclip.training.members import train_members
 from morphoclip.training.run_log import RunLog
 from morphoclip.training.state import CheckpointStore
-from morphoclip.wells.assemble import assemble_wells
 
 logger = logging.getLogger(__name__)
 
@@ -35,17 +30,11 @@ _SHOWN = 5
 
 
 def ask_for_mechanisms(  # noqa: PLR0913 - one argument per catalog entry
-    plate_features: Loaders[PlateFeatures],
-    text_features: TextFeatures,
-    prompts: pd.DataFrame,
-    well_index: pd.DataFrame,
-    perturbations: pd.DataFrame,
+    data: FoldData,
     splitting: SplitConfig,
     model: ModelConfig,
     training: TrainingConfig,
     encoding: TextFeaturesConfig,
-    feature_sets: Loaders[PlateFeatures],
-    well_quality: pd.DataFrame | None,
     evaluation: EvaluationConfig,
     config: ZeroShotConfig,
     checkpoints: CheckpointStore,
@@ -56,19 +45,6 @@ def ask_for_mechanisms(  # noqa: PLR0913 - one argument per catalog entry
     Raises:
         InputError: There are too few mechanisms, or as training does.
     """
-    wells = assemble_wells(
-        plate_features, well_index, prompts, text_features, model.token_normalisation
-    )
-    others = other_inputs(
-        well_quality,
-        feature_sets,
-        evaluation.untrained_features,
-        wells,
-        prompts,
-        text_features,
-        model.token_normalisation,
-    )
-    data = CrossValidationData(wells, well_index, perturbations, prompts, others)
     backbone = load_text_backbone(encoding.backbone, device=resolve_device(encoding.device))
     if isinstance(backbone, HashedNgrams):
         logger.warning(
@@ -76,16 +52,17 @@ def ask_for_mechanisms(  # noqa: PLR0913 - one argument per catalog entry
             "words alone; a language model is text_features.backbone.kind transformer"
         )
     own = checkpoints.below("zero_shot")
-    seeds = [int(seed) for seed in training.seeds] or [training.seed]
     tables = []
-    folds = held_out_mechanisms(well_index, perturbations, splitting, config)
+    folds = held_out_mechanisms(data, splitting, config)
     for fold, held_out in enumerate(folds):
         words = backbone.encode(held_out.mechanisms)
-        for seed in seeds:
-            one = training.model_copy(update={"seed": seed, "seeds": (), "resume": False})
+        for seed in training.each_seed:
+            one = training.of_seed(seed, resume=False)
             name = f"mechanisms of fold {fold}, seed {seed}"
             with epoch_log.nested(name) as nested:
-                trained = train_members(wells, held_out.manifest, model, one, own, nested).model
+                trained = train_members(
+                    data.wells, held_out.manifest, model, one, own, nested
+                ).model
             own.delete_opened()
             own.below("inner_folds").delete_all()
             rows = rank_by_words(

@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from morphoclip.evaluation.fold_data import assemble_fold_data
 from morphoclip.pipelines.zero_shot.nodes import ask_for_mechanisms, summarise_mechanisms
 
 
@@ -10,19 +11,29 @@ def create_pipeline(**_: object) -> Pipeline:
     return Pipeline(
         [
             Node(
-                func=ask_for_mechanisms,
+                func=assemble_fold_data,
                 inputs={
                     "plate_features": "plate_features",
                     "text_features": "text_features",
                     "prompts": "prompts",
                     "well_index": "well_index",
                     "perturbations": "perturbations",
+                    "model": "params:model",
+                    "feature_sets": "feature_sets",
+                    "well_quality": "well_quality",
+                    "evaluation": "params:evaluation",
+                },
+                outputs="fold_data",
+                name="assemble_fold_data",
+            ),
+            Node(
+                func=ask_for_mechanisms,
+                inputs={
+                    "data": "fold_data",
                     "splitting": "params:splitting",
                     "model": "params:model",
                     "training": "params:training",
                     "encoding": "params:text_features",
-                    "feature_sets": "feature_sets",
-                    "well_quality": "well_quality",
                     "evaluation": "params:evaluation",
                     "config": "params:zero_shot",
                     "checkpoints": "checkpoints",
