@@ -154,11 +154,11 @@ def test_the_closed_form_finds_what_is_planted_and_fewer_dimensions_cost_little(
         ),
     )
     cosines = []
-    for width in (64, 16):
+    for width in (64, 24):
         config = ModelConfig(output_dim=width, ccf_heads=1, closed_form_strength=0.1)
         state = fit_closed_form(data, rows, config)
-        assert state["image_tower.weights"].shape == (32, min(width, 32))
-        model = ClosedForm(config, ModelShape.of(data), 32)
+        assert state["image_tower.weights"].shape == (64, min(width, 64))
+        model = ClosedForm(config, ModelShape.of(data), 64)
         model.load_state_dict(state)
         image = model.encode_image(held_out.sites)
         text = model.encode_text(held_out.text)
@@ -172,7 +172,7 @@ def test_the_closed_form_finds_what_is_planted_and_fewer_dimensions_cost_little(
 def test_one_or_two_prompts_give_numbers(n_prompts: int) -> None:
     data = wells(prompts=n_prompts)
     state = fit_closed_form(data, torch.arange(len(data.table)), MODEL)
-    model = ClosedForm(MODEL, ModelShape.of(data), n_prompts)
+    model = ClosedForm(MODEL, ModelShape.of(data), 2 * n_prompts)
     model.load_state_dict(state)
     assert model.encode_image(data.sites).isfinite().all()
     assert model.encode_text(data.text).isfinite().all()

@@ -5,7 +5,11 @@ import logging
 import pandas as pd
 
 from morphoclip.evaluation.fold_data import FoldData
-from morphoclip.evaluation.per_perturbation import rows_of_baselines, rows_of_model
+from morphoclip.evaluation.per_perturbation import (
+    MODEL_METHOD,
+    rows_of_baselines,
+    rows_of_parts,
+)
 from morphoclip.models.config import ModelConfig
 from morphoclip.splits.config import SplitConfig
 from morphoclip.splits.leakage import check_no_leakage, leakage_report
@@ -66,7 +70,8 @@ def cross_validate(
                     of_model = _train_and_rank(data, manifest, model, config, own, nested)
                     own.delete_opened()
                 run.keep_only(of_model)
-            mrr, chance = of_model["mrr"].mean(), of_model["mrr_chance"].mean()
+            whole = of_model[of_model["method"] == MODEL_METHOD]
+            mrr, chance = whole["mrr"].mean(), whole["mrr_chance"].mean()
             logger.info(
                 "%d of %d, %s: held-out MRR %.3f, chance %.3f",
                 len(parts) + 1,
@@ -90,10 +95,12 @@ def _train_and_rank(
 ) -> pd.DataFrame:
     """The rows of one training."""
     trained = train_members(data.wells, manifest, model, config, checkpoints, log).model
-    rows = rows_of_model(
+    rows = rows_of_parts(
         trained, data.wells, manifest, batch_size=config.batch_size, device=config.device
     )
-    log.summarise({"test.mrr": rows["mrr"].mean(), "test.mrr.chance": rows["mrr_chance"].mean()})
+    of_model = rows[rows["method"] == MODEL_METHOD]
+    mrr, chance = of_model["mrr"].mean(), of_model["mrr_chance"].mean()
+    log.summarise({"test.mrr": mrr, "test.mrr.chance": chance})
     return rows
 
 

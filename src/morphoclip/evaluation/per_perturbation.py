@@ -5,6 +5,7 @@ taken over perturbations: they, not wells, are what a sample is of.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -75,6 +76,23 @@ def rows_of_model(
     return retrieval_rows(
         similarity, np.array(test.digests), test.modality_of_prompts, MODEL_METHOD
     )
+
+
+def rows_of_parts(
+    trained: TrainedModel, wells: Wells, manifest: pd.DataFrame, *, batch_size: int, device: str
+) -> pd.DataFrame:
+    """The model's rows, and where it has a closed form those of its towers and of that alone."""
+    parts = {MODEL_METHOD: trained}
+    if trained.closed_form is not None:
+        parts["model_towers"] = replace(trained, closed_form=None)
+        parts["model_closed_form"] = replace(trained, members=())
+    tables = [
+        rows_of_model(part, wells, manifest, batch_size=batch_size, device=device).assign(
+            method=name
+        )
+        for name, part in parts.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 def rows_of_baselines(

@@ -1,10 +1,10 @@
 """Two towers without training: regularised kernel canonical correlations, in closed form.
 
-Each side is compared with the train prompts by an RBF kernel ``K``, centred, and sent through
-``(K + lambda)^-1`` (Hardoon et al. 2004, doi:10.1162/0899766042321814, with ridge on both sides):
-both sides are then described by the same train prompts, and where an image and a text are described
-alike they belong together. With few hundred perturbations this does as well as trained towers, and
-errs elsewhere: the two together do better than either.
+Each side is compared with the train wells, or their prompts, by an RBF kernel ``K``, centred, and
+sent through ``(K + lambda)^-1`` (Hardoon et al. 2004, doi:10.1162/0899766042321814, with ridge on
+both sides): both sides are then described by the same train wells, and where an image and a text
+are described alike they belong together. With few hundred perturbations this does as well as trained
+towers, and errs elsewhere: the two together do better than either.
 """
 
 import logging
@@ -20,8 +20,8 @@ from morphoclip.wells.batch import WellBatch
 
 logger = logging.getLogger(__name__)
 
-MOST_PROMPTS = 8192
-"""Kernels are fitted on as many train prompts at most: they grow with the square."""
+MOST_WELLS = 8192
+"""Kernels are fitted on as many train wells at most: they grow with the square."""
 
 
 class KernelTower(nn.Module):
@@ -82,11 +82,7 @@ class ClosedForm(nn.Module):
 
     def encode_image(self, wells: WellBatch) -> Tensor:
         """``(B, E)`` unit vectors of wells, by the mean over sites of their tokens."""
-        tokens = wells.tokens.flatten(1).to(self.image_tower.rows.dtype)
-        well = torch.arange(len(wells), device=tokens.device).repeat_interleave(wells.n_sites)
-        sums = torch.zeros(len(wells), tokens.shape[1], dtype=tokens.dtype, device=tokens.device)
-        sums.index_add_(0, well, tokens)
-        return self.image_tower(sums / wells.n_sites.unsqueeze(1))
+        return self.image_tower(wells.means(self.image_tower.rows.dtype).flatten(1))
 
     def encode_text(self, features: Tensor) -> Tensor:
         """``(P, D_text + F)`` -> ``(P, E)`` unit vectors of prompts."""
@@ -98,21 +94,22 @@ class ClosedForm(nn.Module):
 
 
 def fit_closed_form(wells: Wells, train: Tensor, config: ModelConfig) -> dict[str, Tensor]:
-    """Weights of the closed form of the train wells ``(B_train,)``, one row per prompt."""
+    """Weights of the closed form of the train wells ``(B_train,)``, one row per well.
+
+    Wells, rather than the means of a prompt's wells, show how far an image strays.
+    """
     chosen = wells.select(train)
-    n_prompts = len(chosen.digests)
-    kept = torch.arange(n_prompts)
-    if n_prompts > MOST_PROMPTS:
-        kept = torch.linspace(0, n_prompts - 1, MOST_PROMPTS).round().long()
-        logger.warning(
-            "the closed form is fitted on %d of %d train prompts", MOST_PROMPTS, n_prompts
-        )
+    n_wells = len(chosen.table)
+    kept = torch.arange(n_wells)
+    if n_wells > MOST_WELLS:
+        kept = torch.linspace(0, n_wells - 1, MOST_WELLS).round().long()
+        logger.warning("the closed form is fitted on %d of %d train wells", MOST_WELLS, n_wells)
     model = ClosedForm(config, ModelShape.of(wells), len(kept)).double()
     text = chosen.text.double()
     model.prompt_input.fit(text)
     fit_kernel_towers(
-        (model.image_tower, chosen.mean_tokens_of_prompts()[kept]),
-        (model.text_tower, model.sources(text)[kept]),
+        (model.image_tower, chosen.sites.to("cpu").means(torch.float64).flatten(1)[kept]),
+        (model.text_tower, model.sources(text)[chosen.prompt_of_well[kept]]),
         strength=config.closed_form_strength,
     )
     return {name: tensor.clone() for name, tensor in model.float().state_dict().items()}

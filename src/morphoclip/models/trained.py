@@ -108,17 +108,19 @@ class TrainedModel:
 
         Together the members have the weight 1 and the closed form `model.closed_form_weight`.
         """
+        of_members = 1.0 if self.members else 0.0
         weight = 0.0 if self.closed_form is None else self.config.closed_form_weight
+        total = of_members + weight
         for member in self.members:
             module = MorphoCLIP(self.config, self.shape)
             module.load_state_dict(member.state)
-            share = 1 / len(self.members) / (1 + weight)
+            share = 1 / len(self.members) / total
             yield Part(module.eval(), share, member.plate_offsets)
         if self.closed_form is not None:
             n_rows = len(self.closed_form["image_tower.rows"])
             closed_form = ClosedForm(self.config, self.shape, n_rows)
             closed_form.load_state_dict(self.closed_form)
-            yield Part(closed_form.eval(), weight / (1 + weight), {})
+            yield Part(closed_form.eval(), weight / total, {})
 
     @property
     def aligned_plates(self) -> set[str]:
@@ -151,8 +153,16 @@ class TrainedModel:
         Raises:
             InputError: With the difference.
         """
-        _require_same("image", self.image_fingerprint, wells.image_fingerprint)
+        self.require_image_features(wells.image_fingerprint)
         self.require_text_features(wells.text_fingerprint)
+
+    def require_image_features(self, fingerprint: Fingerprint) -> None:
+        """Refuse tokens that were made differently from those of the training.
+
+        Raises:
+            InputError: With the difference.
+        """
+        _require_same("image", self.image_fingerprint, fingerprint)
 
     def require_text_features(self, fingerprint: Fingerprint) -> None:
         """Refuse text features that were made differently from those of the training.

@@ -124,11 +124,8 @@ def loss_of_embeddings(
 
 def _mean_tokens(data: TrainingData, rows: Tensor, device: torch.device) -> Tensor:
     """Mean over sites of the channel tokens of these wells, ``(B, C, D)``."""
-    sites = data.wells.sites.select(rows.to(data.wells.sites.offsets.device)).to(str(device))
-    well = torch.arange(len(rows), device=device).repeat_interleave(sites.n_sites)
-    sums = torch.zeros(len(rows), *sites.tokens.shape[1:], device=device)
-    sums.index_add_(0, well, sites.tokens.float())
-    return sums / sites.n_sites.view(-1, 1, 1)
+    sites = data.wells.sites.select(rows.to(data.wells.sites.offsets.device))
+    return sites.to(str(device)).means()
 
 
 def _encode_text(state: TrainingState, data: TrainingData, rows: Tensor, device: str) -> Tensor:

@@ -154,16 +154,16 @@ class FeaturedWells(NamedTuple):
     sites: WellBatch
     fingerprint: Fingerprint
 
+    def batch(self, rows: Tensor, device: str) -> WellBatch:
+        """What the model is given of these wells ``(B',)``, on the device."""
+        return self.sites.select(rows).to(device)
+
     def mean_features(self) -> pd.DataFrame:
         """Mean over sites of each well's tokens, channels side by side: ``(B, C * D)``.
 
         What profiles look like without any training; indexed by plate and well.
         """
-        tokens = self.sites.tokens.flatten(1)
-        sums = torch.zeros(len(self.table), tokens.shape[1])
-        well = torch.arange(len(self.table)).repeat_interleave(self.sites.n_sites)
-        sums.index_add_(0, well, tokens.float())
-        means = (sums / self.sites.n_sites.unsqueeze(1)).numpy()
+        means = self.sites.means().flatten(1).numpy()
         return pd.DataFrame(means, index=pd.MultiIndex.from_frame(self.table[[PLATE, WELL]]))
 
 

@@ -40,6 +40,15 @@ class WellBatch:
         """The batch on another device."""
         return WellBatch(self.tokens.to(device), self.offsets.to(device))
 
+    def means(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Mean over the sites of each well, ``(B, C, D)``."""
+        n_sites = self.n_sites
+        well = torch.arange(len(self), device=self.tokens.device).repeat_interleave(n_sites)
+        sums = torch.zeros(
+            len(self), *self.tokens.shape[1:], dtype=dtype, device=self.tokens.device
+        )
+        return sums.index_add_(0, well, self.tokens.to(dtype)) / n_sites.view(-1, 1, 1)
+
     def padded(self) -> tuple[Tensor, Tensor]:
         """The spec's features ``(B, max_sites, C, D)`` and ``site_mask`` ``(B, max_sites)``."""
         most = int(self.n_sites.max())
