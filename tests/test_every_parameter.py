@@ -171,6 +171,7 @@ ELSEWHERE = {
         "seeds": "test_cross_validation",
     },
     PreprocessConfig: {
+        "thumbnails": "test_full_run.test_every_site_has_a_small_picture",
         "count_nuclei": "test_nuclei.test_the_nuclear_channel_is_found_by_name_or_named",
         "workers": "test_as_many_sites_are_read_ahead_as_there_are_workers",
     },

@@ -5,7 +5,17 @@ import pandas as pd
 import pytest
 from pandera.errors import SchemaError, SchemaErrors
 
-from morphoclip.columns import MODEL, PLATE, PROMPT_DIGEST, QUALITY, REFERENCE, SUBSET, WELL, Role
+from morphoclip.columns import (
+    MODEL,
+    NORMALISED_BY,
+    PLATE,
+    PROMPT_DIGEST,
+    QUALITY,
+    REFERENCE,
+    SUBSET,
+    WELL,
+    Role,
+)
 from morphoclip.errors import InputError
 from morphoclip.schemas.column_types import ByPlate, WithEmbedding, count, number, table, text
 from morphoclip.schemas.ingestion import WELL_INDEX
@@ -109,10 +119,15 @@ WELL_ROW = dict.fromkeys(WELL_INDEX.columns) | {
     "Metadata_condition": "orf", "Metadata_n_sites": 9, PROMPT_DIGEST: "a",
 }  # fmt: skip
 MADE_BY = {REFERENCE: False, QUALITY: None, MODEL: "abc"}
+BY_PLATE = {NORMALISED_BY: "negcon_zscore"}
 
 
 def profile(**metadata: object) -> pd.DataFrame:
     return pd.DataFrame([WELL_ROW | metadata | {"embedding_0": 0.5}])
+
+
+def of_new_plate(**metadata: object) -> pd.DataFrame:
+    return profile(**metadata, **MADE_BY, **BY_PLATE).drop(columns=PROMPT_DIGEST)
 
 
 def test_profiles_have_the_columns_of_wells_then_a_subset_and_the_model() -> None:
@@ -120,7 +135,7 @@ def test_profiles_have_the_columns_of_wells_then_a_subset_and_the_model() -> Non
     checked = WELL_PROFILES.validate(row)
     assert list(checked.columns) == list(row.columns)
     assert checked[[SUBSET, MODEL, "Metadata_n_sites"]].to_numpy().tolist() == [["train", "abc", 9]]
-    assert EMBEDDED_PLATES.validate(profile(**MADE_BY))[MODEL].tolist() == ["abc"]
+    assert EMBEDDED_PLATES.validate(of_new_plate())[MODEL].tolist() == ["abc"]
 
 
 def test_wells_outside_the_split_have_no_subset() -> None:
@@ -128,11 +143,11 @@ def test_wells_outside_the_split_have_no_subset() -> None:
     with pytest.raises(REFUSED, match="holdout"):
         WELL_PROFILES.validate(profile(**{SUBSET: "holdout"}, **MADE_BY))
     with pytest.raises(REFUSED, match=SUBSET):
-        EMBEDDED_PLATES.validate(profile(**{SUBSET: "train"}, **MADE_BY))
+        EMBEDDED_PLATES.validate(of_new_plate(**{SUBSET: "train"}))
 
 
 def test_a_well_has_one_profile() -> None:
-    twice = pd.concat([profile(**MADE_BY)] * 2, ignore_index=True)
+    twice = pd.concat([of_new_plate()] * 2, ignore_index=True)
     with pytest.raises(REFUSED, match="not unique"):
         EMBEDDED_PLATES.validate(twice)
     twice.loc[1, WELL] = "A02"

@@ -1,15 +1,24 @@
-"""``python -m morphoclip``: run the project's pipelines as ``kedro run`` does."""
+"""``morphoclip``: questions to a packed model; anything else runs pipelines as ``kedro run``."""
 
 import sys
 from pathlib import Path
 
-from kedro.framework.project import configure_project
+from morphoclip.terminal.explore import explore
+from morphoclip.terminal.search import search
 
-from morphoclip.cli import run
+QUESTIONS = {"search": search, "explore": explore}
+"""Commands that need no project."""
 
 
 def main() -> None:
-    """Entry point of the packaged project."""
+    """Entry point of the installed package."""
+    if len(sys.argv) > 1 and sys.argv[1] in QUESTIONS:
+        QUESTIONS[sys.argv[1]](sys.argv[2:], prog_name=f"morphoclip {sys.argv[1]}")
+        return
+    from kedro.framework.project import configure_project
+
+    from morphoclip.cli import run
+
     configure_project(Path(__file__).parent.name)
     run(sys.argv[1:], prog_name="morphoclip")
 

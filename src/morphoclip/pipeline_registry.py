@@ -4,8 +4,9 @@ A pipeline's modules are imported when it is asked for: `kedro run --pipeline fi
 wait for what only image features need.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import Any, NamedTuple
 
 from kedro.framework.project import pipelines
 from kedro.pipeline import Pipeline
@@ -25,12 +26,23 @@ _OTHERS = (
     "zero_shot",
     "ablation",
     "check_split",
-    "embed_plates",
+    "pack_model",
     "plate_report",
     "find_similar",
     "score_profiles",
     "demo_gallery",
 )
+
+
+_AS_DEMANDED = {"settings": "demanded_image_features", "adapters": "demanded_adapters"}
+"""Image features as a packed model wants them, in place of ``params:image_features``."""
+
+
+class Part(NamedTuple):
+    """A pipeline of the package ``pipelines``, and what it is created with."""
+
+    name: str
+    settings: Mapping[str, Any] = {}
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -39,19 +51,32 @@ def register_pipelines() -> dict[str, Pipeline]:
     Plain ``kedro run`` goes from images to the report; ``profiles`` does so without images.
     """
     requested: Sequence[str] | None = getattr(pipelines, "_requested_pipelines", None)
-    composed: dict[str, tuple[str, ...]] = {name: (name,) for name in (*STAGES, *_OTHERS)}
-    composed |= {
-        "profiles": ("profiles", *_FROM_TEXT_ON),
-        "plate_report": ("ingestion", "image_features", "plate_report"),
-        "__default__": STAGES,
+    parts: dict[str, tuple[Part, ...]] = {name: (Part(name),) for name in (*STAGES, *_OTHERS)}
+    from_text_on = tuple(Part(name) for name in _FROM_TEXT_ON)
+    parts |= {
+        "profiles": (Part("profiles"), *from_text_on),
+        "plate_report": (Part("ingestion"), Part("image_features"), Part("plate_report")),
+        "embed_plates": (
+            Part("demand_features"),
+            Part("ingestion"),
+            Part("image_features", _AS_DEMANDED),
+            Part("embed_plates"),
+            Part("plate_report"),
+        ),
+        "embed_profiles": (Part("profiles"), Part("embed_plates")),
+        "__default__": tuple(Part(name) for name in STAGES),
     }
-    names = [name for name in requested or () if name in composed] or list(composed)
+    names = [name for name in requested or () if name in parts] or list(parts)
     return {
-        name: sum((_in_namespace(part) for part in composed[name]), Pipeline([])) for name in names
+        name: sum((_in_namespace(part) for part in parts[name]), Pipeline([])) for name in names
     }
 
 
-def _in_namespace(name: str) -> Pipeline:
+def _in_namespace(part: Part) -> Pipeline:
     """A pipeline whose nodes are named ``<pipeline>.<node>``; datasets keep their names."""
-    module = import_module(f"morphoclip.pipelines.{name}")
-    return Pipeline(module.create_pipeline(), namespace=name, prefix_datasets_with_namespace=False)
+    module = import_module(f"morphoclip.pipelines.{part.name}")
+    return Pipeline(
+        module.create_pipeline(**part.settings),
+        namespace=part.name,
+        prefix_datasets_with_namespace=False,
+    )

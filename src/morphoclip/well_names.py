@@ -2,11 +2,25 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from morphoclip.errors import InputError
 
 LARGEST = (32, 48)
 """Rows and columns of a plate of 1536 wells."""
+
+
+_FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
+"""Rows and columns of plates with 6, 12, 24, 48, 96, 384 and 1536 wells."""
+
+
+def plate_format(positions: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """Rows and columns of the smallest plate of 6 to 1536 wells that has these, counted from 1."""
+    rows, columns = zip(*positions, strict=True)
+    used = max(rows), max(columns)
+    return next(
+        (format for format in _FORMATS if used[0] <= format[0] and used[1] <= format[1]), used
+    )
 
 
 def plate_name(text: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 from sklearn.preprocessing import normalize
 from synthetic_profiles import layout, noise
 
+from morphoclip.bundle.pack import TREATMENT_COLUMNS
 from morphoclip.columns import (
     BROAD_SAMPLE,
     CELL_TYPE,
@@ -24,16 +25,21 @@ from morphoclip.columns import (
     TARGET_LIST,
 )
 from morphoclip.errors import InputError
-from morphoclip.evaluation.find_similar import similar_to_treatment, similar_to_vector, wells_named
 from morphoclip.evaluation.nearest_treatments import nearest_treatments
 from morphoclip.evaluation.retrieved_texts import retrieved_texts
 from morphoclip.evaluation.target_genes import target_genes
+from morphoclip.evaluation.treatments import conditions_by_cell_type
 from morphoclip.schemas.treatments import (
     NEAREST_TREATMENTS,
     RETRIEVED_TEXTS,
     SIMILAR_TREATMENTS,
     TARGET_GENES,
 )
+from morphoclip.search.index import SearchIndex
+from morphoclip.search.names import wells_named
+from morphoclip.search.question import Question
+from morphoclip.search.questions import questions_of
+from morphoclip.search.treatments import similar_treatments
 
 DIM = 64
 
@@ -56,7 +62,19 @@ def known(profiles: pd.DataFrame) -> pd.DataFrame:
     """The table of perturbations: compounds have names."""
     table = profiles[[MODALITY, BROAD_SAMPLE]].drop_duplicates(ignore_index=True)
     names = "drug " + table[BROAD_SAMPLE].str.split("-").str[-1]
-    return table.assign(**{PERT_INAME: names.where(table[MODALITY] == "compound")})
+    facts = {PERT_INAME: names.where(table[MODALITY] == "compound")}
+    return table.assign(**facts).reindex(columns=TREATMENT_COLUMNS)
+
+
+def similar_to_vector(vector, profiles, perturbations, *, top_k: int, query: str) -> pd.DataFrame:
+    conditions = conditions_by_cell_type(profiles, perturbations)
+    return similar_treatments(conditions, [Question(query, vector)], top_k=top_k)
+
+
+def similar_to_treatment(name, profiles, perturbations, *, top_k: int) -> pd.DataFrame:
+    index = SearchIndex.of_profiles(profiles, perturbations, pd.DataFrame())
+    asked = questions_of(name, index, lambda _: np.zeros(DIM), "treatment")
+    return similar_treatments(index.conditions, asked, top_k=top_k)
 
 
 def test_the_treatment_that_shares_a_gene_comes_first_and_never_itself() -> None:
@@ -65,9 +83,13 @@ def test_the_treatment_that_shares_a_gene_comes_first_and_never_itself() -> None
     assert set(answers.groupby([BROAD_SAMPLE, "other_condition"])["rank"].max()) == {3}
     own = answers[answers[CONDITION] == answers["other_condition"]]
     assert (own[BROAD_SAMPLE] != own["other_broad_sample"]).all()
-    assert own.groupby("rank")["shares_gene"].mean().to_dict() == {1: 1, 2: 0, 3: 0}
+    assert own["shared_targets"].notna().groupby(own["rank"]).mean().to_dict() == {1: 1, 2: 0, 3: 0}
     other = answers[answers[MODALITY] != answers["other_modality"]]
-    assert other.groupby("rank")["shares_gene"].mean().to_dict() == {1: 1, 2: 1, 3: 0}
+    assert other["shared_targets"].notna().groupby(other["rank"]).mean().to_dict() == {
+        1: 1,
+        2: 1,
+        3: 0,
+    }
     row = own[(own[BROAD_SAMPLE] == "compound-4") & (own["rank"] == 1)].iloc[0]
     assert row[["name", "other_name", SUBSET, "other_subset"]].tolist() == [
         "drug 4", "drug 5", "train", "test"

@@ -18,6 +18,7 @@ from morphoclip.columns import (
     EMBEDDING_PREFIX,
     ENTITY,
     GENE,
+    MOA_LIST,
     MODALITY,
     PERT_INAME,
     PLATE,
@@ -64,7 +65,7 @@ def profiles(*modalities: str, **changes: str) -> pd.DataFrame:
 
 def nameless(table: pd.DataFrame) -> pd.DataFrame:
     known = table[[MODALITY, BROAD_SAMPLE]].drop_duplicates(ignore_index=True)
-    return known.assign(**{PERT_INAME: None})
+    return known.assign(**{PERT_INAME: None, MOA_LIST: None})
 
 
 @given(seed=st.integers(0, 2**16), n_controls=st.integers(8, 20))

@@ -13,6 +13,7 @@ import tifffile
 import torch
 from project import Workspace
 
+import morphoclip
 from morphoclip.columns import (
     BROAD_SAMPLE,
     N_SITES,
@@ -21,8 +22,11 @@ from morphoclip.columns import (
     SITE,
     SUBSET,
     WELL,
+    embedding_columns,
 )
 from morphoclip.errors import InputError
+from morphoclip.imaging.thumbnails import MOST_BYTES, decode_strip
+from morphoclip.perturbations.prompts import text_by_digest
 from morphoclip.schemas.evaluation import RETRIEVAL_METRICS
 from morphoclip.splits.manifest import manifest_sha256
 
@@ -56,6 +60,21 @@ def test_every_site_becomes_one_small_file(finished) -> None:
     assert tokens.shape == (5, 48)
     assert len(paths) == finished.load("well_index")[N_SITES].sum() == 3 * (15 + 4)
     assert paths[0].stat().st_size < 48 * 5 * 4 + 2500, "a saved slice carries its whole batch"
+
+
+def test_every_site_has_a_small_picture(finished, copied) -> None:
+    strips = finished.load("thumbnails")
+    assert set(strips) == set(finished.load("site_features"))
+    tiles = decode_strip(next(iter(strips.values()))())
+    plane = tifffile.imread(next((finished.data / "01_raw").rglob("*.tiff")))
+    assert tiles.shape == (5, *plane.shape), "of the images' own size, which is smaller than asked"
+    sizes = [len(load()) for load in strips.values()]
+    assert np.mean(sizes) < 5 * MOST_BYTES
+    folder = copied.data / "02_intermediate/thumbnails"
+    shutil.rmtree(folder)
+    shutil.rmtree(copied.data / "04_feature/site_features")
+    copied.run("image_features", image_features={"preprocess": {"thumbnails": 0}})
+    assert not folder.exists()
 
 
 def test_packed_plates_hold_the_sites(finished) -> None:
@@ -136,6 +155,9 @@ def test_a_user_can_ask_in_words_or_by_name(finished, caplog) -> None:
     )
     answers = finished.load("similar_treatments")
     asked = f"treatment: {gene.lower()}"
+    assert set(finished.load("similar_wells")["query"]) == {"text: inhibitor", asked}
+    texts = finished.load("similar_texts")
+    assert texts.groupby(["query", "query_condition"])["rank"].max().eq(2).all()
     assert set(answers["query"]) == {"text: inhibitor", asked}
     seen_in = answers.loc[answers["query"] == asked, "query_condition"]
     assert {name.split("|")[0] for name in seen_in} == {"crispr", "orf"}
@@ -146,17 +168,76 @@ def test_a_user_can_ask_in_words_or_by_name(finished, caplog) -> None:
     assert "the closest prompt of the training, at a cosine of 0." in caplog.text
 
 
-def test_plates_are_embedded_without_a_split(finished, copied) -> None:
+def test_a_packed_model_embeds_plates_as_the_catalog_has_them(finished, copied, tmp_path) -> None:
+    """Moved elsewhere, in one command from images, without prompts or split."""
+    copied.run("pack_model")
+    bundle = Path(shutil.move(copied.data / "06_models/bundle", tmp_path / "handed on"))
     plates = sorted(finished.load("well_index")[PLATE].unique())
-    shutil.rmtree(copied.data / "02_intermediate/split_manifest.parquet")
-    copied.run("ingestion", ingestion={"plates": plates[0]})
-    copied.run("embed_plates")
+    for made in ("02_intermediate", "03_primary", "04_feature", "06_models"):
+        shutil.rmtree(copied.data / made, ignore_errors=True)
+    copied.run("embed_plates", embed_plates={"model": str(bundle)}, ingestion={"plates": plates[0]})
     embedded = copied.load("embedded_plates")
     assert set(embedded[PLATE]) == {plates[0]}
-    assert SUBSET not in embedded
+    assert set(embedded["Metadata_normalised_by"]) == {"negcon_zscore"}
     profiles = finished.load("well_profiles")
-    of_plate = profiles[profiles[PLATE] == plates[0]].reset_index(drop=True)
-    pd.testing.assert_frame_equal(embedded, of_plate.drop(columns=SUBSET))
+    of_plate = profiles[profiles[PLATE] == plates[0]].set_index(WELL)
+    found = embedded.set_index(WELL).loc[of_plate.index]
+    dimensions = embedding_columns(embedded)
+    np.testing.assert_array_equal(found[dimensions].to_numpy(), of_plate[dimensions].to_numpy())
+    assert set(found["Metadata_model"]) == set(of_plate["Metadata_model"])
+    assert "<h2>Images</h2>" in copied.load("plate_report"), "with a report of its images"
+
+    loaded = morphoclip.load(bundle)
+    texts = finished.load("prompt_embeddings")
+    words = text_by_digest(finished.load("prompts")).loc[texts["Metadata_prompt_digest"]]
+    np.testing.assert_array_equal(
+        loaded.embed_text(list(words)), texts[embedding_columns(texts)].to_numpy()
+    )
+    assert str(tmp_path) not in (bundle / "config.json").read_text()
+    card = (bundle / "README.md").read_text()
+    assert "| **this model** |" in card
+    assert "Synthetic plates of the test suite." in card
+
+
+def test_images_of_a_notebook_become_the_same_profiles(finished, copied) -> None:
+    copied.run("pack_model")
+    loaded = morphoclip.load(copied.data / "06_models/bundle")
+    sites = finished.load("site_index")
+    plate = sorted(sites[PLATE].unique())[0]
+    of_plate = sites[sites[PLATE] == plate].sort_values([WELL, SITE])
+    images, wells = [], []
+    root = finished.data / "01_raw"
+    for (well, _), rows in of_plate.groupby([WELL, SITE]):
+        by_channel = rows.set_index("Metadata_Channel")["Metadata_Path"]
+        files = [
+            next(file for file in root.rglob(Path(by_channel[c]).name) if plate in str(file))
+            for c in loaded.images.channels
+        ]
+        images.append(np.stack([tifffile.imread(file) for file in files]))
+        wells.append(well)
+    index = finished.load("well_index").query(f"{PLATE} == @plate").set_index(WELL)
+    controls = [index.loc[well, ROLE] == "negcon" for well in wells]
+    found = loaded.embed_images(images, wells, plates=plate, controls=controls)
+    profiles = finished.load("well_profiles")
+    expected = profiles[profiles[PLATE] == plate].set_index(WELL).loc[found[WELL]]
+    dimensions = embedding_columns(found)
+    np.testing.assert_allclose(
+        found[dimensions].to_numpy(), expected[dimensions].to_numpy(), atol=2e-3
+    )
+
+
+def test_a_bundle_refuses_images_with_other_channels(copied) -> None:
+    copied.run("pack_model")
+    other = {"channels": "DNA=5+ER=4"}
+    with pytest.raises(InputError, match=r"takes the channels MITO, AGP, RNA, ER, DNA, in this or"):
+        copied.run("embed_plates", image_features=other)
+
+
+def test_without_a_bundle_there_is_a_sentence(copied) -> None:
+    with pytest.raises(InputError, match=r"is no bundle: make one with .* pack_model"):
+        copied.run("embed_plates")
+    with pytest.raises(InputError, match=r"there is no folder nowhere"):
+        copied.run("embed_plates", embed_plates={"model": "nowhere"})
 
 
 def test_profiles_of_another_model_are_refused(copied) -> None:

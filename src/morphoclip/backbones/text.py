@@ -4,6 +4,7 @@ transformers is imported where a model is loaded: it takes seconds.
 """
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, assert_never
@@ -18,6 +19,9 @@ from morphoclip.backbones.image.transformers_model import explain_unavailable
 
 _TOKENS_PER_BATCH = {"cpu": 1024, "gpu": 32_768}
 """A CPU gains nothing from large batches and loses by padding; a GPU wants to be filled."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class TextBackbone(Protocol):
@@ -152,3 +156,12 @@ def load_text_backbone(config: TextBackboneConfig, *, device: str) -> TextBackbo
             return TextTransformer(config, device=device)
         case _:
             assert_never(config.kind)
+
+
+def warn_of_ngrams(backbone: TextBackbone) -> None:
+    """Say that words of one's own need a language model, where there is none."""
+    if isinstance(backbone, HashedNgrams):
+        logger.warning(
+            "the text backbone is n-grams, which compare spelling, not meaning: words of your own "
+            "need a language model (text_features.backbone.kind transformer)"
+        )

@@ -1,7 +1,8 @@
-"""Commands that Kedro finds here: ``kedro run``, ``init-plates``, ``where`` and ``prune``."""
+"""Commands that Kedro finds here: ``run``, ``init-plates``, ``explore``, ``where``, ``prune``."""
 
 import click
 
+from morphoclip.cli.explore import explore
 from morphoclip.cli.housekeeping import prune, where
 from morphoclip.cli.init_plates import init_plates
 from morphoclip.cli.run import run
@@ -14,6 +15,7 @@ def cli() -> None:
 
 cli.add_command(run, name="run")
 cli.add_command(init_plates)
+cli.add_command(explore)
 cli.add_command(where)
 cli.add_command(prune)
 

@@ -17,7 +17,12 @@ _COLON_ITEM = re.compile(r"^(\s*[\w.\-]+\s*):(.*)$", flags=re.DOTALL)
 # a dotted parameter name and its value
 _ITEM = re.compile(r"^\s*(?P<key>[\w.\-]+)\s*[:=](?P<value>.*)$", flags=re.DOTALL)
 
-_FREE_TEXT = ("find_similar.text", "find_similar.treatment")
+_FREE_TEXT = (
+    "find_similar.text",
+    "find_similar.treatment",
+    "find_similar.well",
+    "find_similar.structure",
+)
 """Parameters that are text: commas, colons and brackets in them mean themselves."""
 
 

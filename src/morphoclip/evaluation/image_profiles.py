@@ -48,18 +48,7 @@ def image_profiles(
     normalised by all of their wells: half of them by controls could not be compared with the rest.
     ``Metadata_normalised_by`` says which.
     """
-    normalise = config.normalise
-    if lacking := plates_without_controls(_featured(well_index, plate_features)):
-        if normalise not in (TokenNormalisation.NONE, TokenNormalisation.PLATE_ZSCORE):
-            normalise = TokenNormalisation.PLATE_ZSCORE
-        logger.warning(
-            "%d plate(s) have too few negative controls to be normalised by: %s. All plates are "
-            "normalised by %s; wells of these have no similarity to controls, no z, and no "
-            "replicability against controls",
-            len(lacking),
-            example_of(lacking),
-            normalise,
-        )
+    normalise = normalisation_of_all_plates(config.normalise, plate_features, well_index)
     featured = wells_with_features(plate_features, well_index, normalise)
     means = featured.mean_features().to_numpy(dtype=np.float32)
     metadata = with_quality(featured.table, well_quality).assign(**{NORMALISED_BY: str(normalise)})
@@ -67,6 +56,29 @@ def image_profiles(
     return ImageProfiles(
         pd.concat([metadata, embedding], axis=1), featured.fingerprint.get("model", "unknown")
     )
+
+
+def normalisation_of_all_plates(
+    wanted: TokenNormalisation,
+    plate_features: Loaders[PlateFeatures],
+    well_index: pd.DataFrame,
+) -> TokenNormalisation:
+    """What is wanted, or `plate_zscore` where a plate lacks the controls for it; with a warning."""
+    lacking = plates_without_controls(_featured(well_index, plate_features))
+    if not lacking:
+        return wanted
+    chosen = wanted
+    if wanted not in (TokenNormalisation.NONE, TokenNormalisation.PLATE_ZSCORE):
+        chosen = TokenNormalisation.PLATE_ZSCORE
+    logger.warning(
+        "%d plate(s) have too few negative controls to be normalised by: %s. All plates are "
+        "normalised by %s; wells of these have no similarity to controls, no z, and no "
+        "replicability against controls",
+        len(lacking),
+        example_of(lacking),
+        chosen,
+    )
+    return chosen
 
 
 def plates_without_controls(wells: pd.DataFrame) -> list[str]:

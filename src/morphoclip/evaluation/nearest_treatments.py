@@ -10,6 +10,7 @@ from morphoclip.columns import BROAD_SAMPLE, CONDITION, ENTITY, MODALITY, SUBSET
 from morphoclip.evaluation.treatments import (
     FEW_CELLS,
     GENES,
+    MECHANISMS,
     NAME,
     Treatments,
     comparable_conditions,
@@ -55,6 +56,7 @@ def nearest_treatments(
         similarity, z = candidates.compared_with(asked)
         if all_queries is candidates:
             similarity = np.where(_same_entity(queries, candidates), -np.inf, similarity)
+        p, q = candidates.significance(asked, similarity)
         found = top_matches(similarity, top_k)
         facts = queries.facts.iloc[found.query].reset_index(drop=True)
         other = candidates.facts.iloc[found.candidate].reset_index(drop=True)
@@ -67,16 +69,25 @@ def nearest_treatments(
                 ),
                 z=z[found.query, found.candidate],
                 z_expected_null=found.z_expected_null,
+                p=p[found.query, found.candidate],
+                q=q[found.query, found.candidate],
                 n_wells=candidates.n_wells[found.candidate],
                 note=notes_on_cells(other[FEW_CELLS], facts[FEW_CELLS]),
-                shares_gene=[
-                    bool(set(one) & set(two))
-                    for one, two in zip(facts[GENES], other[GENES], strict=True)
-                ],
+                shared_targets=shared_entries(facts[GENES], other[GENES]),
+                shared_mechanisms=shared_entries(facts[MECHANISMS], other[MECHANISMS]),
                 **{name: other[column] for name, column in OTHER_COLUMNS.items()},
             )
         )
     return rows_together(tables, list(NEAREST_TREATMENTS.columns))
+
+
+def shared_entries(one: pd.Series, other: pd.Series) -> list[str | None]:
+    """What both of two tuples hold, ``A|B``; None where that is nothing."""
+    shared = [
+        "|".join(name for name in mine if name in set(theirs))
+        for mine, theirs in zip(one, other, strict=True)
+    ]
+    return [names or None for names in shared]
 
 
 def notes_on_cells(found: pd.Series, asked: pd.Series | None = None) -> list[str | None]:

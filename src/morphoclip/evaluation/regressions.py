@@ -68,7 +68,7 @@ def cca(data: BaselineData, strengths: Sequence[float]) -> list[Matrix]:
 
 
 def kernel_cca(data: BaselineData, strengths: Sequence[float]) -> list[Matrix]:
-    """The model's closed form (`morphoclip.models.closed_form`) on means, at three times strength."""
+    """The model's closed form (`morphoclip.models.closed_form`) on means; three times strength."""
     sides = ((data.train.image, data.held_out.image), (data.train_text, data.held_out_text))
     given = [tuple(torch.from_numpy(rows).double() for rows in side) for side in sides]
     size = len(data.train_image)

@@ -27,10 +27,15 @@ class Spaces(NamedTuple):
     def of(cls, profiles: pd.DataFrame) -> Self:
         """Those of a table of profiles, by the names of its columns."""
         columns = embedding_columns(profiles)
+        return cls.of_vectors(columns, profiles[columns].to_numpy())
+
+    @classmethod
+    def of_vectors(cls, columns: Sequence[str], vectors: Matrix) -> Self:
+        """Those of vectors ``(B, E)`` whose dimensions have these names."""
         widths = np.array(space_widths(columns), dtype=np.int64)
         ends = np.cumsum(widths)
         starts = ends - widths
-        squared = (profiles[columns].to_numpy(dtype=np.float64) ** 2).mean(axis=0)
+        squared = (np.asarray(vectors, dtype=np.float64) ** 2).mean(axis=0)
         sums = np.add.reduceat(squared, starts) if len(squared) else squared
         return cls(starts, ends, sums / max(sums.sum(), 1e-12))
 

@@ -5,6 +5,8 @@ similarity minus the mean similarity of the control wells of the same condition,
 of the difference. Wells of one plate are not independent, all treatments differ from controls in
 some common ways, and the best of many candidates is always far out: ``z_expected_null`` is the z
 expected at the same rank if no candidate differed from controls. z ranks and warns; it is no test.
+``p`` is the share of draws of as many control wells that are as similar, ``q`` its false discovery
+rate over the candidates.
 """
 
 from collections.abc import Collection, Iterator
@@ -14,6 +16,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.special import ndtri
 
 from morphoclip.columns import (
@@ -22,6 +25,7 @@ from morphoclip.columns import (
     ENTITY,
     GENE,
     GENETIC,
+    MOA_LIST,
     MODALITY,
     PERT_INAME,
     QUALITY,
@@ -38,15 +42,16 @@ from morphoclip.metrics.conditions import (
     treated_wells,
 )
 from morphoclip.metrics.matrix import Matrix, unit_rows
+from morphoclip.metrics.significance import FEWEST_CONTROLS, p_of_means, q_values
 from morphoclip.perturbations.doses import with_dose
-from morphoclip.perturbations.genes import genes_of
+from morphoclip.perturbations.genes import entries_of, genes_of
 
 NAME = "name"
 GENES = "genes"
+MECHANISMS = "mechanisms"
 FEW_CELLS = "few_cells"
 """Whether at least half of a treatment's wells show few cells or none."""
-_FEWEST_CONTROLS = 8
-"""With fewer control wells their spread is too badly known to be a measure."""
+_COLUMNS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -86,13 +91,28 @@ class Treatments:
         similarity = queries @ self.means.T
         z = np.full_like(similarity, np.nan)
         n_controls = len(self.controls)
-        if n_controls < _FEWEST_CONTROLS:
+        if n_controls < FEWEST_CONTROLS:
             return similarity, z
         of_controls = queries @ self.controls.T
         spread = of_controls.std(axis=1, ddof=1, keepdims=True)
         error = spread * np.sqrt(1 / self.n_wells + 1 / n_controls)
         beyond = similarity - of_controls.mean(axis=1, keepdims=True)
         return similarity, np.divide(beyond, error, out=z, where=error > 0)
+
+    def significance(self, queries: Matrix, similarity: Matrix) -> tuple[Matrix, Matrix]:
+        """P of each similarity ``(Q, G)`` to unit vectors ``(Q, E)``, and q over the candidates.
+
+        As `morphoclip.metrics.significance` says; NaN where a similarity is not finite, and with
+        fewer than eight control wells.
+        """
+        p = np.full(similarity.shape, np.nan)
+        q = np.full(similarity.shape, np.nan)
+        of_controls = queries @ self.controls.T
+        for row, own in enumerate(similarity):
+            known = np.isfinite(own)
+            p[row, known] = p_of_means(own[known], self.n_wells[known], of_controls[row])
+            q[row] = q_values(p[row])
+        return p, q
 
 
 class TopMatches(NamedTuple):
@@ -137,42 +157,78 @@ def comparable_conditions(
 def conditions_by_cell_type(
     profiles: pd.DataFrame, perturbations: pd.DataFrame
 ) -> Iterator[dict[str, Treatments]]:
+    """`conditions_of` one table of profiles with their metadata."""
+    dimensions = embedding_columns(profiles)
+    matrix = profiles[dimensions].to_numpy()
+    wells = profiles.drop(columns=dimensions).reset_index(drop=True)
+    return conditions_of(wells, matrix, Spaces.of_vectors(dimensions, matrix), perturbations)
+
+
+def conditions_of(
+    wells: pd.DataFrame, matrix: Matrix, spaces: Spaces, perturbations: pd.DataFrame
+) -> Iterator[dict[str, Treatments]]:
     """For each cell type its conditions by name.
 
     A treatment's subset is that of all its wells, in any condition.
+
+    Args:
+        wells: ``Metadata_*``, B rows numbered from 0.
+        matrix: Their profiles, ``(B, E)``.
+        spaces: The spaces that E is made of.
+        perturbations: Names and mechanisms of treatments.
     """
-    is_treated = treated_wells(profiles)
+    is_treated = treated_wells(wells)
     keys = [MODALITY, BROAD_SAMPLE]
-    subsets = profiles[is_treated].groupby(keys)[SUBSET].agg(single_subset)
-    in_all_conditions = subsets.reindex(pd.MultiIndex.from_frame(profiles[keys])).to_numpy()
-    for wells in by_cell_type(profiles.assign(**{SUBSET: in_all_conditions})):
+    subsets = wells[is_treated].groupby(keys)[SUBSET].agg(single_subset)
+    in_all_conditions = subsets.reindex(pd.MultiIndex.from_frame(wells[keys])).to_numpy()
+    for of_cells in by_cell_type(wells.assign(**{SUBSET: in_all_conditions})):
         yield {
-            str(name): _treatments(rows, perturbations)
-            for name, rows in wells.groupby(CONDITION)
+            str(name): _treatments(rows, matrix[rows.index.to_numpy()], spaces, perturbations)
+            for name, rows in of_cells.groupby(CONDITION)
             if treated_wells(rows).any()
         }
 
 
-def _treatments(wells: pd.DataFrame, perturbations: pd.DataFrame) -> Treatments:
-    unit = unit_rows(wells[embedding_columns(wells)].to_numpy(dtype=np.float64))
+def shows_few_cells(wells: pd.DataFrame) -> pd.Series:
+    """Which wells show few cells or none, ``(B,)`` bool."""
+    return wells[QUALITY].isin([Quality.NEAR_EMPTY, Quality.FEW_CELLS])
+
+
+def _treatments(
+    wells: pd.DataFrame, matrix: Matrix, spaces: Spaces, perturbations: pd.DataFrame
+) -> Treatments:
     is_treated = treated_wells(wells).to_numpy()
     treated = wells[is_treated]
-    codes, ids = pd.factorize(treated[BROAD_SAMPLE], sort=True)
-    sums = np.zeros((len(ids), unit.shape[1]))
-    np.add.at(sums, codes, unit[is_treated])
+    codes, _ = pd.factorize(treated[BROAD_SAMPLE], sort=True)
     n_wells = np.bincount(codes)
     columns = [CONDITION, MODALITY, ENTITY, GENE, TARGET_LIST, SUBSET]
     facts = treated.groupby(BROAD_SAMPLE)[columns].first().reset_index()
-    compound_names = perturbations.set_index([MODALITY, BROAD_SAMPLE])[PERT_INAME]
-    names = compound_names.reindex(
+    known = perturbations.set_index([MODALITY, BROAD_SAMPLE]).reindex(
         pd.MultiIndex.from_frame(facts[[MODALITY, BROAD_SAMPLE]])
-    ).to_numpy()
+    )
+    names = known[PERT_INAME].to_numpy()
     is_genetic = facts[MODALITY].isin(GENETIC)
     facts[NAME] = pd.Series(names).where(~is_genetic, facts[GENE]).fillna(facts[BROAD_SAMPLE])
     facts[NAME] = with_dose(facts[NAME], facts[BROAD_SAMPLE])
     facts[GENES] = genes_of(facts, listed=True)
-    without_cells = treated[QUALITY].isin([Quality.NEAR_EMPTY, Quality.FEW_CELLS])
-    share = without_cells.groupby(treated[BROAD_SAMPLE]).mean()
+    facts[MECHANISMS] = entries_of(known[MOA_LIST].reset_index(drop=True))
+    share = shows_few_cells(treated).groupby(treated[BROAD_SAMPLE]).mean()
     facts[FEW_CELLS] = share.reindex(facts[BROAD_SAMPLE]).to_numpy() >= 0.5
-    controls = unit[scored_controls(wells).to_numpy()]
-    return Treatments(facts, sums / n_wells[:, None], n_wells, controls, Spaces.of(wells))
+    means = _means_of_unit_rows(matrix[is_treated], codes, n_wells)
+    controls = unit_rows(matrix[scored_controls(wells).to_numpy()].astype(np.float64))
+    return Treatments(facts, means, n_wells, controls, spaces)
+
+
+def _means_of_unit_rows(
+    matrix: Matrix, codes: NDArray[np.int64], n_rows: NDArray[np.int64]
+) -> Matrix:
+    """Means ``(G, E)`` of rows ``(B, E)`` at unit length by group; a block of columns at a time."""
+    lengths = np.sqrt(np.einsum("be,be->b", matrix, matrix, dtype=np.float64))
+    lengths[lengths == 0] = 1
+    places = (codes, np.arange(len(codes)))
+    weights = csr_array((1 / lengths, places), shape=(len(n_rows), len(codes)))
+    means = np.empty((len(n_rows), matrix.shape[1]))
+    for start in range(0, matrix.shape[1], _COLUMNS_AT_ONCE):
+        block = slice(start, start + _COLUMNS_AT_ONCE)
+        means[:, block] = weights @ matrix[:, block].astype(np.float64)
+    return means / n_rows[:, None]

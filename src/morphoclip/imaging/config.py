@@ -47,6 +47,9 @@ class PreprocessConfig(Config):
         "auto",
         description="Channel whose nuclei are counted; auto finds it by name, none does not.",
     )
+    thumbnails: int = Field(
+        128, ge=0, le=512, description="Pixels per side of small pictures for people; 0 for none."
+    )
     workers: Literal["auto"] | int = Field(
         "auto", description="Threads that read and decode; auto is one per core."
     )

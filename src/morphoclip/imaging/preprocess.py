@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morphoclip.errors import InputError
-from morphoclip.imaging.config import PreprocessConfig, Resize
+from morphoclip.imaging.config import Normalisation, PreprocessConfig, Resize
 from morphoclip.imaging.grey_levels import (
     GreyMap,
     GreyRange,
@@ -23,6 +23,7 @@ from morphoclip.imaging.grey_levels import (
 )
 from morphoclip.imaging.kernels import Taps, scaled_and_resized
 from morphoclip.imaging.nuclei import count_nuclei
+from morphoclip.imaging.thumbnails import encode_strip
 from morphoclip.imaging.tiff import OpenFile, Plane, UnusablePlane
 
 
@@ -55,7 +56,7 @@ class PreparedSite:
     """A site as the model takes it, with what was seen on the way.
 
     ``pixels`` is ``(C, size, size)`` float32, or None where an image is unusable; ``nuclei`` how
-    many the channel shows whose nuclei are counted.
+    many the channel shows whose nuclei are counted; ``thumbnail`` a strip of its channels as WebP.
     """
 
     images: SiteImages
@@ -63,6 +64,7 @@ class PreparedSite:
     levels: Mapping[str, ImageLevels]
     unusable: Mapping[str, UnusablePlane]
     nuclei: Mapping[str, int] = field(default_factory=dict)
+    thumbnail: bytes | None = None
 
 
 def read_site(images: SiteImages) -> tuple[dict[str, Plane], dict[str, UnusablePlane]]:
@@ -135,7 +137,27 @@ def prepare_site(
     )
     nuclear = config.nuclear_channel(images.files)
     nuclei = {nuclear: count_nuclei(planes[nuclear])} if nuclear else {}
-    return PreparedSite(images, pixels, levels, unusable, nuclei)
+    thumbnail = _thumbnail(planes, images, ranges, config) if config.thumbnails else None
+    return PreparedSite(images, pixels, levels, unusable, nuclei, thumbnail)
+
+
+def _thumbnail(
+    planes: Mapping[str, Plane],
+    images: SiteImages,
+    ranges: Mapping[str, GreyRange],
+    config: PreprocessConfig,
+) -> bytes:
+    """All channels between the plate's percentiles, whatever the model's input is."""
+    tiles = [
+        resize_plane(
+            planes[channel],
+            grey_map(planes[channel], Normalisation.PLATE_PERCENTILE, ranges[channel]),
+            min(config.thumbnails, *planes[channel].shape),
+            "area",
+        )
+        for channel in images.files
+    ]
+    return encode_strip(np.stack(tiles))
 
 
 def prepare_sites(

@@ -3,8 +3,8 @@
 Each side is compared with the train wells, or their prompts, by an RBF kernel ``K``, centred, and
 sent through ``(K + lambda)^-1`` (Hardoon et al. 2004, doi:10.1162/0899766042321814, with ridge on
 both sides): both sides are then described by the same train wells, and where an image and a text
-are described alike they belong together. With few hundred perturbations this does as well as trained
-towers, and errs elsewhere: the two together do better than either.
+are described alike they belong together. With few hundred perturbations this does as well as
+trained towers, and errs elsewhere: the two together do better than either.
 """
 
 import logging

@@ -1,8 +1,7 @@
 """Wells and prompts through a trained model."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,20 @@ from morphoclip.models.morphoclip import MorphoCLIP
 from morphoclip.models.trained import TrainedModel
 from morphoclip.plate_effects import align_by_offset
 from morphoclip.wells.assemble import Wells
+from morphoclip.wells.batch import WellBatch
+
+
+class WellsOfPlates(Protocol):
+    """Wells with features, with or without prompts."""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per well."""
+        ...
+
+    def batch(self, rows: Tensor, device: str) -> WellBatch:
+        """What the model is given of these wells ``(B',)``."""
+        ...
 
 
 class Embeddings(NamedTuple):
@@ -28,6 +41,13 @@ class Embeddings(NamedTuple):
 
     image: NDArray[np.float32]
     text: NDArray[np.float32]
+    widths: tuple[int, ...]
+
+
+class WellEmbeddings(NamedTuple):
+    """Unit vectors of wells ``(B, E)``, float32, and the widths of the spaces in them."""
+
+    image: NDArray[np.float32]
     widths: tuple[int, ...]
 
 
@@ -43,12 +63,22 @@ def embed(
     """Embed all wells and prompts, ``batch_size`` wells at a time, less their plates' offsets."""
     was_training = model.training
     model = model.to(device).eval()
-    batches = torch.arange(len(wells.table)).split(batch_size)
-    image = [model.encode_image(wells.batch(rows, device)).cpu() for rows in batches]
+    image = _encode_wells(model, wells, batch_size, device, offsets or {})
     text = model.encode_text(wells.text.to(device)).cpu()
     model.train(was_training)
-    aligned = less_offsets(torch.cat(image), wells, offsets or {}).numpy()
-    return Embeddings(aligned, text.numpy(), (text.shape[1],))
+    return Embeddings(image, text.numpy(), (text.shape[1],))
+
+
+def _encode_wells(
+    model: MorphoCLIP | FineTuned | ClosedForm,
+    wells: WellsOfPlates,
+    batch_size: int,
+    device: str,
+    offsets: Mapping[str, Tensor],
+) -> NDArray[np.float32]:
+    batches = torch.arange(len(wells.table)).split(batch_size)
+    image = torch.cat([model.encode_image(wells.batch(rows, device)).cpu() for rows in batches])
+    return less_offsets(image, wells, offsets).numpy()
 
 
 def embed_with_parts(
@@ -58,29 +88,45 @@ def embed_with_parts(
 
     Each space counts by its share, so that vectors keep unit length.
     """
-    text = trained.read_text(wells.text, wells.fact_names)
-    read = replace(wells, text=text, fact_names=trained.fact_names)
-    images, texts = [], []
-    for part in trained.parts():
-        found = embed(
-            part.module, read, batch_size=batch_size, device=device, offsets=part.plate_offsets
-        )
-        weight = np.float32(np.sqrt(part.share))
-        images.append(weight * found.image)
-        texts.append(weight * found.text)
-    widths = tuple(image.shape[1] for image in images)
-    return Embeddings(np.concatenate(images, axis=1), np.concatenate(texts, axis=1), widths)
+    embedded = embed_wells(trained, wells, batch_size=batch_size, device=device)
+    text = embed_text(trained, wells.text, wells.fact_names, device=device)
+    return Embeddings(embedded.image, text, embedded.widths)
 
 
 @torch.inference_mode()
-def embed_text(trained: TrainedModel, features: Tensor) -> NDArray[np.float32]:
-    """Texts ``(P, D_text)``, of whose treatments no facts are known, as unit vectors ``(P, E)``."""
-    text = trained.read_text(features, {})
-    parts = [part.module.encode_text(text) * part.share**0.5 for part in trained.parts()]
-    return torch.cat(parts, dim=1).numpy()
+def embed_wells(
+    trained: TrainedModel, wells: WellsOfPlates, *, batch_size: int, device: str
+) -> WellEmbeddings:
+    """The image side of `embed_with_parts`; no prompts are needed."""
+    images = []
+    for part in trained.parts():
+        module = part.module.to(device)
+        found = _encode_wells(module, wells, batch_size, device, part.plate_offsets)
+        images.append(np.float32(np.sqrt(part.share)) * found)
+    return WellEmbeddings(np.concatenate(images, axis=1), tuple(image.shape[1] for image in images))
 
 
-def less_offsets(image: Tensor, wells: Wells, offsets: Mapping[str, Tensor]) -> Tensor:
+@torch.inference_mode()
+def embed_text(
+    trained: TrainedModel,
+    features: Tensor,
+    fact_names: Mapping[str, tuple[str, ...]] | None = None,
+    *,
+    device: str = "cpu",
+) -> NDArray[np.float32]:
+    """Texts ``(P, D_text + F)`` as unit vectors ``(P, E)``.
+
+    ``fact_names`` says which known facts follow the words' features; none by default.
+    """
+    text = trained.read_text(features, fact_names or {}).to(device)
+    parts = [
+        np.float32(np.sqrt(part.share)) * part.module.to(device).encode_text(text).cpu().numpy()
+        for part in trained.parts()
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def less_offsets(image: Tensor, wells: WellsOfPlates, offsets: Mapping[str, Tensor]) -> Tensor:
     """Embeddings of wells ``(B, E)`` less the offsets of their plates, at unit length."""
     if not offsets:
         return image

@@ -9,10 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from morphoclip.columns import CHANNEL, WELL
-from morphoclip.well_names import well_name, well_position
-
-_FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
-"""Rows and columns of plates with 6, 12, 24, 48, 96, 384 and 1536 wells."""
+from morphoclip.well_names import plate_format, well_name, well_position
 
 _MEASURES = {"mean": "mean grey level (counts)", "focus": "focus"}
 
@@ -23,8 +20,7 @@ def plate_grid(wells: pd.Series, values: pd.Series) -> NDArray[np.float64]:
     The mean where a well has several values, NaN where it has none.
     """
     positions = np.array([well_position(well) for well in wells]).reshape(-1, 2) - 1
-    used = positions.max(axis=0, initial=0) + 1
-    shape = next((format for format in _FORMATS if (used <= format).all()), tuple(used))
+    shape = plate_format([(row + 1, column + 1) for row, column in positions] or [(1, 1)])
     totals, numbers = np.zeros(shape), np.zeros(shape)
     measured = values.notna().to_numpy()
     cells = tuple(positions[measured].T)

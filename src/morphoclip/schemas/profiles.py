@@ -33,8 +33,13 @@ WELL_PROFILES = WithEmbedding(
 what is wrong with its images, ``Metadata_model`` the weights that made the profile.
 """
 
-EMBEDDED_PLATES = WithEmbedding(table(_WELL | _MADE_BY, unique=[PLATE, WELL]))
-"""The same of plates that were in no split."""
+EMBEDDED_PLATES = WithEmbedding(
+    table(
+        dict(WELL_INDEX.columns) | _MADE_BY | {NORMALISED_BY: text()},
+        unique=[PLATE, WELL],
+    )
+)
+"""The same of plates that were in no split, and have no prompts."""
 
 IMAGE_PROFILES = WithEmbedding(
     table(dict(WELL_INDEX.columns) | _IMAGED | {NORMALISED_BY: text()}, unique=[PLATE, WELL])

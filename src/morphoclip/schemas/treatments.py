@@ -7,8 +7,11 @@ from morphoclip.columns import (
     CONDITION,
     GENE,
     MODALITY,
+    PLATE,
     PROMPT,
+    QUALITY,
     SUBSET,
+    WELL,
     Modality,
 )
 from morphoclip.schemas.column_types import count, number, table, text
@@ -48,16 +51,21 @@ NEAREST_TREATMENTS = table(
         "similarity_sd": number(nullable=True),
         "z": number(nullable=True),
         "z_expected_null": number(),
+        "p": number(nullable=True),
+        "q": number(nullable=True),
         "n_wells": count(),
         "note": text(nullable=True),
-        "shares_gene": pa.Column(bool),
+        "shared_targets": text(nullable=True),
+        "shared_mechanisms": text(nullable=True),
     },
     unique=[CONDITION, BROAD_SAMPLE, "other_condition", "rank"],
 )
 """The treatments most similar to each treatment. ``z``: similarity minus that of control wells, in
 standard errors; ``z_expected_null``: the z expected at that rank where no treatment differs from
-controls; ``n_wells``: wells of the other treatment; ``note`` says where most wells of one or both
-show few cells or none: fields without cells look alike, whatever emptied them."""
+controls; ``p``: share of draws of as many control wells that are as similar; ``q``: its false
+discovery rate over the candidates; ``n_wells``: wells of the other treatment; ``note`` says where
+most wells of one or both show few cells or none: fields without cells look alike, whatever emptied
+them."""
 
 SIMILAR_TREATMENTS = table(
     {
@@ -74,11 +82,58 @@ SIMILAR_TREATMENTS = table(
         "similarity_sd": number(nullable=True),
         "z": number(nullable=True),
         "z_expected_null": number(),
+        "p": number(nullable=True),
+        "q": number(nullable=True),
         "note": text(nullable=True),
+        "shared_targets": text(nullable=True),
+        "shared_mechanisms": text(nullable=True),
     },
     unique=["query", "query_condition", CONDITION, "rank"],
 )
 """The treatments most similar to a text or a treatment that a user asked about."""
+
+SIMILAR_WELLS = table(
+    {
+        "query": text(),
+        "query_condition": text(),
+        PLATE: text(),
+        WELL: text(),
+        CONDITION: text(),
+        MODALITY: text(among=Modality),
+        BROAD_SAMPLE: text(nullable=True),
+        GENE: text(nullable=True),
+        SUBSET: text(nullable=True),
+        QUALITY: text(nullable=True),
+        "name": text(nullable=True),
+        "rank": count(),
+        "similarity": number(),
+        "z": number(nullable=True),
+        "p": number(nullable=True),
+        "q": number(nullable=True),
+        "shared_targets": text(nullable=True),
+        "shared_mechanisms": text(nullable=True),
+    },
+    unique=["query", "query_condition", "rank"],
+)
+"""The treated wells most similar to what a user asked about. ``z``: in standard deviations of the
+control wells of the well's condition; ``p``: share of these that are as similar; ``q``: its false
+discovery rate over all treated wells."""
+
+SIMILAR_TEXTS = table(
+    {
+        "query": text(),
+        "query_condition": text(),
+        PROMPT: text(),
+        MODALITY: text(nullable=True),
+        SUBSET: text(nullable=True),
+        "rank": count(),
+        "similarity": number(),
+        "p": number(nullable=True),
+        "q": number(nullable=True),
+    },
+    unique=["query", "query_condition", "rank"],
+)
+"""The texts closest to what a user asked about; ``p`` and ``q`` where that is made of wells."""
 
 TARGET_GENES = table(
     {

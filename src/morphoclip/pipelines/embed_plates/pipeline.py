@@ -1,4 +1,4 @@
-"""Embedding pipeline: a trained model and any plates to profiles."""
+"""Embedding pipeline: any plates to profiles in the space of a packed model."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -7,19 +7,18 @@ from morphoclip.pipelines.embed_plates.nodes import embed_plates
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Build ``model`` and ``plate_features`` -> ``embedded_plates``."""
+    """Build ``bundle`` and ``plate_features`` -> ``embedded_plates``."""
     return Pipeline(
         [
             Node(
                 func=embed_plates,
                 inputs={
-                    "model": "model",
+                    "bundle": "bundle_on_demand",
                     "plate_features": "plate_features",
-                    "text_features": "text_features",
-                    "prompts": "prompts",
                     "well_index": "well_index",
                     "well_quality": "well_quality",
-                    "config": "params:evaluation",
+                    "config": "params:embed_plates",
+                    "evaluation": "params:evaluation",
                 },
                 outputs="embedded_plates",
                 name="embed_plates",

@@ -1,78 +1,113 @@
 """Node of a user's question to a trained model."""
 
 import logging
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
 
-from morphoclip.columns import CONDITION, GENE, SUBSET
+from morphoclip.columns import PROMPT, PROMPT_DIGEST
+from morphoclip.config import Config
 from morphoclip.errors import InputError
-from morphoclip.evaluation.find_similar import (
-    FindSimilarConfig,
-    require_profiles_of,
-    similar_to_treatment,
-    similar_to_vector,
-)
 from morphoclip.features.config import TextFeaturesConfig
-from morphoclip.metrics.matrix import Matrix
+from morphoclip.loaders import OnDemand
+from morphoclip.perturbations.prompts import text_by_digest
 from morphoclip.perturbations.well_index import readable_condition
+from morphoclip.search.answers import (
+    Answers,
+    answers_to,
+    texts_as_text,
+    treatments_as_text,
+    wells_as_text,
+)
+from morphoclip.search.index import SearchIndex, require_profiles_of
+from morphoclip.search.question import Question
+from morphoclip.search.questions import Kind, questions_of
 
 logger = logging.getLogger(__name__)
 
-OnDemand = Callable[[], Any]
-"""Reads a file when it is called: only a text needs the model and torch."""
+
+class FindSimilarConfig(Config):
+    """``params:find_similar``."""
+
+    text: str | None = Field(None, min_length=1, description="Phrased like the prompts.")
+    treatment: str | None = Field(
+        None, min_length=1, description="A broad_sample, a compound or a gene."
+    )
+    well: str | None = Field(None, min_length=1, description="Plate and well, BR00117010 A01.")
+    structure: str | None = Field(None, min_length=1, description="A SMILES.")
+    top_k: int = Field(5, ge=1, description="Results per condition.")
+
+    @property
+    def asked(self) -> dict[Kind, str]:
+        """What is asked, by its kind."""
+        given: dict[Kind, str | None] = {
+            "text": self.text,
+            "treatment": self.treatment,
+            "well": self.well,
+            "structure": self.structure,
+        }
+        return {kind: text for kind, text in given.items() if text is not None}
 
 
 def find_similar(  # noqa: PLR0913 - one argument per catalog entry
     model_record: Mapping[str, Any],
     model: OnDemand,
     well_profiles: pd.DataFrame,
+    prompt_embeddings: pd.DataFrame,
     perturbations: pd.DataFrame,
     prompts: pd.DataFrame,
     text_features: OnDemand,
     config: FindSimilarConfig,
     encoding: TextFeaturesConfig,
-) -> pd.DataFrame:
-    """The treatments of each condition most similar to a text, or to a treatment.
+) -> Answers:
+    """The treatments, wells and texts most similar to a text, treatment, well or structure.
 
     Raises:
-        InputError: Nothing was asked, no treatment has the name, the profiles are of another model,
-            or the text would be encoded differently from those of the training.
+        InputError: Nothing was asked, nothing has the name, the profiles are of another model, or
+            words would be encoded differently from those of the training.
     """
     require_profiles_of(model_record, well_profiles)
-    tables = []
-    if config.text is not None:
-        vector = _vector_of(config.text, model_record, model, prompts, text_features, encoding)
-        tables.append(
-            similar_to_vector(
-                vector,
-                well_profiles,
-                perturbations,
-                top_k=config.top_k,
-                query=f"text: {config.text}",
-            )
-        )
-    if config.treatment is not None:
-        tables.append(
-            similar_to_treatment(config.treatment, well_profiles, perturbations, top_k=config.top_k)
-        )
-    if not tables:
+    if not config.asked:
         raise InputError(
             "there is no question: give --params find_similar.treatment:HDAC1, or "
             '--params "find_similar.text:Target: HDAC1. Function: HDAC inhibitor."'
         )
-    results = pd.concat(tables, ignore_index=True)
-    if results["z"].isna().all():
+    words = text_by_digest(prompts).reindex(prompt_embeddings[PROMPT_DIGEST])
+    texts = prompt_embeddings.assign(**{PROMPT: words.to_numpy()})
+    index = SearchIndex.of_profiles(well_profiles, perturbations, texts)
+
+    def embedded(text: str) -> NDArray[np.float32]:
+        return _vector_of(text, model_record, model, prompts, text_features, encoding)
+
+    questions = [
+        question
+        for kind, text in config.asked.items()
+        for question in questions_of(text, index, embedded, kind)
+    ]
+    answers = answers_to(index, questions, top_k=config.top_k)
+    if answers.treatments["z"].isna().all():
         logger.info(
             "there is no z: it takes eight negative controls of a condition to compare with"
         )
-    for (query, condition), rows in results.groupby(["query", "query_condition"], sort=False):
-        where = f" ({readable_condition(condition)})" if condition else ""
-        logger.info("most similar to %s%s:\n%s", query, where, _as_text(rows))
-    return results
+    for question in questions:
+        _log(question, answers)
+    return answers
+
+
+def _log(question: Question, answers: Answers) -> None:
+    where = f" ({readable_condition(question.condition)})" if question.condition else ""
+    treatments, wells, texts = (
+        table[(table["query"] == question.label) & (table["query_condition"] == question.condition)]
+        for table in answers
+    )
+    logger.info("most similar to %s%s:\n%s", question.label, where, treatments_as_text(treatments))
+    logger.info("wells:\n%s", wells_as_text(wells))
+    if question.condition:
+        logger.info("texts:\n%s", texts_as_text(texts))
 
 
 def _vector_of(
@@ -82,16 +117,16 @@ def _vector_of(
     prompts: pd.DataFrame,
     text_features: OnDemand,
     config: TextFeaturesConfig,
-) -> Matrix:
+) -> NDArray[np.float32]:
     """The text in the model's space, ``(E,)``; logs which prompt it is closest to.
 
     Raises:
         InputError: The model is not that of the record, or was trained on other text features.
     """
-    from morphoclip.backbones.text import HashedNgrams, load_text_backbone
+    from morphoclip.backbones.text import load_text_backbone, warn_of_ngrams
     from morphoclip.device import resolve_device
-    from morphoclip.evaluation.text_query import closest_prompt
     from morphoclip.models.embedding import embed_text
+    from morphoclip.search.closest_prompt import closest_prompt
 
     trained = model()
     if trained.digest != model_record["digest"]:
@@ -101,11 +136,7 @@ def _vector_of(
         )
     backbone = load_text_backbone(config.backbone, device=resolve_device(config.device))
     trained.require_words(backbone.identity)
-    if isinstance(backbone, HashedNgrams):
-        logger.warning(
-            "the text backbone is n-grams, which compare spelling, not meaning: words of your own "
-            "need a language model (text_features.backbone.kind transformer)"
-        )
+    warn_of_ngrams(backbone)
     if backbone.n_cut([text]):
         logger.warning("the text is cut at %d tokens", config.backbone.max_length)
     features = backbone.encode([text])
@@ -116,23 +147,4 @@ def _vector_of(
         closest.cosine,
         closest.prompt,
     )
-    return embed_text(trained, features)[0].astype(np.float64)
-
-
-def _as_text(results: pd.DataFrame) -> str:
-    """A block of lines per condition, within 80 columns.
-
-    ``sd`` is `similarity_sd`, ``null`` is `z_expected_null`.
-    """
-    lines = [f"    {'name':<20}{'gene':<10}{'subset':<11}{'cosine':>6}{'sd':>5}{'z':>6}{'null':>6}"]
-    for condition, rows in results.groupby(CONDITION, sort=False):
-        lines.append("  " + readable_condition(str(condition)))
-        for row in rows.to_dict("records"):
-            gene = row[GENE] if isinstance(row[GENE], str) and row[GENE] != row["name"] else ""
-            subset = row[SUBSET] if isinstance(row[SUBSET], str) else "several"
-            z = "" if math.isnan(row["z"]) else f"{row['z']:6.1f}{row['z_expected_null']:6.1f}"
-            name = f"{row['name'][:19]:<20}{gene[:9]:<10}{subset:<11}"
-            note = f"  {row['note']}" if isinstance(row["note"], str) else ""
-            spread = "" if math.isnan(row["similarity_sd"]) else f"{row['similarity_sd']:.2f}"
-            lines.append(f"    {name}{row['similarity']:6.2f}{spread:>5}{z}{note}")
-    return "\n".join(lines)
+    return embed_text(trained, features)[0]

@@ -118,7 +118,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     of_adapter = [adapter.digest] if adapter else []
     digest = parameters_digest(config.backbone, config.backbone.folder, *of_adapter)
     if not missing and were_made_by(digest, existing_records, plates):
-        yield {"records": {}, "site_qc": {}, "features": {}, "tensors": {}}
+        yield {"records": {}, "site_qc": {}, "thumbnails": {}, "features": {}, "tensors": {}}
         return
 
     backbone = load_image_backbone(config.backbone, len(config.channels))
@@ -134,7 +134,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
         for plate in plates
         if plate not in existing_records
     }
-    yield {"records": records, "site_qc": {}, "features": {}, "tensors": {}}
+    yield {"records": records, "site_qc": {}, "thumbnails": {}, "features": {}, "tensors": {}}
 
     ranges: dict[str, dict[str, GreyRange]] = {
         plate: dict(zip(rows[CHANNEL], map(GreyRange, rows["p0_1"], rows["p99_9"]), strict=True))
@@ -153,6 +153,11 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
         yield {
             "records": {},
             "site_qc": qc_parts(qc),
+            "thumbnails": {
+                key: site.thumbnail
+                for key, site in zip(keys, batch.usable, strict=True)
+                if site.thumbnail is not None
+            },
             "features": dict(zip(keys, batch.features, strict=True)),
             "tensors": {
                 key: torch.from_numpy(site.pixels).to(torch.float16)

@@ -10,7 +10,9 @@ from morphoclip.pipelines.image_features.nodes import (
 )
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(
+    settings: str = "params:image_features", adapters: str = "adapters", **_: object
+) -> Pipeline:
     """Build ``site_index``, ``plate_images`` -> ``site_features`` -> ``plate_features``."""
     return Pipeline(
         [
@@ -22,7 +24,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "illumination_functions": "illumination_functions",
                     "existing_records": "existing_plate_records",
                     "ingestion": "params:ingestion",
-                    "config": "params:image_features",
+                    "config": settings,
                 },
                 outputs="plate_intensities",
                 name="measure_grey_levels",
@@ -37,13 +39,14 @@ def create_pipeline(**_: object) -> Pipeline:
                     "existing_features": "existing_site_features",
                     "existing_tensors": "existing_site_tensors",
                     "existing_records": "existing_plate_records",
-                    "adapters": "adapters",
+                    "adapters": adapters,
                     "ingestion": "params:ingestion",
-                    "config": "params:image_features",
+                    "config": settings,
                 },
                 outputs={
                     "records": "plate_records",
                     "site_qc": "site_qc_parts",
+                    "thumbnails": "thumbnails",
                     "features": "site_features",
                     "tensors": "site_tensors",
                 },

@@ -4,7 +4,7 @@ import logging
 
 import pandas as pd
 
-from morphoclip.backbones.text import HashedNgrams, load_text_backbone
+from morphoclip.backbones.text import load_text_backbone, warn_of_ngrams
 from morphoclip.device import resolve_device
 from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.evaluation.fold_data import FoldData
@@ -46,11 +46,7 @@ def ask_for_mechanisms(  # noqa: PLR0913 - one argument per catalog entry
         InputError: There are too few mechanisms, or as training does.
     """
     backbone = load_text_backbone(encoding.backbone, device=resolve_device(encoding.device))
-    if isinstance(backbone, HashedNgrams):
-        logger.warning(
-            "the text backbone is n-grams, which compare spelling, not meaning: expect little of "
-            "words alone; a language model is text_features.backbone.kind transformer"
-        )
+    warn_of_ngrams(backbone)
     own = checkpoints.below("zero_shot")
     tables = []
     folds = held_out_mechanisms(data, splitting, config)

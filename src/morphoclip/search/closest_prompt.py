@@ -1,4 +1,4 @@
-"""A text as a vector of a model's space, and the prompt of the training that is closest to it."""
+"""The prompt of the training that is closest to a text."""
 
 from typing import NamedTuple
 

@@ -1,0 +1,164 @@
+"""What the page shows: profiles that can be asked, what was measured of wells, and pictures."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from morphoclip.bundle.config import CONFIG_FILE
+from morphoclip.bundle.loaded import Bundle
+from morphoclip.bundle.place import load_bundle
+from morphoclip.columns import CHANNEL, CONDITION, PLATE, QUALITY, ROLE, WELL, Role
+from morphoclip.errors import InputError, example_of
+from morphoclip.imaging.sites import site_name
+from morphoclip.loaders import Loaders
+from morphoclip.search.index import SearchIndex
+
+logger = logging.getLogger(__name__)
+
+_PICTURES = "02_intermediate/thumbnails"
+_TABLES = {"well_quality": "02_intermediate/well_quality", "site_qc": "02_intermediate/site_qc"}
+_MEASURED_OF_CHANNELS = ("mean", "focus")
+
+
+@dataclass(frozen=True)
+class ExploreData:
+    """What the page shows.
+
+    Attributes:
+        title: What the bundle is called.
+        index: Wells, treatments and texts.
+        embed_text: Words to a vector ``(E,)``.
+        channels: Names of the channels in pictures, in order.
+        pictures: Strips of sites by ``<plate>/r01c01f01``; {} where none were kept.
+        measured: Numbers of wells, by plate and well; one column each.
+    """
+
+    title: str
+    index: SearchIndex
+    embed_text: Callable[[str], NDArray[np.float32]]
+    channels: tuple[str, ...]
+    pictures: Loaders[bytes]
+    measured: pd.DataFrame
+
+    @cached_property
+    def row_of(self) -> Mapping[tuple[str, str], int]:
+        """Row of each well's profile, by plate and well."""
+        keys = zip(self.index.wells[PLATE], self.index.wells[WELL], strict=True)
+        return {key: row for row, key in enumerate(keys)}
+
+    @cached_property
+    def sites_of(self) -> Mapping[tuple[str, str], list[str]]:
+        """Keys of the pictures of each well, by plate and ``r01c01``."""
+        found: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for key in sorted(self.pictures):
+            plate, _, name = key.rpartition("/")
+            found[plate, name[:6]].append(key)
+        return found
+
+    def pictures_of(self, plate: str, well: str) -> list[str]:
+        """Keys of the pictures of a well's sites."""
+        return self.sites_of.get((plate, site_name(well, 1)[:6]), [])
+
+    @cached_property
+    def controls_of_plate(self) -> Mapping[str, list[str]]:
+        """The negative controls of each plate."""
+        negcon = self.index.wells[self.index.wells[ROLE] == Role.NEGCON]
+        return negcon.groupby(PLATE)[WELL].agg(sorted).to_dict()
+
+    def control_beside(self, plate: str, well: str) -> str | None:
+        """A negative control of the same plate with a picture, always the same for a well."""
+        controls = [name for name in self.controls_of_plate.get(plate, []) if name != well]
+        shown = [name for name in controls if self.pictures_of(plate, name)]
+        return shown[sum(map(ord, well)) % len(shown)] if shown else None
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """What a plate map can be coloured by."""
+        of_wells = [name for name in (CONDITION, ROLE, QUALITY) if name in self.index.wells]
+        return [*self.measured.columns, "similarity to controls", *of_wells]
+
+
+def explore_data(place: str, *, feature_set: str | None = None) -> ExploreData:
+    """Of a bundle, or of a data folder that holds one; pictures and numbers where they lie beside.
+
+    Args:
+        place: A bundle's folder or name on the hub, or a data folder.
+        feature_set: Whose pictures and numbers; the only one, where there is one.
+
+    Raises:
+        InputError: There is no bundle, or several feature sets to choose from.
+    """
+    folder = Path(place)
+    own = folder / "06_models" / "bundle"
+    if folder.is_dir() and not (folder / CONFIG_FILE).exists() and own.is_dir():
+        bundle, data = load_bundle(own), folder
+    else:
+        bundle = load_bundle(place)
+        data = bundle.folder.resolve().parent.parent
+    name = _feature_set(data, feature_set)
+    return ExploreData(
+        title=bundle.model.digest,
+        index=bundle.index,
+        embed_text=lambda text: bundle.embed_text(text)[0],
+        channels=_channels(bundle),
+        pictures=_pictures(data / _PICTURES / name) if name else {},
+        measured=_measured(data, name),
+    )
+
+
+def _channels(bundle: Bundle) -> tuple[str, ...]:
+    images = bundle.config.images
+    return tuple(images.channels) if images else ()
+
+
+def _feature_set(data: Path, wanted: str | None) -> str | None:
+    folder = data / _PICTURES
+    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if wanted is not None and wanted not in there:
+        raise InputError(
+            f"there are no pictures of a feature set {wanted}; there are: "
+            f"{example_of(there) or 'none'}"
+        )
+    if wanted is None and len(there) > 1 and "default" not in there:
+        raise InputError(f"there are several feature sets, name one: --set {there[0]}")
+    chosen = wanted or ("default" if "default" in there else next(iter(there), None))
+    if chosen is None:
+        logger.warning("no pictures lie beside the bundle: the page shows none")
+    return chosen
+
+
+def _pictures(folder: Path) -> Loaders[bytes]:
+    return {
+        f"{path.parent.name}/{path.stem}": path.read_bytes
+        for path in sorted(folder.glob("*/*.webp"))
+    }
+
+
+def _measured(data: Path, feature_set: str | None) -> pd.DataFrame:
+    """Numbers of wells from the tables of image quality."""
+    empty = pd.DataFrame(index=pd.MultiIndex.from_arrays([[], []], names=[PLATE, WELL]))
+    if feature_set is None:
+        return empty
+    tables = {name: _read(data / path / feature_set) for name, path in _TABLES.items()}
+    parts = []
+    if tables["well_quality"] is not None:
+        quality = tables["well_quality"].set_index([PLATE, WELL])
+        parts.append(quality[["nuclei", "n_near_empty", "brightness"]].dropna(axis=1, how="all"))
+    if tables["site_qc"] is not None:
+        keys = [PLATE, WELL, CHANNEL]
+        means = tables["site_qc"].pivot_table(list(_MEASURED_OF_CHANNELS), keys[:2], keys[2])
+        means.columns = [f"{measure} {channel}" for measure, channel in means.columns]
+        parts.append(means)
+    return pd.concat(parts, axis=1) if parts else empty
+
+
+def _read(folder: Path) -> pd.DataFrame | None:
+    files = sorted(folder.glob("*.parquet"))
+    return pd.concat(map(pd.read_parquet, files), ignore_index=True) if files else None

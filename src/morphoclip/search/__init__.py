@@ -1,0 +1,1 @@
+"""Questions to profiles: what is most similar, how far from controls, and by what chance."""
