@@ -94,6 +94,7 @@ def _write_tensors(
     from safetensors.torch import save_file
 
     save_file(dict(tensors), path, metadata=dict(header or {}))
+    path.chmod(0o644)  # safetensors writes for its user alone
 
 
 def sha256_of(path: Path) -> str:

@@ -97,15 +97,15 @@ def _add_pages(app: FastAPI, data: ExploreData, page: Page) -> None:
     def home(request: Request, q: str = "", kind: str = "") -> Response:
         return page(request, "home", views.home(data, q, kind))
 
-    @app.get("/plate/{plate}", response_class=HTMLResponse)
+    @app.get("/plate/{plate:path}", response_class=HTMLResponse)
     def plate(request: Request, plate: str, by: str = "", q: str = "") -> Response:
         return page(request, "plate", _found(views.plate(data, plate, by, q)))
 
-    @app.get("/well/{plate}/{well}", response_class=HTMLResponse)
+    @app.get("/well/{plate:path}/{well}", response_class=HTMLResponse)
     def well(request: Request, plate: str, well: str) -> Response:
         return page(request, "well", _found(views.well(data, plate, well)))
 
-    @app.get("/treatment/{modality}/{sample}", response_class=HTMLResponse)
+    @app.get("/treatment/{modality}/{sample:path}", response_class=HTMLResponse)
     def treatment(request: Request, modality: str, sample: str) -> Response:
         return page(request, "treatment", _found(views.treatment(data, modality, sample)))
 
@@ -121,7 +121,7 @@ def _add_files(app: FastAPI, data: ExploreData) -> None:
     def map_points(by: str = "") -> dict[str, Any]:
         return views.map_points(data, by)
 
-    @app.get("/picture/{plate}/{site}.webp")
+    @app.get("/picture/{plate:path}/{site}.webp")
     def picture(plate: str, site: str, channel: str = "") -> Response:
         content = _found(views.picture(data, f"{plate}/{site}", channel))
         return Response(content, media_type="image/webp", headers={"Cache-Control": "max-age=3600"})

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,19 @@ logger = logging.getLogger(__name__)
 _PICTURES = "02_intermediate/thumbnails"
 _TABLES = {"well_quality": "02_intermediate/well_quality", "site_qc": "02_intermediate/site_qc"}
 _MEASURED_OF_CHANNELS = ("mean", "focus")
+_WORDS = {"nuclei": "nuclei", "n_near_empty": "sites near empty", "brightness": "brightness"}
+
+
+MOST_POINTS = 20_000
+"""Wells on the map; of more, evenly chosen ones."""
+
+
+class Components(NamedTuple):
+    """Rows of wells ``(N,)``, their places ``(N, 2)``, and the share of variance of both axes."""
+
+    rows: NDArray[np.int64]
+    places: NDArray[np.float32]
+    explained: list[float]
 
 
 @dataclass(frozen=True)
@@ -79,10 +93,28 @@ class ExploreData:
         return shown[sum(map(ord, well)) % len(shown)] if shown else None
 
     @cached_property
+    def components(self) -> Components:
+        """Wells by the first two principal components of their profiles."""
+        return _components(self.index.profiles)
+
+    @cached_property
     def columns(self) -> list[str]:
         """What a plate map can be coloured by."""
         of_wells = [name for name in (CONDITION, ROLE, QUALITY) if name in self.index.wells]
         return [*self.measured.columns, "similarity to controls", *of_wells]
+
+
+def _components(profiles: NDArray[np.float32]) -> Components:
+    n_wells = len(profiles)
+    rows = np.arange(n_wells)
+    if n_wells > MOST_POINTS:
+        rows = np.linspace(0, n_wells - 1, MOST_POINTS).round().astype(np.int64)
+    vectors = np.asarray(profiles[rows], dtype=np.float32)
+    vectors = vectors - vectors.mean(axis=0)
+    values, axes = np.linalg.eigh((vectors.T @ vectors).astype(np.float64))
+    share = values[::-1] / max(float(values.sum()), 1e-12)
+    places = vectors @ axes[:, ::-1][:, :2].astype(np.float32)
+    return Components(rows, places, share[:2].round(3).tolist())
 
 
 def explore_data(place: str, *, feature_set: str | None = None) -> ExploreData:
@@ -150,7 +182,7 @@ def _measured(data: Path, feature_set: str | None) -> pd.DataFrame:
     parts = []
     if tables["well_quality"] is not None:
         quality = tables["well_quality"].set_index([PLATE, WELL])
-        parts.append(quality[["nuclei", "n_near_empty", "brightness"]].dropna(axis=1, how="all"))
+        parts.append(quality[list(_WORDS)].dropna(axis=1, how="all").rename(columns=_WORDS))
     if tables["site_qc"] is not None:
         keys = [PLATE, WELL, CHANNEL]
         means = tables["site_qc"].pivot_table(list(_MEASURED_OF_CHANNELS), keys[:2], keys[2])

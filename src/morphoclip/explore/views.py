@@ -4,7 +4,6 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -39,7 +38,6 @@ from morphoclip.search.top_k import similarities
 TOP = 8
 EXAMPLES = 6
 _KINDS = ("text", "treatment", "well", "structure")
-_MOST_POINTS = 20_000
 _SIMILARITY = "similarity to controls"
 
 
@@ -198,7 +196,7 @@ def well(data: ExploreData, plate_name: str, name: str) -> dict[str, Any] | None
     if row is None:
         return None
     facts = data.index.labels_of(np.array([row])).to_dict("records")[0]
-    questions = questions_of(f"{plate_name} {name}", data.index, data.embed_text, "well")
+    questions = [question_of_rows(f"well: {plate_name} {name}", np.array([row]), data.index)]
     control = data.control_beside(plate_name, name)
     return {
         "plate": plate_name,
@@ -299,7 +297,7 @@ def map_page(by: str) -> dict[str, Any]:
 def map_points(data: ExploreData, by: str) -> dict[str, Any]:
     """Wells as points: the first two principal components of their profiles, at most 20,000."""
     chosen = by if by in MAP_COLUMNS else "condition"
-    rows, places, explained = _components(data)
+    rows, places, explained = data.components
     values = MAP_COLUMNS[chosen](data, rows)
     names = [str(value) if isinstance(value, str) else "" for value in values]
     labels = data.index.labels_of(rows)
@@ -315,20 +313,6 @@ def map_points(data: ExploreData, by: str) -> dict[str, Any]:
         "name": labels[NAME].fillna("").tolist(),
         "n_all": len(data.index.wells),
     }
-
-
-@lru_cache(maxsize=2)
-def _components(data: ExploreData) -> tuple[np.ndarray, np.ndarray, list[float]]:
-    n_wells = len(data.index.wells)
-    rows = np.arange(n_wells)
-    if n_wells > _MOST_POINTS:
-        rows = np.linspace(0, n_wells - 1, _MOST_POINTS).round().astype(np.int64)
-    vectors = data.index.profiles[rows].astype(np.float32)
-    vectors = vectors - vectors.mean(axis=0)
-    covariance = vectors.T @ vectors
-    values, axes = np.linalg.eigh(covariance.astype(np.float64))
-    share = values[::-1] / max(float(values.sum()), 1e-12)
-    return rows, vectors @ axes[:, ::-1][:, :2].astype(np.float32), share[:2].round(3).tolist()
 
 
 def picture(data: ExploreData, key: str, channel: str) -> bytes | None:

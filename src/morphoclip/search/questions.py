@@ -28,7 +28,7 @@ EmbedText = Callable[[str], NDArray[np.float32]]
 LONGEST = 10_000
 """Characters of a question; a longer one is no question."""
 
-_WELL = re.compile(r"(?P<plate>\S+)[\s:/]+(?P<well>[A-Za-z]{1,2}\d{1,2})")
+_WELL = re.compile(r"(?P<plate>.+?)[\s:/]+(?P<well>[A-Za-z]{1,2}\d{1,2})")
 
 
 def kind_of(text: str, index: SearchIndex) -> Kind:
