@@ -26,6 +26,7 @@ from morphoclip.explore.data import ExploreData
 from morphoclip.features.site_files import site_key
 from morphoclip.imaging.thumbnails import encode_strip
 from morphoclip.search.index import SearchIndex
+from morphoclip.wells.pictures import WellPictures
 
 DIM = 16
 CHANNELS = ("MITO", "AGP", "RNA", "ER", "DNA")
@@ -78,7 +79,8 @@ def explored(table: pd.DataFrame | None = None, names: dict[str, str] | None = N
     keys = pd.MultiIndex.from_frame(table[[PLATE, WELL]])
     rng = np.random.default_rng(0)
     measured = pd.DataFrame({"nuclei": rng.integers(20, 200, len(table)) * 1.0}, index=keys)
-    return ExploreData("0123456789abcdef", index, embed_text, CHANNELS, pictures, measured)
+    cells = WellPictures(pictures, index.wells, CHANNELS)
+    return ExploreData("0123456789abcdef", index, embed_text, cells, measured)
 
 
 def embed_text(text: str) -> np.ndarray:

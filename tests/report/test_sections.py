@@ -1,10 +1,16 @@
 """What the page picks out of the tables: neither the best only, nor the whole."""
 
+import base64
+
 import pandas as pd
 import pytest
+from explored_plates import CHANNELS, explored
 
+from morphoclip.columns import PROMPT_DIGEST
 from morphoclip.evaluation.held_out_retrieval import FEWEST_PERTURBATIONS
+from morphoclip.perturbations.prompts import prompt_digest
 from morphoclip.perturbations.well_index import readable_condition
+from morphoclip.report.cells import ReportCells
 from morphoclip.report.figures import draw_benchmark, rows_of_stratum
 from morphoclip.report.sections.headline import headline_section
 from morphoclip.report.sections.results import (
@@ -14,6 +20,7 @@ from morphoclip.report.sections.results import (
     target_counts,
     target_examples,
 )
+from morphoclip.wells.pictures import WellPictures
 
 CONDITION = "compound|U2OS|48|100|absent|Parental"
 
@@ -163,3 +170,18 @@ def test_held_out_plates_are_no_held_out_perturbations() -> None:
     assert "20 of their texts were read in training" in page
     assert "held-out perturbation" not in page
     assert "held-out perturbations" in headline(20)
+
+
+def test_examples_show_cells_beside_controls_of_their_plate() -> None:
+    data = explored()
+    wells = data.index.wells.assign(**{PROMPT_DIGEST: prompt_digest("words of one")})
+    cells = ReportCells(data.cells, wells)
+    pair = cells.of_treatment("compound-3", "compound|U2OS")
+    assert pair is not None
+    assert pair.words.startswith("plate compound0, well A04, beside the negative control ")
+    assert base64.b64decode(pair.own)[8:12] == b"WEBP"
+    assert pair.control != pair.own
+    assert cells.of_prompt("words of one") == cells.of_treatment("compound-0", "compound|U2OS")
+    assert cells.of_prompt("words of another") is None
+    without = ReportCells(WellPictures({}, wells, CHANNELS), wells)
+    assert without.of_treatment("compound-3", "compound|U2OS") is None

@@ -1,7 +1,6 @@
 """What the page shows: profiles that can be asked, what was measured of wells, and pictures."""
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 from morphoclip.bundle.config import CONFIG_FILE
 from morphoclip.bundle.loaded import Bundle
 from morphoclip.bundle.place import load_bundle
-from morphoclip.columns import CHANNEL, CONDITION, PLATE, QUALITY, ROLE, WELL, Role
+from morphoclip.columns import CHANNEL, CONDITION, PLATE, QUALITY, ROLE, WELL
 from morphoclip.errors import InputError, example_of
-from morphoclip.imaging.sites import site_name
 from morphoclip.loaders import Loaders
 from morphoclip.search.index import SearchIndex
+from morphoclip.wells.pictures import WellPictures
 
 logger = logging.getLogger(__name__)
 
@@ -49,16 +48,14 @@ class ExploreData:
         title: What the bundle is called.
         index: Wells, treatments and texts.
         embed_text: Words to a vector ``(E,)``.
-        channels: Names of the channels in pictures, in order.
-        pictures: Strips of sites by ``<plate>/r01c01f01``; {} where none were kept.
+        cells: Pictures of wells; none where none were kept.
         measured: Numbers of wells, by plate and well; one column each.
     """
 
     title: str
     index: SearchIndex
     embed_text: Callable[[str], NDArray[np.float32]]
-    channels: tuple[str, ...]
-    pictures: Loaders[bytes]
+    cells: WellPictures
     measured: pd.DataFrame
 
     @cached_property
@@ -67,30 +64,10 @@ class ExploreData:
         keys = zip(self.index.wells[PLATE], self.index.wells[WELL], strict=True)
         return {key: row for row, key in enumerate(keys)}
 
-    @cached_property
-    def sites_of(self) -> Mapping[tuple[str, str], list[str]]:
-        """Keys of the pictures of each well, by plate and ``r01c01``."""
-        found: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for key in sorted(self.pictures):
-            plate, _, name = key.rpartition("/")
-            found[plate, name[:6]].append(key)
-        return found
-
-    def pictures_of(self, plate: str, well: str) -> list[str]:
-        """Keys of the pictures of a well's sites."""
-        return self.sites_of.get((plate, site_name(well, 1)[:6]), [])
-
-    @cached_property
-    def controls_of_plate(self) -> Mapping[str, list[str]]:
-        """The negative controls of each plate."""
-        negcon = self.index.wells[self.index.wells[ROLE] == Role.NEGCON]
-        return negcon.groupby(PLATE)[WELL].agg(sorted).to_dict()
-
-    def control_beside(self, plate: str, well: str) -> str | None:
-        """A negative control of the same plate with a picture, always the same for a well."""
-        controls = [name for name in self.controls_of_plate.get(plate, []) if name != well]
-        shown = [name for name in controls if self.pictures_of(plate, name)]
-        return shown[sum(map(ord, well)) % len(shown)] if shown else None
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels in pictures, in order."""
+        return self.cells.channels
 
     @cached_property
     def components(self) -> Components:
@@ -139,8 +116,9 @@ def explore_data(place: str, *, feature_set: str | None = None) -> ExploreData:
         title=bundle.model.digest,
         index=bundle.index,
         embed_text=lambda text: bundle.embed_text(text)[0],
-        channels=_channels(bundle),
-        pictures=_pictures(data / _PICTURES / name) if name else {},
+        cells=WellPictures(
+            _pictures(data / _PICTURES / name) if name else {}, bundle.wells, _channels(bundle)
+        ),
         measured=_measured(data, name),
     )
 

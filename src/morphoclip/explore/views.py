@@ -25,7 +25,6 @@ from morphoclip.errors import InputError
 from morphoclip.evaluation.treatments import MECHANISMS, NAME
 from morphoclip.explore.data import ExploreData
 from morphoclip.explore.plate_map import colours_of_names, plate_map
-from morphoclip.imaging.thumbnails import composite, decode_strip, encode_picture
 from morphoclip.metrics.conditions import treated_wells
 from morphoclip.metrics.matrix import unit_rows
 from morphoclip.perturbations.well_index import readable_condition
@@ -96,9 +95,7 @@ def _treatment_row(data: ExploreData, row: dict[str, Any]) -> dict[str, Any]:
     """An answer with one of its wells, and a control of that well's plate."""
     rows = _rows_of(data, str(row[MODALITY]), str(row[BROAD_SAMPLE]))
     own = data.index.wells.iloc[rows]
-    own = own[own[CONDITION] == row[CONDITION]]
-    places = zip(own[PLATE], own[WELL], strict=True)
-    shown = next(((p, w) for p, w in places if data.pictures_of(p, w)), None)
+    shown = data.cells.first_shown(own[own[CONDITION] == row[CONDITION]])
     return row | {
         "url": treatment_url(row[MODALITY], row[BROAD_SAMPLE]),
         "picture": picture_of(data, *shown) if shown else None,
@@ -197,7 +194,7 @@ def well(data: ExploreData, plate_name: str, name: str) -> dict[str, Any] | None
         return None
     facts = data.index.labels_of(np.array([row])).to_dict("records")[0]
     questions = [question_of_rows(f"well: {plate_name} {name}", np.array([row]), data.index)]
-    control = data.control_beside(plate_name, name)
+    control = data.cells.control_beside(plate_name, name)
     return {
         "plate": plate_name,
         "well": name,
@@ -205,10 +202,10 @@ def well(data: ExploreData, plate_name: str, name: str) -> dict[str, Any] | None
         "plate_url": plate_url(plate_name),
         "treatment_url": _own_treatment(data, row),
         "measured": _measured_of(data, plate_name, name),
-        "sites": [_site(key) for key in data.pictures_of(plate_name, name)],
+        "sites": [_site(key) for key in data.cells.of(plate_name, name)],
         "control": control,
         "control_url": well_url(plate_name, control) if control else "",
-        "control_sites": [_site(key) for key in data.pictures_of(plate_name, control)[:1]]
+        "control_sites": [_site(key) for key in data.cells.of(plate_name, control)[:1]]
         if control
         else [],
         "answers_here": _shown(data, questions[0], answers_to(data.index, questions, top_k=TOP)),
@@ -317,17 +314,9 @@ def map_points(data: ExploreData, by: str) -> dict[str, Any]:
 
 def picture(data: ExploreData, key: str, channel: str) -> bytes | None:
     """One channel of a site, all in colours, or the strip as it is; None where there is none."""
-    if key not in data.pictures:
+    if key not in data.cells.strips:
         return None
-    strip = data.pictures[key]()
-    if channel == "":
-        return strip
-    tiles = decode_strip(strip)
-    if channel == "composite":
-        return encode_picture(composite(tiles, data.channels))
-    if channel not in data.channels:
-        return None
-    return encode_picture(tiles[data.channels.index(channel)])
+    return data.cells.picture(key, channel) if channel else data.cells.strips[key]()
 
 
 def download(data: ExploreData, table: str, *, q: str, kind: str, plate: str) -> bytes | None:
@@ -369,13 +358,13 @@ def _site(key: str) -> dict[str, str]:
 
 def picture_of(data: ExploreData, plate_name: str, name: str) -> str | None:
     """Address of the first site's picture of a well."""
-    keys = data.pictures_of(plate_name, name)
+    keys = data.cells.of(plate_name, name)
     return _site(keys[0])["url"] if keys else None
 
 
 def control_of(data: ExploreData, plate_name: str, name: str) -> str | None:
     """Address of the picture of a control of the same plate."""
-    control = data.control_beside(plate_name, name)
+    control = data.cells.control_beside(plate_name, name)
     return picture_of(data, plate_name, control) if control else None
 
 

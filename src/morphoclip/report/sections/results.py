@@ -4,9 +4,13 @@ from typing import Any
 
 import pandas as pd
 
-from morphoclip.columns import MODALITY, PROMPT, SUBSET, Subset
+from morphoclip.columns import BROAD_SAMPLE, CONDITION, MODALITY, PROMPT, SUBSET, Subset
 from morphoclip.evaluation.nearest_treatments import notes_on_cells
+from morphoclip.features.config import ImageFeaturesConfig
+from morphoclip.loaders import Loaders
+from morphoclip.report.cells import ReportCells
 from morphoclip.report.rendering import Section, best_middle_worst, records, render
+from morphoclip.wells.pictures import WellPictures
 
 _BOTH = notes_on_cells(pd.Series([True]), pd.Series([True]))[0]
 _PAIRS_SHOWN = 8
@@ -14,16 +18,31 @@ _TEXTS_SHOWN = 3
 
 
 def results_section(
-    retrieved_texts: pd.DataFrame, target_genes: pd.DataFrame, nearest_treatments: pd.DataFrame
+    retrieved_texts: pd.DataFrame,
+    target_genes: pd.DataFrame,
+    nearest_treatments: pd.DataFrame,
+    thumbnails: Loaders[bytes],
+    well_profiles: pd.DataFrame,
+    images: ImageFeaturesConfig,
 ) -> Section:
-    """Examples of each question, not the best ones only."""
+    """Examples of each question, not the best ones only, with cells where pictures were kept."""
     targets = held_out_targets(target_genes)
+    pictures = WellPictures(thumbnails, well_profiles, tuple(images.channels))
+    cells = ReportCells(pictures, well_profiles)
+    retrieved = example_texts(retrieved_texts)
+    pairs = records(strongest_pairs(nearest_treatments[~nearest_treatments["note"].eq(_BOTH)]))
+    for row in retrieved:
+        row["cells"] = cells.of_prompt(row["prompt"])
+    for row in pairs:
+        row["cells"] = cells.of_treatment(row[BROAD_SAMPLE], row[CONDITION])
+        row["other_cells"] = cells.of_treatment(row["other_broad_sample"], row["other_condition"])
     html = render(
         "results",
-        retrieved=example_texts(retrieved_texts),
+        retrieved=retrieved,
         target_counts=target_counts(targets),
         target_examples=target_examples(targets),
-        pairs=records(strongest_pairs(nearest_treatments[~nearest_treatments["note"].eq(_BOTH)])),
+        pairs=pairs,
+        has_pictures=bool(thumbnails),
         n_without_cells=int(nearest_treatments["note"].eq(_BOTH).sum()),
         example=_example_name(nearest_treatments),
     )
