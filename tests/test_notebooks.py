@@ -16,6 +16,7 @@ def finished(tmp_path_factory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("notebooks"))
     workspace.run("demo_gallery")
     workspace.run()
+    workspace.run("pack_model")
     return workspace
 
 
@@ -35,4 +36,8 @@ def test_a_notebook_runs_and_shows_figures(finished, path: Path, monkeypatch) ->
 
 
 def test_there_are_notebooks() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["explore_a_plate", "look_at_embeddings"]
+    assert [path.stem for path in NOTEBOOKS] == [
+        "ask_a_model",
+        "explore_a_plate",
+        "look_at_embeddings",
+    ]

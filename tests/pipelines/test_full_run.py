@@ -137,9 +137,7 @@ def test_answers_stand_in_tables_and_in_the_report(finished) -> None:
     assert retrieved["Metadata_prompt"].nunique() == held_out["Metadata_entity"].nunique()
     page = finished.load("report")
     assert all(html.escape(words) in page for words in retrieved["Metadata_prompt"].unique()[:1])
-    assert page.count("data:image/webp;base64,") >= 2 * 3 * 3, (
-        "cells and a control, of each"
-    )
+    assert page.count("data:image/webp;base64,") >= 2 * 3 * 3, "cells and a control, of each"
     nearest_treatments = finished.load("nearest_treatments")
     assert set(nearest_treatments[BROAD_SAMPLE]) == set(finished.load("demo_truth")[BROAD_SAMPLE])
     targets = finished.load("target_genes")

@@ -63,6 +63,7 @@ def create_app(data: ExploreData, *, allowed_hosts: Sequence[str] = LOOPBACK) ->
             return PlainTextResponse("the question is too long", status_code=414)
         response = await call_next(request)
         response.headers.update(_HEADERS)
+        response.headers.setdefault("Cache-Control", "no-cache")  # a newer version is seen at once
         return response
 
     def page(request: Request, name: str, context: dict[str, Any], status: int = 200) -> Response:

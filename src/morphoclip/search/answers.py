@@ -75,4 +75,4 @@ def _subset(row: dict[str, Any]) -> str:
 
 
 def _q(row: dict[str, Any]) -> str:
-    return "" if math.isnan(row["q"]) else f"{row['q']:6.2f}"
+    return "" if math.isnan(row["q"]) else f"{row['q']:6.3f}"
