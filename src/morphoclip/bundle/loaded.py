@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from morphoclip.bundle.opened import PackedModelFiles
-from morphoclip.bundle.plates_in_memory import plates_of_tokens, sites_table, tokens_of_images
+from morphoclip.bundle.plates_in_memory import plates_of_tokens, sites_table
 from morphoclip.columns import embedding_columns
 from morphoclip.errors import InputError
 from morphoclip.evaluation.embedded_plates import profiles_of_plates
@@ -60,6 +60,8 @@ class Bundle(PackedModelFiles):
         Raises:
             InputError: An image cannot be used, or the backbone cannot be loaded.
         """
+        from morphoclip.bundle.images_in_memory import tokens_of_images  # waits for images
+
         sites = sites_table(len(images), wells, plates, controls)
         tokens = tokens_of_images(
             images,

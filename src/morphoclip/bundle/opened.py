@@ -25,7 +25,6 @@ from morphoclip.bundle.weights import trained_model
 from morphoclip.device import resolve_device
 from morphoclip.errors import InputError
 from morphoclip.features.config import ImageFeaturesConfig
-from morphoclip.features.extract import fingerprint_of
 from morphoclip.loaders import Loaders
 from morphoclip.models.trained import TrainedModel
 
@@ -123,6 +122,8 @@ class PackedModelFiles:
         Raises:
             InputError: It cannot be loaded, or is not the one of the training.
         """
+        from morphoclip.features.extract import fingerprint_of  # what reads images waits for them
+
         settings = self.images
         backbone = load_image_backbone(settings.backbone, len(settings.channels))
         for name, adapter in self.adapters.items():

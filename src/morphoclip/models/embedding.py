@@ -1,7 +1,7 @@
 """Wells and prompts through a trained model."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,14 @@ from torch import Tensor
 
 from morphoclip.columns import PLATE
 from morphoclip.models.closed_form import ClosedForm
-from morphoclip.models.fine_tuned import FineTuned
 from morphoclip.models.morphoclip import MorphoCLIP
 from morphoclip.models.trained import TrainedModel
 from morphoclip.plate_effects import align_by_offset
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.batch import WellBatch
+
+if TYPE_CHECKING:  # it imports what reads images, which profiles alone do not need
+    from morphoclip.models.fine_tuned import FineTuned
 
 
 class WellsOfPlates(Protocol):
@@ -53,7 +55,7 @@ class WellEmbeddings(NamedTuple):
 
 @torch.inference_mode()
 def embed(
-    model: MorphoCLIP | FineTuned | ClosedForm,
+    model: "MorphoCLIP | FineTuned | ClosedForm",
     wells: Wells,
     *,
     batch_size: int,
@@ -70,7 +72,7 @@ def embed(
 
 
 def _encode_wells(
-    model: MorphoCLIP | FineTuned | ClosedForm,
+    model: "MorphoCLIP | FineTuned | ClosedForm",
     wells: WellsOfPlates,
     batch_size: int,
     device: str,
