@@ -20,6 +20,6 @@ def load(place: "str | Path", *, revision: str | None = None, device: str = "aut
     Raises:
         InputError: There is none, one of another version, or a damaged one.
     """
-    from morphoclip.bundle.place import load_bundle
+    from morphoclip.bundle.loaded import load_bundle
 
     return load_bundle(place, revision=revision, device=device)

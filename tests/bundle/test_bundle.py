@@ -17,8 +17,8 @@ import morphoclip
 from morphoclip.backbones.config import TextBackboneConfig
 from morphoclip.backbones.text import HashedNgrams
 from morphoclip.bundle.card import Measured, model_card
-from morphoclip.bundle.config import CONFIG_FILE
-from morphoclip.bundle.folder import PROFILES_FILE, PackedModel, write_bundle
+from morphoclip.bundle.files import CONFIG_FILE, PROFILES_FILE
+from morphoclip.bundle.folder import PackedModel, write_bundle
 from morphoclip.bundle.loaded import Bundle
 from morphoclip.bundle.pack import TREATMENT_COLUMNS
 from morphoclip.columns import (

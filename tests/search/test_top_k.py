@@ -9,6 +9,7 @@ from scipy.stats import false_discovery_control
 from morphoclip.metrics.significance import (
     FEWEST_CONTROLS,
     p_of_means,
+    p_of_texts,
     p_of_wells,
     q_values,
 )
@@ -74,6 +75,20 @@ def test_q_is_benjamini_and_hochbergs(seed: int) -> None:
     q = q_values(with_unknown)
     assert np.isnan(q[~known]).all()
     np.testing.assert_allclose(q[known], false_discovery_control(with_unknown[known], method="bh"))
+
+
+@pytest.mark.parametrize("n_wells", [1, 3])
+def test_p_of_texts_is_that_of_each_text_alone(n_wells: int) -> None:
+    rng = np.random.default_rng(5)
+    of_controls = rng.standard_normal((40, 6))
+    similarity = np.linspace(-1.5, 1.5, 6)
+    found = p_of_texts(similarity, n_wells, of_controls)
+    alone = [
+        p_of_means(similarity[t : t + 1], np.array([n_wells]), of_controls[:, t])[0]
+        for t in range(6)
+    ]
+    np.testing.assert_allclose(found, alone, atol=0 if n_wells == 1 else 0.04)
+    assert np.isnan(p_of_texts(similarity, n_wells, of_controls[:7])).all()
 
 
 def test_nothing_known_has_no_q() -> None:

@@ -1,22 +1,15 @@
 """``config.json`` of a bundle: everything about a model but its numbers."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, ValidationError
 
 from morphoclip.backbones.config import ImageBackboneConfig, TextBackboneConfig
+from morphoclip.bundle.files import damaged_config, read_json
 from morphoclip.config import Channels, Config
-from morphoclip.errors import InputError
 from morphoclip.fingerprint import Fingerprint
 from morphoclip.imaging.config import PreprocessConfig
 from morphoclip.models.config import ModelConfig
-
-FORMAT = 1
-"""Raised whenever an earlier version could not read what is written."""
-
-CONFIG_FILE = "config.json"
 
 ADAPTER_NAME = "packed"
 """What the adapter in a bundle is called among adapters."""
@@ -65,31 +58,10 @@ def read_config(folder: Path) -> BundleConfig:
     Raises:
         InputError: The folder holds no bundle, one of another format, or a damaged one.
     """
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        raise InputError(
-            f"{folder.name} holds no {CONFIG_FILE} and is no bundle: make one with "
-            "kedro run --pipeline pack_model, or name the folder (or hub id) of one"
-        )
+    written = read_json(folder)
     try:
-        written: Any = json.loads(path.read_text(encoding="utf-8"))
-        number = written["format"]
-        if number != FORMAT:
-            remedy = (
-                "pack the model again" if isinstance(number, int) and number < FORMAT
-                else "a newer version of morphoclip reads it"
-            )  # fmt: skip
-            raise InputError(
-                f"the bundle {folder.name} has format {number!r} and this version of morphoclip "
-                f"reads format {FORMAT}: {remedy}"
-            )
         return BundleConfig.model_validate(written)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        where = ".".join(map(str, first["loc"])) + f": {first['msg']}" if first else str(error)
-        raise InputError(
-            f"{CONFIG_FILE} of the bundle {folder.name} cannot be read ({where}): fetch or pack "
-            "the bundle again"
-        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise damaged_config(folder, where) from error

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from morphoclip.bundle.loaded import Bundle
-from morphoclip.bundle.place import load_bundle
+from morphoclip.bundle.loaded import Bundle, load_bundle
 from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.features.config import ImageFeaturesConfig

@@ -1,6 +1,5 @@
-"""The files of a bundle: written whole or not at all, each checked against its SHA-256."""
+"""Writing a bundle: whole or not at all."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -9,25 +8,27 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from torch import Tensor
 
 from morphoclip import __version__
 from morphoclip.backbones.adapter import Adapter
 from morphoclip.backbones.config import TextBackboneConfig
-from morphoclip.bundle.config import CONFIG_FILE, FORMAT, BundleConfig, ImageSettings
+from morphoclip.bundle.config import BundleConfig, ImageSettings
+from morphoclip.bundle.files import (
+    ADAPTER_FILE,
+    CARD_FILE,
+    CONFIG_FILE,
+    FORMAT,
+    MODEL_FILE,
+    PROFILES_FILE,
+    PROMPTS_FILE,
+    TREATMENTS_FILE,
+    WELLS_FILE,
+    sha256_of,
+)
 from morphoclip.bundle.weights import described, tensors_of
 from morphoclip.columns import embedding_columns
-from morphoclip.errors import InputError
 from morphoclip.models.trained import TrainedModel
-
-MODEL_FILE = "model.safetensors"
-ADAPTER_FILE = "adapter.safetensors"
-CARD_FILE = "README.md"
-PROMPTS_FILE = "prompts.parquet"
-TREATMENTS_FILE = "treatments.parquet"
-WELLS_FILE = "wells.parquet"
-PROFILES_FILE = "profiles.npy"
 
 
 @dataclass(frozen=True)
@@ -95,68 +96,3 @@ def _write_tensors(
 
     save_file(dict(tensors), path, metadata=dict(header or {}))
     path.chmod(0o644)  # safetensors writes for its user alone
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class BundleFiles:
-    """The files of a bundle on disk; each is checked when it is first read."""
-
-    def __init__(self, folder: Path, config: BundleConfig) -> None:
-        self.folder = folder
-        self._sha256 = config.files
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._sha256
-
-    def path(self, name: str) -> Path:
-        """Where a file lies, once it is known to be whole.
-
-        Raises:
-            InputError: It is not there, or its content is not what was packed.
-        """
-        path = self.folder / name
-        if not path.is_file():
-            raise self._damaged(name, "it is not there")
-        if sha256_of(path) != self._sha256[name]:
-            raise self._damaged(name, "its content is not what was packed")
-        return path
-
-    def tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """The tensors of a file and its header."""
-        from safetensors import SafetensorError, safe_open
-
-        path = self.path(name)
-        try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                return tensors, file.metadata() or {}
-        except SafetensorError as error:
-            raise self._damaged(name, str(error)) from error
-
-    def table(self, name: str) -> pd.DataFrame:
-        """A table."""
-        try:
-            return pd.read_parquet(self.path(name))
-        except (OSError, ValueError) as error:
-            raise self._damaged(name, str(error)) from error
-
-    def matrix(self, name: str) -> NDArray[np.float32]:
-        """A matrix ``(B, E)``, mapped into memory."""
-        try:
-            matrix: NDArray[np.float32] = np.load(
-                self.path(name), mmap_mode="r", allow_pickle=False
-            )
-        except (OSError, ValueError) as error:
-            raise self._damaged(name, str(error)) from error
-        return matrix
-
-    def _damaged(self, name: str, why: str) -> InputError:
-        return InputError(
-            f"{name} of the bundle {self.folder.name} cannot be used ({why}): fetch or pack the "
-            "bundle again"
-        )

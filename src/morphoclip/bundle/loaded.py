@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from morphoclip.bundle.opened import PackedModelFiles
+from morphoclip.bundle.place import folder_of
 from morphoclip.bundle.plates_in_memory import plates_of_tokens, sites_table
 from morphoclip.columns import embedding_columns
 from morphoclip.errors import InputError
@@ -203,3 +205,12 @@ class Bundle(PackedModelFiles):
                 "not all 0"
             )
         return [Question("vector", vector / np.linalg.norm(vector))]
+
+
+def load_bundle(place: str | Path, *, revision: str | None = None, device: str = "auto") -> Bundle:
+    """The bundle in a folder, or of a repository on the Hugging Face hub (``owner/name``).
+
+    Raises:
+        InputError: There is none, or it cannot be read.
+    """
+    return Bundle(folder_of(place, revision), device=device)

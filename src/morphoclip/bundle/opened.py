@@ -12,7 +12,7 @@ from morphoclip.backbones.adapter import Adapter, put_on
 from morphoclip.backbones.image import ImageBackbone, load_image_backbone
 from morphoclip.backbones.text import TextBackbone, load_text_backbone, warn_of_ngrams
 from morphoclip.bundle.config import ADAPTER_NAME, BundleConfig, ImageSettings, read_config
-from morphoclip.bundle.folder import (
+from morphoclip.bundle.files import (
     ADAPTER_FILE,
     MODEL_FILE,
     PROFILES_FILE,
@@ -20,6 +20,7 @@ from morphoclip.bundle.folder import (
     TREATMENTS_FILE,
     WELLS_FILE,
     BundleFiles,
+    no_profiles,
 )
 from morphoclip.bundle.weights import trained_model
 from morphoclip.device import resolve_device
@@ -48,7 +49,7 @@ class PackedModelFiles:
         """
         self.folder = folder
         self.config: BundleConfig = read_config(folder)
-        self._files = BundleFiles(folder, self.config)
+        self._files = BundleFiles(folder, self.config.files)
         self._device, self._batch_size = resolve_device(device), batch_size
         tensors, _ = self._files.tensors(MODEL_FILE)
         self.model: TrainedModel = trained_model(self.config, tensors)
@@ -103,10 +104,7 @@ class PackedModelFiles:
 
     def _require_profiles(self) -> None:
         if PROFILES_FILE not in self._files:
-            raise InputError(
-                f"the bundle {self.folder.name} holds no reference profiles: pack it with "
-                "pack_model.profiles:true"
-            )
+            raise no_profiles(self.folder)
 
     @property
     def adapters(self) -> Loaders[Adapter]:

@@ -2,20 +2,17 @@
 
 from pathlib import Path
 
-from morphoclip.bundle.loaded import Bundle
 from morphoclip.errors import InputError
 
 
-def load_bundle(place: str | Path, *, revision: str | None = None, device: str = "auto") -> Bundle:
-    """The bundle in a folder, or of a repository on the Hugging Face hub (``owner/name``).
+def folder_of(place: str | Path, revision: str | None = None) -> Path:
+    """The folder of a bundle, fetched where it is the name of a repository (``owner/name``).
 
     Raises:
-        InputError: There is none, or it cannot be read.
+        InputError: There is none.
     """
     folder = Path(place)
-    if not folder.is_dir():
-        folder = _from_hub(str(place), revision)
-    return Bundle(folder, device=device)
+    return folder if folder.is_dir() else _from_hub(str(place), revision)
 
 
 def _from_hub(name: str, revision: str | None) -> Path:

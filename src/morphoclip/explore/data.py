@@ -2,19 +2,38 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from morphoclip.bundle.config import CONFIG_FILE
-from morphoclip.bundle.loaded import Bundle
-from morphoclip.bundle.place import load_bundle
-from morphoclip.columns import CHANNEL, CONDITION, PLATE, QUALITY, ROLE, WELL
+from morphoclip.bundle.files import (
+    CONFIG_FILE,
+    PROFILES_FILE,
+    PROMPTS_FILE,
+    TREATMENTS_FILE,
+    WELLS_FILE,
+    BundleFiles,
+    no_profiles,
+    read_json,
+)
+from morphoclip.bundle.place import folder_of
+from morphoclip.columns import (
+    BROAD_SAMPLE,
+    CHANNEL,
+    CONDITION,
+    MODALITY,
+    PLATE,
+    QUALITY,
+    ROLE,
+    WELL,
+    embedding_columns,
+)
 from morphoclip.errors import InputError, example_of
 from morphoclip.loaders import Loaders
 from morphoclip.search.index import SearchIndex
@@ -64,6 +83,18 @@ class ExploreData:
         keys = zip(self.index.wells[PLATE], self.index.wells[WELL], strict=True)
         return {key: row for row, key in enumerate(keys)}
 
+    @cached_property
+    def first_shown(self) -> Mapping[tuple[str, str, str], tuple[str, str]]:
+        """Plate and well of the first picture of each condition, modality and ID."""
+        columns = [CONDITION, MODALITY, BROAD_SAMPLE, PLATE, WELL]
+        treated = self.index.wells.loc[self.index.is_treated, columns]
+        found: dict[tuple[str, str, str], tuple[str, str]] = {}
+        for condition, modality, sample, plate, well in treated.itertuples(index=False):
+            key = (condition, modality, sample)
+            if key not in found and self.cells.of(plate, well):
+                found[key] = (plate, well)
+        return found
+
     @property
     def channels(self) -> tuple[str, ...]:
         """Names of the channels in pictures, in order."""
@@ -73,6 +104,12 @@ class ExploreData:
     def components(self) -> Components:
         """Wells by the first two principal components of their profiles."""
         return _components(self.index.profiles)
+
+    def prepare(self) -> None:
+        """Compute what first questions would wait for, and load the model."""
+        _ = (self.index.conditions, self.index.names, self.first_shown, self.components)
+        with suppress(InputError):  # said when somebody asks with words
+            self.embed_text("cells")
 
     @cached_property
     def columns(self) -> list[str]:
@@ -107,25 +144,51 @@ def explore_data(place: str, *, feature_set: str | None = None) -> ExploreData:
     folder = Path(place)
     own = folder / "06_models" / "bundle"
     if folder.is_dir() and not (folder / CONFIG_FILE).exists() and own.is_dir():
-        bundle, data = load_bundle(own), folder
+        bundle, data = own, folder
     else:
-        bundle = load_bundle(place)
-        data = bundle.folder.resolve().parent.parent
+        bundle = folder_of(place)
+        data = bundle.resolve().parent.parent
+    written = read_json(bundle)
+    files = BundleFiles(bundle, written["files"])
+    if PROFILES_FILE not in files:
+        raise no_profiles(bundle)
     name = _feature_set(data, feature_set)
+    wells, texts = files.table(WELLS_FILE), files.table(PROMPTS_FILE)
     return ExploreData(
-        title=bundle.model.digest,
-        index=bundle.index,
-        embed_text=lambda text: bundle.embed_text(text)[0],
+        title=str(written["digest"]),
+        index=SearchIndex(
+            wells,
+            files.matrix(PROFILES_FILE),
+            files.table(TREATMENTS_FILE),
+            texts,
+            tuple(embedding_columns(texts)),
+        ),
+        embed_text=_Words(bundle),
         cells=WellPictures(
-            _pictures(data / _PICTURES / name) if name else {}, bundle.wells, _channels(bundle)
+            _pictures(data / _PICTURES / name) if name else {},
+            wells,
+            tuple((written["images"] or {}).get("channels", ())),
         ),
         measured=_measured(data, name),
     )
 
 
-def _channels(bundle: Bundle) -> tuple[str, ...]:
-    images = bundle.config.images
-    return tuple(images.channels) if images else ()
+class _Words:
+    """Words to vectors, by a model that is loaded for the first of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @cached_property
+    def _bundle(self) -> Any:
+        from morphoclip.bundle.loaded import Bundle  # and with it torch
+
+        return Bundle(self._folder)
+
+    def __call__(self, text: str) -> NDArray[np.float32]:
+        """``(E,)``."""
+        vectors: NDArray[np.float32] = self._bundle.embed_text(text)
+        return vectors[0]
 
 
 def _feature_set(data: Path, wanted: str | None) -> str | None:

@@ -93,9 +93,7 @@ def _shown(data: ExploreData, question: Question, answers: Answers) -> dict[str,
 
 def _treatment_row(data: ExploreData, row: dict[str, Any]) -> dict[str, Any]:
     """An answer with one of its wells, and a control of that well's plate."""
-    rows = _rows_of(data, str(row[MODALITY]), str(row[BROAD_SAMPLE]))
-    own = data.index.wells.iloc[rows]
-    shown = data.cells.first_shown(own[own[CONDITION] == row[CONDITION]])
+    shown = data.first_shown.get((row[CONDITION], row[MODALITY], row[BROAD_SAMPLE]))
     return row | {
         "url": treatment_url(row[MODALITY], row[BROAD_SAMPLE]),
         "picture": picture_of(data, *shown) if shown else None,

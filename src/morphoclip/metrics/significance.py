@@ -11,11 +11,13 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 FEWEST_CONTROLS = 8
 """With fewer control wells there is no p."""
 DRAWS = 10_000
 """Draws of as many control wells as a treatment has."""
+DRAWS_OF_TEXTS = 2_000
 _SEED = 0
 
 
@@ -57,6 +59,31 @@ def p_of_means(
             null /= number
         p[chosen] = p_of_wells(similarity[chosen], null)
     return p
+
+
+def p_of_texts(
+    similarity: NDArray[np.floating], n_wells: int, of_controls: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """P of one mean over ``n_wells`` wells to each of T texts ``(T,)``.
+
+    The same 2,000 draws of controls serve all texts.
+
+    Args:
+        similarity: Of the mean to each text.
+        n_wells: Wells that it is the mean of.
+        of_controls: Similarity of each control well to each text, ``(K, T)``.
+    """
+    n_controls, n_texts = of_controls.shape
+    if n_controls < FEWEST_CONTROLS:
+        return np.full(n_texts, np.nan)
+    null = of_controls
+    if n_wells > 1:
+        drawn = np.random.default_rng(_SEED).integers(n_controls, size=(DRAWS_OF_TEXTS, n_wells))
+        starts = np.arange(0, drawn.size + 1, n_wells)
+        shares = np.full(drawn.size, 1 / n_wells)
+        shape = (DRAWS_OF_TEXTS, n_controls)
+        null = csr_array((shares, drawn.ravel(), starts), shape=shape) @ of_controls
+    return np.asarray((1 + (null >= similarity).sum(axis=0)) / (1 + len(null)))
 
 
 class Levels(NamedTuple):

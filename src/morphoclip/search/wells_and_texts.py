@@ -11,7 +11,7 @@ from morphoclip.evaluation.treatments import MECHANISMS
 from morphoclip.metrics.significance import (
     FEWEST_CONTROLS,
     Levels,
-    p_of_means,
+    p_of_texts,
     p_of_wells,
     q_of_levels,
     q_values,
@@ -107,13 +107,9 @@ def similar_texts(index: SearchIndex, questions: Sequence[Question], *, top_k: i
 def _p_of_texts(
     index: SearchIndex, question: Question, similarity: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    p = np.full(len(similarity), np.nan)
     if not len(question.rows):
-        return p
+        return np.full(len(similarity), np.nan)
     condition = index.condition_codes[question.rows[0]]
-    controls = index.controls[int(condition)]
-    of_controls = similarities(index.text_vectors, np.ascontiguousarray(index.profiles[controls]))
-    n_wells = np.array([len(question.rows)])
-    for text, null in enumerate(of_controls):
-        p[text] = p_of_means(similarity[text : text + 1], n_wells, null)[0]
-    return p
+    controls = np.ascontiguousarray(index.profiles[index.controls[int(condition)]])
+    of_controls = similarities(index.text_vectors, controls).T.astype(np.float64)
+    return p_of_texts(similarity, len(question.rows), of_controls)

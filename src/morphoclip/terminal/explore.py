@@ -1,6 +1,7 @@
 """``morphoclip explore``: a page about a packed model and its plates, on this machine."""
 
 import logging
+import threading
 
 import click
 
@@ -58,4 +59,5 @@ def serve(
     click.echo(f"http://{host}:{port}  (Ctrl-C ends it)")
     if host not in LOOPBACK:
         click.echo("the page is open to the network: anyone who reaches this machine can read it")
+    threading.Thread(target=data.prepare, daemon=True).start()
     uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
