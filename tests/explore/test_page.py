@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from starlette.testclient import TestClient
 
 from morphoclip.columns import PLATE, WELL
 from morphoclip.errors import InputError
+from morphoclip.evaluation import anndata_profiles
+from morphoclip.evaluation.anndata_profiles import as_anndata
 from morphoclip.explore.app import create_app
 from morphoclip.explore.data import explore_data
 from morphoclip.explore.plate_map import colour_of, plate_map
@@ -103,8 +106,29 @@ def test_the_map_holds_every_well_once(page) -> None:
     assert len(points["x"]) == len(points["y"]) == len(points["plate"]) == 48 == points["n_all"]
     assert set(points["colours"]) == {"HDAC inhibitor"}
     assert points["value"].count("HDAC inhibitor") == 8
-    assert 0 < sum(points["explained"]) <= 1
+    assert points["words"].startswith("the first two principal components: ")
     assert page.get("/map", params={"by": "nonsense"}).status_code == 200
+
+
+def test_the_map_takes_the_umap_of_the_same_model_and_wells(tmp_path, monkeypatch) -> None:
+    data = explored()
+    table = data.index.wells[[PLATE, WELL]].iloc[::-1].reset_index(drop=True)
+    places = np.arange(2 * len(table), dtype=np.float32).reshape(-1, 2)
+    monkeypatch.setattr(anndata_profiles, "umap_of", lambda *_: places)
+    for name, model in (("own", data.title), ("another", "another")):
+        profiles = table.assign(Metadata_model=model, embedding_0=1.0)
+        as_anndata(profiles, seed=0).write_h5ad(tmp_path / f"{name}.h5ad")
+    (tmp_path / "damaged.h5ad").write_bytes(b"no HDF5")
+    paths = [tmp_path / f"{name}.h5ad" for name in ("damaged", "another", "own")]
+    page = TestClient(create_app(replace(data, anndata=tuple(paths))), base_url="http://localhost")
+    assert '<option value="umap">' in page.get("/map").text
+    points = page.get("/map.json", params={"axes": "umap", "by": "plate"}).json()
+    assert points["words"].startswith("UMAP")
+    assert points["x"][0] == places[-1, 0], "wells are found by plate and name"
+    without = replace(data, anndata=tuple(paths[:2]))
+    assert without.umap is None
+    refused = TestClient(create_app(without), base_url="http://localhost")
+    assert "umap" not in refused.get("/map").text
 
 
 def test_pictures_are_one_channel_or_all_in_colours(page) -> None:

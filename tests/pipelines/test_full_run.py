@@ -169,6 +169,27 @@ def test_a_user_can_ask_in_words_or_by_name(finished, caplog) -> None:
     assert "the closest prompt of the training, at a cosine of 0." in caplog.text
 
 
+def test_a_single_site_can_be_asked_for(finished) -> None:
+    wells = finished.load("well_profiles")
+    plate, well = wells.loc[wells[ROLE] == "trt", [PLATE, WELL]].iloc[0]
+    finished.run("find_similar", find_similar={"site": f"{plate} {well} 1", "top_k": 3})
+    answers = finished.load("similar_wells")
+    assert set(answers["query"]) == {f"site: {plate} {well} 1"}
+    assert not ((answers[PLATE] == plate) & (answers[WELL] == well)).any()
+    finished.run("find_similar", find_similar={"well": f"{plate} {well}", "top_k": 3})
+    of_well = finished.load("similar_wells")
+    columns = [PLATE, WELL, "rank"]
+    pd.testing.assert_frame_equal(answers[columns], of_well[columns])
+    assert answers["similarity"].to_numpy() == pytest.approx(of_well["similarity"], abs=1e-4)
+    for wrong, sentence in (
+        (f"{plate} {well}", "names no site"),
+        (f"{plate} {well} 9", "has no site 9 with features; it has: 1"),
+        (f"nowhere {well} 1", "plate nowhere has no features"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            finished.run("find_similar", find_similar={"site": wrong})
+
+
 def test_a_packed_model_embeds_plates_as_the_catalog_has_them(finished, copied, tmp_path) -> None:
     """Moved elsewhere, in one command from images, without prompts or split."""
     copied.run("pack_model")

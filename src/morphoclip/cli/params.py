@@ -21,6 +21,7 @@ _FREE_TEXT = (
     "find_similar.text",
     "find_similar.treatment",
     "find_similar.well",
+    "find_similar.site",
     "find_similar.structure",
 )
 """Parameters that are text: commas, colons and brackets in them mean themselves."""

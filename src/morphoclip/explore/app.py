@@ -111,16 +111,16 @@ def _add_pages(app: FastAPI, data: ExploreData, page: Page) -> None:
         return page(request, "treatment", _found(views.treatment(data, modality, sample)))
 
     @app.get("/map", response_class=HTMLResponse)
-    def map_of_wells(request: Request, by: str = "") -> Response:
-        return page(request, "map", views.map_page(by))
+    def map_of_wells(request: Request, by: str = "", axes: str = "") -> Response:
+        return page(request, "map", views.map_page(data, by, axes))
 
 
 def _add_files(app: FastAPI, data: ExploreData) -> None:
     """Points, pictures and tables."""
 
     @app.get("/map.json")
-    def map_points(by: str = "") -> dict[str, Any]:
-        return views.map_points(data, by)
+    def map_points(by: str = "", axes: str = "") -> dict[str, Any]:
+        return views.map_points(data, by, axes)
 
     @app.get("/picture/{plate:path}/{site}.webp")
     def picture(plate: str, site: str, channel: str = "") -> Response:

@@ -28,6 +28,7 @@ from morphoclip.columns import (
     CHANNEL,
     CONDITION,
     MODALITY,
+    MODEL,
     PLATE,
     QUALITY,
     ROLE,
@@ -42,6 +43,7 @@ from morphoclip.wells.pictures import WellPictures
 logger = logging.getLogger(__name__)
 
 _PICTURES = "02_intermediate/thumbnails"
+_ANNDATA = "08_reporting/well_profiles.h5ad"
 _TABLES = {"well_quality": "02_intermediate/well_quality", "site_qc": "02_intermediate/site_qc"}
 _MEASURED_OF_CHANNELS = ("mean", "focus")
 _WORDS = {"nuclei": "nuclei", "n_near_empty": "sites near empty", "brightness": "brightness"}
@@ -51,12 +53,12 @@ MOST_POINTS = 20_000
 """Wells on the map; of more, evenly chosen ones."""
 
 
-class Components(NamedTuple):
-    """Rows of wells ``(N,)``, their places ``(N, 2)``, and the share of variance of both axes."""
+class Places(NamedTuple):
+    """Rows of wells ``(N,)``, their places ``(N, 2)``, and what the axes are."""
 
     rows: NDArray[np.int64]
     places: NDArray[np.float32]
-    explained: list[float]
+    words: str
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class ExploreData:
         embed_text: Words to a vector ``(E,)``.
         cells: Pictures of wells; none where none were kept.
         measured: Numbers of wells, by plate and well; one column each.
+        anndata: Profiles as AnnData with a UMAP, newest first.
     """
 
     title: str
@@ -76,6 +79,7 @@ class ExploreData:
     embed_text: Callable[[str], NDArray[np.float32]]
     cells: WellPictures
     measured: pd.DataFrame
+    anndata: tuple[Path, ...] = ()
 
     @cached_property
     def row_of(self) -> Mapping[tuple[str, str], int]:
@@ -101,9 +105,14 @@ class ExploreData:
         return self.cells.channels
 
     @cached_property
-    def components(self) -> Components:
+    def components(self) -> Places:
         """Wells by the first two principal components of their profiles."""
         return _components(self.index.profiles)
+
+    @cached_property
+    def umap(self) -> Places | None:
+        """Wells by the UMAP that `evaluation` made of this model's profiles; None without one."""
+        return next(filter(None, (_umap(path, self) for path in self.anndata)), None)
 
     def prepare(self) -> None:
         """Compute what first questions would wait for, and load the model."""
@@ -118,17 +127,41 @@ class ExploreData:
         return [*self.measured.columns, "similarity to controls", *of_wells]
 
 
-def _components(profiles: NDArray[np.float32]) -> Components:
-    n_wells = len(profiles)
-    rows = np.arange(n_wells)
-    if n_wells > MOST_POINTS:
-        rows = np.linspace(0, n_wells - 1, MOST_POINTS).round().astype(np.int64)
+def _some(n_wells: int) -> NDArray[np.int64]:
+    if n_wells <= MOST_POINTS:
+        return np.arange(n_wells)
+    return np.linspace(0, n_wells - 1, MOST_POINTS).round().astype(np.int64)
+
+
+def _components(profiles: NDArray[np.float32]) -> Places:
+    rows = _some(len(profiles))
     vectors = np.asarray(profiles[rows], dtype=np.float32)
     vectors = vectors - vectors.mean(axis=0)
     values, axes = np.linalg.eigh((vectors.T @ vectors).astype(np.float64))
     share = values[::-1] / max(float(values.sum()), 1e-12)
     places = vectors @ axes[:, ::-1][:, :2].astype(np.float32)
-    return Components(rows, places, share[:2].round(3).tolist())
+    one, other = (f"{100 * part:.0f} %" for part in share[:2])
+    return Places(rows, places, f"the first two principal components: {one} and {other}")
+
+
+def _umap(path: Path, data: ExploreData) -> Places | None:
+    """The UMAP in a file of profiles; None where they are of another model or of other wells."""
+    import anndata
+
+    try:
+        profiles = anndata.read_h5ad(path, backed="r")
+        places = np.asarray(profiles.obsm["X_umap"], dtype=np.float32)
+        table = profiles.obs[[PLATE, WELL, MODEL]].astype(str)
+        profiles.file.close()
+    except (OSError, KeyError, ValueError):
+        return None
+    of_row = dict(zip(zip(table[PLATE], table[WELL], strict=True), range(len(table)), strict=True))
+    rows = _some(len(data.index.wells))
+    shown = data.index.wells.iloc[rows]
+    found = [of_row.get(key) for key in zip(shown[PLATE], shown[WELL], strict=True)]
+    if set(table[MODEL]) != {data.title} or None in found:
+        return None
+    return Places(rows, places[np.array(found)], "UMAP with 15 neighbours, by cosine")
 
 
 def explore_data(place: str, *, feature_set: str | None = None) -> ExploreData:
@@ -170,6 +203,7 @@ def explore_data(place: str, *, feature_set: str | None = None) -> ExploreData:
             tuple((written["images"] or {}).get("channels", ())),
         ),
         measured=_measured(data, name),
+        anndata=tuple(sorted(data.glob(f"{_ANNDATA}/*/well_profiles.h5ad"), reverse=True)),
     )
 
 

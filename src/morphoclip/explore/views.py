@@ -283,22 +283,25 @@ MAP_COLUMNS: dict[str, Callable[[ExploreData, np.ndarray], pd.Series]] = {
 }
 
 
-def map_page(by: str) -> dict[str, Any]:
+def map_page(data: ExploreData, by: str, axes: str) -> dict[str, Any]:
     """The frame of the map."""
     chosen = by if by in MAP_COLUMNS else "condition"
-    return {"by": chosen, "columns": list(MAP_COLUMNS)}
+    names = ["components", "umap"] if data.umap else ["components"]
+    own = axes if axes in names else names[0]
+    return {"by": chosen, "columns": list(MAP_COLUMNS), "axes": own, "all_axes": names}
 
 
-def map_points(data: ExploreData, by: str) -> dict[str, Any]:
-    """Wells as points: the first two principal components of their profiles, at most 20,000."""
+def map_points(data: ExploreData, by: str, axes: str) -> dict[str, Any]:
+    """Wells as points by two principal components or a UMAP, at most 20,000."""
     chosen = by if by in MAP_COLUMNS else "condition"
-    rows, places, explained = data.components
+    found = data.umap if axes == "umap" else None
+    rows, places, words = found or data.components
     values = MAP_COLUMNS[chosen](data, rows)
     names = [str(value) if isinstance(value, str) else "" for value in values]
     labels = data.index.labels_of(rows)
     return {
         "by": chosen,
-        "explained": explained,
+        "words": words,
         "x": places[:, 0].round(4).tolist(),
         "y": places[:, 1].round(4).tolist(),
         "value": names,

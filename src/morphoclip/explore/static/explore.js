@@ -28,7 +28,7 @@ if (canvas) {
   const context = canvas.getContext("2d");
   const columns = ["plate", "well", "name", "value"];
   let points = null, chosen = [], path = [];
-  byId("by").addEventListener("change", (event) => event.target.form.submit());
+  ["by", "axes"].forEach((id) => byId(id).addEventListener("change", (event) => event.target.form.submit()));
   const bounds = (values) => [Math.min(...values), Math.max(...values)];
   const position = (n) => points.at[n];
   const draw = () => {
@@ -96,13 +96,13 @@ if (canvas) {
     link.href = `data:text/csv;charset=utf-8,${encodeURIComponent(rows.map((row) => row.map(quote).join(",")).join("\n"))}`;
     link.download = "wells.csv"; link.click();
   });
-  fetch(`/map.json?by=${encodeURIComponent(canvas.dataset.by)}`).then((answer) => answer.json()).then((found) => {
+  fetch(`/map.json?by=${encodeURIComponent(canvas.dataset.by)}&axes=${encodeURIComponent(canvas.dataset.axes)}`).then((answer) => answer.json()).then((found) => {
     points = found;
     const [left, right] = bounds(points.x), [low, high] = bounds(points.y);
     points.at = points.x.map((x, n) => [
       20 + ((x - left) / (right - left || 1)) * (canvas.width - 40),
       canvas.height - 20 - ((points.y[n] - low) / (high - low || 1)) * (canvas.height - 40)]);
-    byId("explained").textContent = points.explained.map((share) => `${(100 * share).toFixed(0)} %`).join(" and ");
+    byId("words").textContent = points.words;
     Object.entries(points.colours).forEach(([name, colour]) => {
       const item = document.createElement("span");
       item.className = "named";

@@ -13,7 +13,7 @@ from morphoclip.columns import PROMPT, PROMPT_DIGEST
 from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.features.config import TextFeaturesConfig
-from morphoclip.loaders import OnDemand
+from morphoclip.loaders import Loaders, OnDemand
 from morphoclip.perturbations.prompts import text_by_digest
 from morphoclip.perturbations.well_index import readable_condition
 from morphoclip.search.answers import (
@@ -38,6 +38,9 @@ class FindSimilarConfig(Config):
         None, min_length=1, description="A broad_sample, a compound or a gene."
     )
     well: str | None = Field(None, min_length=1, description="Plate and well, BR00117010 A01.")
+    site: str | None = Field(
+        None, min_length=1, description="Plate, well and number, BR00117010 A01 3."
+    )
     structure: str | None = Field(None, min_length=1, description="A SMILES.")
     top_k: int = Field(5, ge=1, description="Results per condition.")
 
@@ -61,17 +64,19 @@ def find_similar(  # noqa: PLR0913 - one argument per catalog entry
     perturbations: pd.DataFrame,
     prompts: pd.DataFrame,
     text_features: OnDemand,
+    plate_features: Loaders[Any],
+    well_index: pd.DataFrame,
     config: FindSimilarConfig,
     encoding: TextFeaturesConfig,
 ) -> Answers:
-    """The treatments, wells and texts most similar to a text, treatment, well or structure.
+    """The treatments, wells and texts most similar to a text, treatment, well, site or structure.
 
     Raises:
         InputError: Nothing was asked, nothing has the name, the profiles are of another model, or
             words would be encoded differently from those of the training.
     """
     require_profiles_of(model_record, well_profiles)
-    if not config.asked:
+    if not config.asked and config.site is None:
         raise InputError(
             "there is no question: give --params find_similar.treatment:HDAC1, or "
             '--params "find_similar.text:Target: HDAC1. Function: HDAC inhibitor."'
@@ -88,6 +93,11 @@ def find_similar(  # noqa: PLR0913 - one argument per catalog entry
         for kind, text in config.asked.items()
         for question in questions_of(text, index, embedded, kind)
     ]
+    if config.site is not None:
+        from morphoclip.search.site import question_of_site
+
+        trained = _the_model_of(model_record, model)
+        questions.append(question_of_site(config.site, index, trained, plate_features, well_index))
     answers = answers_to(index, questions, top_k=config.top_k)
     if answers.treatments["z"].isna().all():
         logger.info(
@@ -128,12 +138,7 @@ def _vector_of(
     from morphoclip.models.embedding import embed_text
     from morphoclip.search.closest_prompt import closest_prompt
 
-    trained = model()
-    if trained.digest != model_record["digest"]:
-        raise InputError(
-            "model and model_record are of different trainings: load versions that belong together "
-            "(model_on_demand, model_record and well_profiles), or train again"
-        )
+    trained = _the_model_of(model_record, model)
     backbone = load_text_backbone(config.backbone, device=resolve_device(config.device))
     trained.require_words(backbone.identity)
     warn_of_ngrams(backbone)
@@ -148,3 +153,13 @@ def _vector_of(
         closest.prompt,
     )
     return embed_text(trained, features)[0]
+
+
+def _the_model_of(model_record: Mapping[str, Any], model: OnDemand) -> Any:
+    trained = model()
+    if trained.digest != model_record["digest"]:
+        raise InputError(
+            "model and model_record are of different trainings: load versions that belong together "
+            "(model_on_demand, model_record and well_profiles), or train again"
+        )
+    return trained

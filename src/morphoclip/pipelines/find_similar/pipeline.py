@@ -19,6 +19,8 @@ def create_pipeline(**_: object) -> Pipeline:
                     "perturbations": "perturbations",
                     "prompts": "prompts",
                     "text_features": "text_features_on_demand",
+                    "plate_features": "existing_plate_features",
+                    "well_index": "well_index",
                     "config": "params:find_similar",
                     "encoding": "params:text_features",
                 },
