@@ -11,10 +11,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+_TIMM_FOLDER = "local-dir:"
+"""What timm writes before a folder."""
+
+
 def model_name(model_id: str) -> str:
     """What a fingerprint calls the model: the hub's id, or a folder's name without its path."""
-    folder = Path(model_id)
-    return folder.name if folder.is_dir() else model_id
+    folder = Path(model_id.removeprefix(_TIMM_FOLDER))
+    return folder.name if folder.is_dir() or model_id.startswith(_TIMM_FOLDER) else model_id
 
 
 def parameters_digest(parameters: BaseModel, model_id: str | None, *files: str) -> str | None:

@@ -17,7 +17,7 @@ import morphoclip
 from morphoclip.backbones.config import TextBackboneConfig
 from morphoclip.backbones.text import HashedNgrams
 from morphoclip.bundle.card import Measured, model_card
-from morphoclip.bundle.files import CONFIG_FILE, PROFILES_FILE
+from morphoclip.bundle.files import CONFIG_FILE, PROFILES_FILE, digest_of
 from morphoclip.bundle.folder import PackedModel, write_bundle
 from morphoclip.bundle.loaded import Bundle
 from morphoclip.bundle.pack import TREATMENT_COLUMNS
@@ -217,8 +217,11 @@ def test_a_bundle_takes_the_place_of_an_older_one_whole(trained, copied) -> None
 
 
 def change_config(folder: Path, **changes: object) -> None:
+    """As if it had been packed so."""
     path = folder / CONFIG_FILE
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    written = json.loads(path.read_text()) | changes
+    written.pop("sha256")
+    path.write_text(json.dumps(written | {"sha256": digest_of(written)}))
 
 
 @pytest.mark.parametrize(
@@ -249,6 +252,7 @@ def test_what_is_damaged_is_a_sentence(copied, spoil, sentence) -> None:
 
 def test_one_flipped_byte_of_any_file_is_noticed(copied) -> None:
     readers = {
+        "config.json": lambda loaded: loaded.model,
         "model.safetensors": lambda loaded: loaded.model,
         "prompts.parquet": lambda loaded: loaded.prompts,
         "treatments.parquet": lambda loaded: loaded.treatments,

@@ -248,6 +248,17 @@ def test_images_of_a_notebook_become_the_same_profiles(finished, copied) -> None
     )
 
 
+def test_a_model_is_not_packed_with_what_is_not_its_own(copied) -> None:
+    words = {"backbone": {"kind": "ngrams", "dim": 16}}
+    with pytest.raises(InputError, match=r"parameters text_features are not those .*dim: 16"):
+        copied.run("pack_model", text_features=words)
+    with pytest.raises(InputError, match=r"parameters image_features are not those .*size: 64"):
+        copied.run("pack_model", image_features={"preprocess": {"size": 64}})
+    copied.run("splitting", splitting={"seed": 5})
+    with pytest.raises(InputError, match=r"the split on disk .* is not the one"):
+        copied.run("pack_model")
+
+
 def test_a_bundle_refuses_images_with_other_channels(copied) -> None:
     copied.run("pack_model")
     other = {"channels": "DNA=5+ER=4"}

@@ -90,6 +90,8 @@ def embed_text(text: str) -> np.ndarray:
         ("compound0:a1", "well"),
         ("elsewhere A01", "text"),
         (ASPIRIN, "structure"),
+        ("CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "structure"),
+        ("(HDAC1)", "text"),
         ("HDAC inhibitor", "text"),
         ("G1 and more", "text"),
         ("'; DROP TABLE wells; --", "text"),
@@ -141,6 +143,22 @@ def test_a_well_is_asked_for_by_plate_and_name() -> None:
     assert set(answers.wells[GENE]) == {"G0"}
     assert answers.texts[PROMPT].iloc[0] == "words of G0"
     assert answers.texts["p"].iloc[0] < 0.1 < answers.texts["p"].iloc[1]
+
+
+def test_a_control_is_not_held_against_itself() -> None:
+    controls = INDEX.wells[(INDEX.wells[ROLE] == "negcon") & (INDEX.wells[MODALITY] == "compound")]
+    plate, well = controls[[PLATE, WELL]].iloc[0]
+    (question,) = questions_of(f"{plate} {well}", INDEX, embed_text)
+    answers = answers_to(INDEX, [question], top_k=3)
+    n_others = len(controls) - 1
+    similarity = INDEX.profiles[question.rows[0]] @ INDEX.profiles.T
+    others = similarity[controls.index[1:]]
+    of_compounds = answers.wells[answers.wells[MODALITY] == "compound"]
+    for row in of_compounds.to_dict("records"):
+        assert row["p"] == pytest.approx((1 + (others >= row["similarity"]).sum()) / (1 + n_others))
+    best = answers.treatments[answers.treatments[MODALITY] == "compound"].iloc[0]
+    error = others.std(ddof=1) * np.sqrt(1 / 2 + 1 / n_others)
+    assert best["z"] == pytest.approx((best["similarity"] - others.mean()) / error, rel=1e-4)
 
 
 def test_a_structure_names_the_known_compounds_most_like_it(caplog) -> None:

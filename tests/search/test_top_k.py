@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
+from morphoclip.metrics.matrix import unit_rows
 from morphoclip.metrics.significance import (
     FEWEST_CONTROLS,
     p_of_means,
@@ -77,18 +78,20 @@ def test_q_is_benjamini_and_hochbergs(seed: int) -> None:
     np.testing.assert_allclose(q[known], false_discovery_control(with_unknown[known], method="bh"))
 
 
-@pytest.mark.parametrize("n_wells", [1, 3])
-def test_p_of_texts_is_that_of_each_text_alone(n_wells: int) -> None:
+@pytest.mark.parametrize("n_wells", [1, 4])
+def test_p_of_texts_is_even_where_a_treatment_is_controls(n_wells: int) -> None:
+    """The question is a unit vector, and so is what it is held against."""
     rng = np.random.default_rng(5)
-    of_controls = rng.standard_normal((40, 6))
-    similarity = np.linspace(-1.5, 1.5, 6)
-    found = p_of_texts(similarity, n_wells, of_controls)
-    alone = [
-        p_of_means(similarity[t : t + 1], np.array([n_wells]), of_controls[:, t])[0]
-        for t in range(6)
-    ]
-    np.testing.assert_allclose(found, alone, atol=0 if n_wells == 1 else 0.04)
-    assert np.isnan(p_of_texts(similarity, n_wells, of_controls[:7])).all()
+    controls = unit_rows(rng.standard_normal((60, 64)) + 0.5)
+    texts = unit_rows(rng.standard_normal((8, 64)))
+    found = []
+    for _ in range(150):
+        drawn = unit_rows(controls[rng.integers(60, size=n_wells)].mean(axis=0)[None])
+        found.append(p_of_texts((drawn @ texts.T)[0], n_wells, controls, texts))
+    p = np.concatenate(found)
+    assert abs(p.mean() - 0.5) < 0.06
+    assert 0.01 < (p < 0.05).mean() < 0.09
+    assert np.isnan(p_of_texts(np.zeros(8), n_wells, controls[:7], texts)).all()
 
 
 def test_nothing_known_has_no_q() -> None:

@@ -10,6 +10,7 @@ from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.features.extract import settings_of
+from morphoclip.features.site_files import restricted
 from morphoclip.fingerprint import as_models_see_it, differences
 
 
@@ -68,7 +69,8 @@ def demanded_image_features(bundle: Bundle, own: ImageFeaturesConfig) -> ImageFe
     )
     made = as_models_see_it(settings_of(demanded))
     trained_on = as_models_see_it(bundle.config.image_fingerprint)
-    differing = differences(made, {key: trained_on.get(key, "absent") for key in made})
+    trained_on.pop("adapter", None)  # it comes with the bundle
+    differing = differences(made, restricted(trained_on, made))
     if differing:
         raise InputError(
             f"these images differ from those that the model of the bundle {bundle.folder.name} was "

@@ -44,6 +44,7 @@ def read_json(folder: Path) -> dict[str, Any]:
         written: Any = json.loads(path.read_text(encoding="utf-8"))
         number = written["format"]
         sha256: dict[str, str] = written["files"]
+        signed = written.pop("sha256")
         if not all(isinstance(text, str) for pair in sha256.items() for text in pair):
             raise TypeError("files: names and digests are text")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -55,8 +56,15 @@ def read_json(folder: Path) -> dict[str, Any]:
             f"the bundle {folder.name} has format {number!r} and this version of morphoclip "
             f"reads format {FORMAT}: {remedy}"
         )
+    if signed != digest_of(written):
+        raise damaged_config(folder, "its content is not what was packed")
     found: dict[str, Any] = written
     return found
+
+
+def digest_of(written: Mapping[str, Any]) -> str:
+    """SHA-256 of a configuration, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
 
 
 def no_profiles(folder: Path) -> InputError:

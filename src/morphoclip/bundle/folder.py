@@ -1,5 +1,6 @@
 """Writing a bundle: whole or not at all."""
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from morphoclip.bundle.files import (
     PROMPTS_FILE,
     TREATMENTS_FILE,
     WELLS_FILE,
+    digest_of,
     sha256_of,
 )
 from morphoclip.bundle.weights import described, tensors_of
@@ -81,7 +83,9 @@ def write_bundle(packed: PackedModel, folder: Path) -> None:
         files={path.name: sha256_of(path) for path in sorted(partial.iterdir())},
         **described(packed.model),
     )
-    (partial / CONFIG_FILE).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    written = config.model_dump(mode="json")
+    signed = json.dumps(written | {"sha256": digest_of(written)}, indent=2)
+    (partial / CONFIG_FILE).write_text(signed + "\n", encoding="utf-8")
     before = folder.with_name(f".{folder.name}.{os.getpid()}.before")
     if folder.exists():
         folder.rename(before)

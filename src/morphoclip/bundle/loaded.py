@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,7 @@ class Bundle(PackedModelFiles):
         *,
         plates: str | Sequence[str] = "plate",
         controls: ArrayLike | None = None,
+        pixel_size: float | None = None,
     ) -> pd.DataFrame:
         """Profiles of wells from their images.
 
@@ -55,20 +56,31 @@ class Bundle(PackedModelFiles):
             plates: Barcode of each site's plate, or of all.
             controls: Which sites are of negative controls, ``(S,)`` bool. Without them all wells
                 of a plate are what it is normalised by.
+            pixel_size: Micrometres per pixel, where the model's images had a known one.
 
         Returns:
             One row per well, as `embed_tokens` gives them.
 
         Raises:
-            InputError: An image cannot be used, or the backbone cannot be loaded.
+            InputError: An image cannot be used, the pixel size is another, the model's images were
+                evened by illumination functions, or the backbone cannot be loaded.
         """
+        from morphoclip.bundle.demands import demanded_image_features
         from morphoclip.bundle.images_in_memory import tokens_of_images  # waits for images
 
+        if self.images.preprocess.illumination != "none":
+            raise InputError(
+                "this model's images were evened by illumination functions, which arrays do not "
+                "bring: use the pipeline embed_plates, or embed_tokens"
+            )
+        own = self.image_features()
+        given = own.preprocess.model_copy(update={"pixel_size": pixel_size})
+        demanded = demanded_image_features(self, own.model_copy(update={"preprocess": given}))
         sites = sites_table(len(images), wells, plates, controls)
         tokens = tokens_of_images(
             images,
             sites,
-            self.images,
+            self.images.model_copy(update={"preprocess": demanded.preprocess}),
             self.image_backbone,
             batch_size=self.image_features().batch_size,
             device=self._device,
@@ -207,10 +219,10 @@ class Bundle(PackedModelFiles):
         return [Question("vector", vector / np.linalg.norm(vector))]
 
 
-def load_bundle(place: str | Path, *, revision: str | None = None, device: str = "auto") -> Bundle:
+def load_bundle(place: str | Path, *, revision: str | None = None, **settings: Any) -> Bundle:
     """The bundle in a folder, or of a repository on the Hugging Face hub (``owner/name``).
 
     Raises:
         InputError: There is none, or it cannot be read.
     """
-    return Bundle(folder_of(place, revision), device=device)
+    return Bundle(folder_of(place, revision), **settings)

@@ -3,12 +3,14 @@
 import logging
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from morphoclip.backbones.adapter import Adapter, put_on
+from morphoclip.backbones.config import ImageBackboneConfig, TextBackboneConfig
 from morphoclip.backbones.image import ImageBackbone, load_image_backbone
 from morphoclip.backbones.text import TextBackbone, load_text_backbone, warn_of_ngrams
 from morphoclip.bundle.config import ADAPTER_NAME, BundleConfig, ImageSettings, read_config
@@ -32,6 +34,9 @@ from morphoclip.models.trained import TrainedModel
 logger = logging.getLogger(__name__)
 
 
+BackboneConfig = TypeVar("BackboneConfig", ImageBackboneConfig, TextBackboneConfig)
+
+
 class PackedModelFiles:
     """The parts of a bundle, each read when it is first needed.
 
@@ -41,8 +46,19 @@ class PackedModelFiles:
         model: Its weights.
     """
 
-    def __init__(self, folder: Path, *, device: str = "auto", batch_size: int = 512) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        device: str = "auto",
+        batch_size: int = 512,
+        image_backbone: str | None = None,
+        text_backbone: str | None = None,
+    ) -> None:
         """Read the configuration and the weights; backbones and tables are read when needed.
+
+        A backbone's folder or hub id takes the place of the bundle's own name for it; its weights
+        have to be the same.
 
         Raises:
             InputError: The folder holds no bundle, one of another version, or a damaged one.
@@ -51,6 +67,7 @@ class PackedModelFiles:
         self.config: BundleConfig = read_config(folder)
         self._files = BundleFiles(folder, self.config.files)
         self._device, self._batch_size = resolve_device(device), batch_size
+        self._elsewhere = {"images": image_backbone, "text": text_backbone}
         tensors, _ = self._files.tensors(MODEL_FILE)
         self.model: TrainedModel = trained_model(self.config, tensors)
 
@@ -123,7 +140,9 @@ class PackedModelFiles:
         from morphoclip.features.extract import fingerprint_of  # what reads images waits for them
 
         settings = self.images
-        backbone = load_image_backbone(settings.backbone, len(settings.channels))
+        backbone = load_image_backbone(
+            self._found(settings.backbone, "images"), len(settings.channels)
+        )
         for name, adapter in self.adapters.items():
             put_on(backbone, adapter(), name=name)
         self.model.require_image_features(fingerprint_of(backbone, self.image_features()))
@@ -136,10 +155,15 @@ class PackedModelFiles:
         Raises:
             InputError: It cannot be loaded, or is not the one of the training.
         """
-        backbone = load_text_backbone(self.config.text, device=self._device)
+        backbone = load_text_backbone(self._found(self.config.text, "text"), device=self._device)
         self.model.require_words(backbone.identity)
         warn_of_ngrams(backbone)
         return backbone
+
+    def _found(self, config: BackboneConfig, side: str) -> BackboneConfig:
+        place = self._elsewhere[side]
+        changed = {} if place is None else {"model_id": place, "revision": None}
+        return config.model_copy(update=changed)
 
     def image_features(self) -> ImageFeaturesConfig:
         """``params:image_features`` as this model needs them."""

@@ -14,7 +14,12 @@ from morphoclip.evaluation.profiles import dimension_names, with_quality
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.loaders import Loaders
 from morphoclip.perturbations.well_index import with_site_counts
-from morphoclip.plate_effects import FEWEST_SITES, TokenNormalisation, reference_wells
+from morphoclip.plate_effects import (
+    FEWEST_SITES,
+    FEWEST_WELLS_OF_A_PLANE,
+    TokenNormalisation,
+    reference_wells,
+)
 from morphoclip.wells.assemble import wells_with_features
 
 logger = logging.getLogger(__name__)
@@ -64,7 +69,7 @@ def normalisation_of_all_plates(
     well_index: pd.DataFrame,
 ) -> TokenNormalisation:
     """What is wanted, or `plate_zscore` where a plate lacks the controls for it; with a warning."""
-    lacking = plates_without_controls(_featured(well_index, plate_features))
+    lacking = plates_without_controls(_featured(well_index, plate_features), wanted)
     if not lacking:
         return wanted
     chosen = wanted
@@ -81,15 +86,22 @@ def normalisation_of_all_plates(
     return chosen
 
 
-def plates_without_controls(wells: pd.DataFrame) -> list[str]:
-    """Plates with too few sites of negative controls to normalise by.
+def plates_without_controls(
+    wells: pd.DataFrame, wanted: TokenNormalisation = TokenNormalisation.NEGCON_ZSCORE
+) -> list[str]:
+    """Plates with too few sites, or for a plane too few wells, of controls to normalise by.
 
     Args:
         wells: Those that have features, with the number of sites that do.
+        wanted: How plates are to be normalised.
     """
     of_controls = wells[N_SITES].where(reference_wells(wells), 0)
     sites = of_controls.groupby(wells[PLATE]).sum()
-    return sorted(sites.index[sites < FEWEST_SITES])
+    lacking = sites < FEWEST_SITES
+    if wanted is TokenNormalisation.NEGCON_PLANE_ZSCORE:
+        n_wells = (of_controls > 0).groupby(wells[PLATE]).sum()
+        lacking |= n_wells < FEWEST_WELLS_OF_A_PLANE
+    return sorted(sites.index[lacking])
 
 
 def _featured(well_index: pd.DataFrame, plate_features: Loaders[PlateFeatures]) -> pd.DataFrame:

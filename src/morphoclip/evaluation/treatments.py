@@ -10,7 +10,7 @@ rate over the candidates.
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -64,6 +64,7 @@ class Treatments:
         n_wells: Number of wells of each, ``(G,)``.
         controls: Unit vectors of the control wells, ``(K, E)``.
         spaces: The spaces that E is made of.
+        control_rows: Row of each control in the table of wells, ``(K,)``.
     """
 
     facts: pd.DataFrame
@@ -71,6 +72,7 @@ class Treatments:
     n_wells: NDArray[np.int64]
     controls: Matrix
     spaces: Spaces
+    control_rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     @property
     def modality(self) -> str:
@@ -82,6 +84,13 @@ class Treatments:
         chosen = self.facts[BROAD_SAMPLE].isin(samples).to_numpy()
         facts = self.facts[chosen].reset_index(drop=True)
         return replace(self, facts=facts, means=self.means[chosen], n_wells=self.n_wells[chosen])
+
+    def without_controls(self, rows: NDArray[np.int64]) -> Self:
+        """The same beside the controls that are not among these rows of the table of wells."""
+        if not np.isin(self.control_rows, rows).any():
+            return self
+        kept = ~np.isin(self.control_rows, rows)
+        return replace(self, controls=self.controls[kept], control_rows=self.control_rows[kept])
 
     def compared_with(self, queries: Matrix) -> tuple[Matrix, Matrix]:
         """Similarity and z of each treatment to unit vectors ``(Q, E)``, both ``(Q, G)``.
@@ -215,8 +224,10 @@ def _treatments(
     share = shows_few_cells(treated).groupby(treated[BROAD_SAMPLE]).mean()
     facts[FEW_CELLS] = share.reindex(facts[BROAD_SAMPLE]).to_numpy() >= 0.5
     means = _means_of_unit_rows(matrix[is_treated], codes, n_wells)
-    controls = unit_rows(matrix[scored_controls(wells).to_numpy()].astype(np.float64))
-    return Treatments(facts, means, n_wells, controls, spaces)
+    is_control = scored_controls(wells).to_numpy()
+    controls = unit_rows(matrix[is_control].astype(np.float64))
+    control_rows = wells.index.to_numpy(dtype=np.int64)[is_control]
+    return Treatments(facts, means, n_wells, controls, spaces, control_rows)
 
 
 def _means_of_unit_rows(

@@ -34,6 +34,7 @@ _HEADERS = {
     "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
 }
 _LONGEST_ADDRESS = 16_384
 
@@ -125,7 +126,7 @@ def _add_files(app: FastAPI, data: ExploreData) -> None:
     @app.get("/picture/{plate:path}/{site}.webp")
     def picture(plate: str, site: str, channel: str = "") -> Response:
         content = _found(views.picture(data, f"{plate}/{site}", channel))
-        return Response(content, media_type="image/webp", headers={"Cache-Control": "max-age=3600"})
+        return Response(content, media_type="image/webp")
 
     @app.get("/download/{table}.csv")
     def download(table: str, q: str = "", kind: str = "", plate: str = "") -> Response:

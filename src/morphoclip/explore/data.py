@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,6 +72,7 @@ class ExploreData:
         cells: Pictures of wells; none where none were kept.
         measured: Numbers of wells, by plate and well; one column each.
         anndata: Profiles as AnnData with a UMAP, newest first.
+        words_are_at_hand: Whether embedding words needs no model from the hub.
     """
 
     title: str
@@ -80,6 +81,7 @@ class ExploreData:
     cells: WellPictures
     measured: pd.DataFrame
     anndata: tuple[Path, ...] = ()
+    words_are_at_hand: bool = False
 
     @cached_property
     def row_of(self) -> Mapping[tuple[str, str], int]:
@@ -115,9 +117,9 @@ class ExploreData:
         return next(filter(None, (_umap(path, self) for path in self.anndata)), None)
 
     def prepare(self) -> None:
-        """Compute what first questions would wait for, and load the model."""
+        """Compute what first questions would wait for; a language model is not fetched for it."""
         _ = (self.index.conditions, self.index.names, self.first_shown, self.components)
-        with suppress(InputError):  # said when somebody asks with words
+        if self.words_are_at_hand:
             self.embed_text("cells")
 
     @cached_property
@@ -204,6 +206,7 @@ def explore_data(place: str, *, feature_set: str | None = None) -> ExploreData:
         ),
         measured=_measured(data, name),
         anndata=tuple(sorted(data.glob(f"{_ANNDATA}/*/well_profiles.h5ad"), reverse=True)),
+        words_are_at_hand=written["text"]["kind"] == "ngrams",
     )
 
 
@@ -212,6 +215,7 @@ class _Words:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._lock = Lock()  # a tokenizer serves one thread at a time
 
     @cached_property
     def _bundle(self) -> Any:
@@ -221,17 +225,17 @@ class _Words:
 
     def __call__(self, text: str) -> NDArray[np.float32]:
         """``(E,)``."""
-        vectors: NDArray[np.float32] = self._bundle.embed_text(text)
+        with self._lock:
+            vectors: NDArray[np.float32] = self._bundle.embed_text(text)
         return vectors[0]
 
 
 def _feature_set(data: Path, wanted: str | None) -> str | None:
-    folder = data / _PICTURES
-    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    folders = (data / _PICTURES, *(data / path for path in _TABLES.values()))
+    there = sorted({path.name for folder in folders for path in folder.glob("*/")})
     if wanted is not None and wanted not in there:
         raise InputError(
-            f"there are no pictures of a feature set {wanted}; there are: "
-            f"{example_of(there) or 'none'}"
+            f"there is no feature set {wanted}; there are: {example_of(there) or 'none'}"
         )
     if wanted is None and len(there) > 1 and "default" not in there:
         raise InputError(f"there are several feature sets, name one: --set {there[0]}")

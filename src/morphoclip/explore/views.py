@@ -147,10 +147,14 @@ def plate(data: ExploreData, name: str, by: str, question: str) -> dict[str, Any
     values, sentence = column_of(data, rows, chosen), ""
     if question.strip():
         try:
-            asked = questions_of(question, data.index, data.embed_text)[0]
+            questions = questions_of(question, data.index, data.embed_text)
+            own = str(data.index.wells[CONDITION].iloc[rows[0]])
+            asked = next((one for one in questions if one.condition == own), questions[0])
             vector = asked.vector[None]
             values = pd.Series(similarities(vector, data.index.profiles[rows])[0].astype(float))
-            chosen = f"similarity to {asked.label}"
+            of_other = asked.condition not in ("", own)
+            where = f" ({readable_condition(asked.condition)})" if of_other else ""
+            chosen = f"similarity to {asked.label}{where}"
         except InputError as error:
             sentence = str(error)
     names = data.index.labels_of(rows)[NAME].fillna("")

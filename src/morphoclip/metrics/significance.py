@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from morphoclip.metrics.matrix import unit_rows
+
 FEWEST_CONTROLS = 8
 """With fewer control wells there is no p."""
 DRAWS = 10_000
@@ -62,27 +64,34 @@ def p_of_means(
 
 
 def p_of_texts(
-    similarity: NDArray[np.floating], n_wells: int, of_controls: NDArray[np.floating]
+    similarity: NDArray[np.floating],
+    n_wells: int,
+    controls: NDArray[np.floating],
+    texts: NDArray[np.floating],
 ) -> NDArray[np.float64]:
-    """P of one mean over ``n_wells`` wells to each of T texts ``(T,)``.
+    """P of the unit vector of a mean over ``n_wells`` wells to each of T texts ``(T,)``.
 
-    The same 2,000 draws of controls serve all texts.
+    The null is the unit vector of the mean of as many controls; the same 2,000 draws serve all
+    texts.
 
     Args:
-        similarity: Of the mean to each text.
+        similarity: Of the unit vector to each text.
         n_wells: Wells that it is the mean of.
-        of_controls: Similarity of each control well to each text, ``(K, T)``.
+        controls: Unit vectors of control wells, ``(K, E)``.
+        texts: Unit vectors of texts, ``(T, E)``.
     """
-    n_controls, n_texts = of_controls.shape
+    n_controls = len(controls)
     if n_controls < FEWEST_CONTROLS:
-        return np.full(n_texts, np.nan)
-    null = of_controls
+        return np.full(len(texts), np.nan)
+    drawn = controls
     if n_wells > 1:
-        drawn = np.random.default_rng(_SEED).integers(n_controls, size=(DRAWS_OF_TEXTS, n_wells))
-        starts = np.arange(0, drawn.size + 1, n_wells)
-        shares = np.full(drawn.size, 1 / n_wells)
+        rows = np.random.default_rng(_SEED).integers(n_controls, size=(DRAWS_OF_TEXTS, n_wells))
+        starts = np.arange(0, rows.size + 1, n_wells)
         shape = (DRAWS_OF_TEXTS, n_controls)
-        null = csr_array((shares, drawn.ravel(), starts), shape=shape) @ of_controls
+        drawn = unit_rows(
+            csr_array((np.ones(rows.size), rows.ravel(), starts), shape=shape) @ controls
+        )
+    null = drawn @ texts.T
     return np.asarray((1 + (null >= similarity).sum(axis=0)) / (1 + len(null)))
 
 

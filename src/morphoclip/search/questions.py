@@ -25,6 +25,7 @@ Kind = Literal["text", "treatment", "well", "structure"]
 EmbedText = Callable[[str], NDArray[np.float32]]
 """Words to a unit vector ``(E,)``."""
 
+_SHORTEST_STRUCTURE = 6
 LONGEST = 10_000
 """Characters of a question; a longer one is no question."""
 
@@ -38,7 +39,17 @@ def kind_of(text: str, index: SearchIndex) -> Kind:
         return "well"
     if text.lower() in index.names:
         return "treatment"
-    return "structure" if text in index.structures else "text"
+    return "structure" if text in index.structures or _is_structure(text) else "text"
+
+
+def _is_structure(text: str) -> bool:
+    """Whether one word of some length with a bond, ring or branch is a SMILES that rdkit reads."""
+    if len(text) < _SHORTEST_STRUCTURE or not re.fullmatch(r"\S*[=#()\[\]1-9]\S*", text):
+        return False
+    try:
+        return fingerprint_bits([text])[0] is not None
+    except InputError:  # rdkit is not installed
+        return False
 
 
 def questions_of(
@@ -132,7 +143,14 @@ def question_of_rows(label: str, rows: NDArray[np.int64], index: SearchIndex) ->
 
 def _of_structure(text: str, index: SearchIndex, embed_text: EmbedText) -> Question:
     """A SMILES, read as a prompt says it; logs the known compounds most like it."""
-    for name, likeness in nearest_structures(text, index.perturbations, number=3).items():
+    try:
+        nearest = nearest_structures(text, index.perturbations, number=3)
+    except InputError as error:
+        if text not in index.structures:
+            raise
+        logger.info("similar structures are not looked up: %s", error)
+        nearest = pd.Series(dtype=float)
+    for name, likeness in nearest.items():
         logger.info("%s has a Tanimoto similarity of %.2f to this structure", name, likeness)
     return Question(f"structure: {text}", embed_text(f"SMILES: {text}."))
 

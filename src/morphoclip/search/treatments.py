@@ -39,7 +39,8 @@ def similar_treatments(
                 continue
             for name, candidates in by_name.items():
                 if own is None or name == question.condition or candidates.modality != own.modality:
-                    tables.append(_answers(question, name, candidates, top_k))
+                    others = candidates.without_controls(question.rows)
+                    tables.append(_answers(question, name, others, top_k))
     return rows_together(tables, list(SIMILAR_TREATMENTS.columns))
 
 

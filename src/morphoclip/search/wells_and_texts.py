@@ -47,7 +47,10 @@ def _closest_wells(
     index: SearchIndex, question: Question, similarity: NDArray[np.float32], top_k: int
 ) -> pd.DataFrame:
     levels = []
-    null = {code: similarity[controls] for code, controls in index.controls.items()}
+    null = {
+        code: similarity[np.setdiff1d(controls, question.rows)]  # a well is not its own null
+        for code, controls in index.controls.items()
+    }
     allowed = similarity.copy()
     allowed[~index.is_treated] = -np.inf
     allowed[question.rows] = -np.inf
@@ -109,7 +112,7 @@ def _p_of_texts(
 ) -> NDArray[np.float64]:
     if not len(question.rows):
         return np.full(len(similarity), np.nan)
-    condition = index.condition_codes[question.rows[0]]
-    controls = np.ascontiguousarray(index.profiles[index.controls[int(condition)]])
-    of_controls = similarities(index.text_vectors, controls).T.astype(np.float64)
-    return p_of_texts(similarity, len(question.rows), of_controls)
+    condition = int(index.condition_codes[question.rows[0]])
+    rows = np.setdiff1d(index.controls[condition], question.rows)
+    controls = index.profiles[rows].astype(np.float64)
+    return p_of_texts(similarity, len(question.rows), controls, index.text_vectors)

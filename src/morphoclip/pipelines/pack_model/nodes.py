@@ -14,6 +14,7 @@ from morphoclip.bundle.pack import (
     image_settings,
     packed_prompts,
     packed_treatments,
+    require_split_of,
     text_settings,
 )
 from morphoclip.config import Config
@@ -45,7 +46,12 @@ def write_card(  # noqa: PLR0913 - one argument per catalog entry
     ingestion: IngestionConfig,
     config: PackModelConfig,
 ) -> str:
-    """The model card."""
+    """The model card.
+
+    Raises:
+        InputError: The split is not the model's, or the parameters are not those of the training.
+    """
+    require_split_of(model, split_record)
     adapter = named_adapter(adapters, images.backbone.adapter)
     return model_card(
         model,
@@ -78,7 +84,7 @@ def pack_model(  # noqa: PLR0913 - one argument per catalog entry
     packed = PackedModel(
         model=model,
         images=image_settings(images, model.image_fingerprint, adapter),
-        text=text_settings(text.backbone),
+        text=text_settings(text.backbone, model.text_fingerprint),
         prompts=packed_prompts(prompts, prompt_embeddings, well_profiles),
         treatments=packed_treatments(perturbations, well_profiles),
         profiles=well_profiles if config.profiles else None,
