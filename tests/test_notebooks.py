@@ -20,6 +20,7 @@ def finished(tmp_path_factory) -> Workspace:
     return workspace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_shows_figures(finished, path: Path, monkeypatch) -> None:
     monkeypatch.setenv("KEDRO_ENV", "test")

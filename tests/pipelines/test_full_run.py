@@ -221,6 +221,7 @@ def test_a_packed_model_embeds_plates_as_the_catalog_has_them(finished, copied, 
     assert "Synthetic plates of the test suite." in card
 
 
+@pytest.mark.slow
 def test_images_of_a_notebook_become_the_same_profiles(finished, copied) -> None:
     copied.run("pack_model")
     loaded = morphoclip.load(copied.data / "06_models/bundle")
@@ -248,6 +249,7 @@ def test_images_of_a_notebook_become_the_same_profiles(finished, copied) -> None
     )
 
 
+@pytest.mark.slow
 def test_a_model_is_not_packed_with_what_is_not_its_own(copied) -> None:
     words = {"backbone": {"kind": "ngrams", "dim": 16}}
     with pytest.raises(InputError, match=r"parameters text_features are not those .*dim: 16"):
@@ -259,6 +261,7 @@ def test_a_model_is_not_packed_with_what_is_not_its_own(copied) -> None:
         copied.run("pack_model")
 
 
+@pytest.mark.slow
 def test_a_bundle_refuses_images_with_other_channels(copied) -> None:
     copied.run("pack_model")
     other = {"channels": "DNA=5+ER=4"}
