@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from explored_plates import CHANNELS, HARMFUL, explored, harmful
+from markupsafe import escape
 from starlette.testclient import TestClient
 
 from morphoclip.columns import PLATE, WELL
@@ -48,7 +49,6 @@ def test_the_beginning_names_plates_and_treatments(page) -> None:
 def test_a_question_is_answered_with_cells_beside_controls(page) -> None:
     html = page.get("/", params={"q": "HDAC inhibitor"}).text
     assert "Most similar to text: HDAC inhibitor" in html
-    assert html.index("drug 0") < html.index("drug 5") if "drug 5" in html else True
     assert "HDAC inhibitor</td>" in html, "what is shared"
     pictures = re.findall(r'src="(/picture/[^"]*)"', html)
     assert len(pictures) > 10
@@ -195,13 +195,13 @@ def test_harmful_questions_are_shown_as_text(attacked, text: str) -> None:
         answer = attacked.get("/", params={"q": text, "kind": kind})
         assert answer.status_code == 200
         harmless(answer.text)
+        assert str(escape(text)) in answer.text, "as it was asked"
 
 
 def harmless(html: str) -> None:
     assert "<script>window" not in html
     assert "<img src=x" not in html
     assert 'href="javascript' not in html
-    assert "49" not in re.findall(r">\s*(\d+)\s*<", html) or "7 * 7" in html
     assert not re.search(r'onerror="', html)
     assert str(Path.cwd()) not in html
 

@@ -1,6 +1,5 @@
 """A bundle in memory: images, tokens and words into the model's space, and questions to it."""
 
-import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -26,9 +25,6 @@ from morphoclip.search.question import Question
 from morphoclip.search.questions import Kind, questions_of
 from morphoclip.search.treatments import similar_treatments
 from morphoclip.search.wells_and_texts import similar_texts, similar_wells
-
-logger = logging.getLogger(__name__)
-
 
 Among = Literal["treatments", "wells", "texts"]
 """What a search ranks."""
@@ -82,7 +78,7 @@ class Bundle(PackedModelFiles):
             sites,
             self.images.model_copy(update={"preprocess": demanded.preprocess}),
             self.image_backbone,
-            batch_size=self.image_features().batch_size,
+            batch_size=own.batch_size,
             device=self._device,
         )
         return self._embed(tokens, sites, None)

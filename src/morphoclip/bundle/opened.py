@@ -1,6 +1,5 @@
 """The parts of a bundle: weights, tables and backbones, read when they are needed."""
 
-import logging
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -30,9 +29,6 @@ from morphoclip.errors import InputError
 from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.loaders import Loaders
 from morphoclip.models.trained import TrainedModel
-
-logger = logging.getLogger(__name__)
-
 
 BackboneConfig = TypeVar("BackboneConfig", ImageBackboneConfig, TextBackboneConfig)
 

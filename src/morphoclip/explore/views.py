@@ -254,7 +254,7 @@ def treatment(data: ExploreData, modality: str, sample: str) -> dict[str, Any] |
 
 
 def _replicability(data: ExploreData, question: Question) -> dict[str, Any]:
-    """Mean cosine between a treatment's wells, and between as many controls."""
+    """Mean cosine between a treatment's wells, and between all controls of its condition."""
     code = int(data.index.condition_codes[question.rows[0]])
     controls = data.index.controls[code]
     return {

@@ -96,19 +96,14 @@ def p_of_texts(
 
 
 class Levels(NamedTuple):
-    """The p that wells can have against K controls, and how many wells have each.
-
-    Attributes:
-        p: ``(K + 1,)``, ascending.
-        n_wells: ``(K + 1,)``.
-    """
+    """The L values of p that there are, ascending, and how many wells have each; both ``(L,)``."""
 
     p: NDArray[np.float64]
     n_wells: NDArray[np.int64]
 
     @classmethod
     def of(cls, similarity: NDArray[np.floating], of_controls: NDArray[np.floating]) -> Self:
-        """Of all wells ``(B,)``, by sorting their similarities once."""
+        """Of all wells ``(B,)`` against K controls (L = K + 1), by sorting similarities once."""
         n_controls = len(of_controls)
         p = (1 + np.arange(n_controls + 1)) / (1 + n_controls)
         largest_first = np.sort(of_controls)[::-1]
