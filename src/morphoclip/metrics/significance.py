@@ -89,7 +89,8 @@ def p_of_texts(
         starts = np.arange(0, rows.size + 1, n_wells)
         shape = (DRAWS_OF_TEXTS, n_controls)
         drawn = unit_rows(
-            csr_array((np.ones(rows.size), rows.ravel(), starts), shape=shape) @ controls
+            csr_array((np.ones(rows.size, controls.dtype), rows.ravel(), starts), shape=shape)
+            @ controls
         )
     null = drawn @ texts.T
     return np.asarray((1 + (null >= similarity).sum(axis=0)) / (1 + len(null)))

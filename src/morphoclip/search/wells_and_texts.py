@@ -114,5 +114,5 @@ def _p_of_texts(
         return np.full(len(similarity), np.nan)
     condition = int(index.condition_codes[question.rows[0]])
     rows = np.setdiff1d(index.controls[condition], question.rows)
-    controls = index.profiles[rows].astype(np.float64)
+    controls = index.profiles[rows]
     return p_of_texts(similarity, len(question.rows), controls, index.text_vectors)
