@@ -32,9 +32,14 @@ def as_models_see_it(fingerprint: Mapping[str, str]) -> Fingerprint:
     if "field" in seen:
         seen.pop("pixel_size", None)
     if "channels" in seen:
-        named = (channel.partition("=")[0] for channel in seen["channels"].split("+"))
-        seen["channels"] = "+".join(named)
+        seen["channels"] = "+".join(channel_names(seen))
     return seen
+
+
+def channel_names(fingerprint: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of the channels that features were made of, in order; none where it names none."""
+    named = fingerprint.get("channels", "")
+    return tuple(channel.partition("=")[0] for channel in named.split("+") if channel)
 
 
 def require_same(named: Mapping[str, Mapping[str, str]], remedy: str) -> Fingerprint:

@@ -1,6 +1,7 @@
 """Cells beside the numbers of a report: a site of a treatment, and of a control of its plate."""
 
 import base64
+import logging
 from typing import NamedTuple
 
 import pandas as pd
@@ -9,6 +10,8 @@ from morphoclip.columns import BROAD_SAMPLE, CONDITION, PROMPT_DIGEST
 from morphoclip.metrics.conditions import treated_wells
 from morphoclip.perturbations.prompts import prompt_digest
 from morphoclip.wells.pictures import WellPictures
+
+logger = logging.getLogger(__name__)
 
 
 class CellPair(NamedTuple):
@@ -40,11 +43,15 @@ class ReportCells:
             return None
         control = self._pictures.control_beside(*place)
         beside = "" if control is None else f", beside the negative control {control}"
-        return CellPair(
-            self._inline(*place),
-            None if control is None else self._inline(place[0], control),
-            f"plate {place[0]}, well {place[1]}{beside}",
-        )
+        try:
+            return CellPair(
+                self._inline(*place),
+                None if control is None else self._inline(place[0], control),
+                f"plate {place[0]}, well {place[1]}{beside}",
+            )
+        except ValueError as error:
+            logger.warning("a picture of plate %s is left out of the report: %s", place[0], error)
+            return None
 
     def _inline(self, plate: str, well: str) -> str:
         content = self._pictures.picture(self._pictures.of(plate, well)[0], "composite")

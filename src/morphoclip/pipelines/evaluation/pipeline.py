@@ -45,7 +45,7 @@ SECTIONS: tuple[tuple[Callable[..., Section], list[str], list[str]], ...] = (
             "nearest_treatments",
             "thumbnails",
             "well_profiles",
-            "params:image_features",
+            "plate_records",
         ],
         [],
     ),

@@ -6,7 +6,7 @@ import pandas as pd
 
 from morphoclip.columns import BROAD_SAMPLE, CONDITION, MODALITY, PROMPT, SUBSET, Subset
 from morphoclip.evaluation.nearest_treatments import notes_on_cells
-from morphoclip.features.config import ImageFeaturesConfig
+from morphoclip.fingerprint import channel_names
 from morphoclip.loaders import Loaders
 from morphoclip.report.cells import ReportCells
 from morphoclip.report.rendering import Section, best_middle_worst, records, render
@@ -23,11 +23,11 @@ def results_section(
     nearest_treatments: pd.DataFrame,
     thumbnails: Loaders[bytes],
     well_profiles: pd.DataFrame,
-    images: ImageFeaturesConfig,
+    plate_records: Loaders[Any],
 ) -> Section:
     """Examples of each question, not the best ones only, with cells where pictures were kept."""
     targets = held_out_targets(target_genes)
-    pictures = WellPictures(thumbnails, well_profiles, tuple(images.channels))
+    pictures = WellPictures(thumbnails, well_profiles, _channels(plate_records))
     cells = ReportCells(pictures, well_profiles)
     retrieved = example_texts(retrieved_texts)
     pairs = records(strongest_pairs(nearest_treatments[~nearest_treatments["note"].eq(_BOTH)]))
@@ -47,6 +47,12 @@ def results_section(
         example=_example_name(nearest_treatments),
     )
     return Section("What the model finds", html)
+
+
+def _channels(plate_records: Loaders[Any]) -> tuple[str, ...]:
+    """Those that the pictures were made of; parameters of today may name others."""
+    first = next(iter(plate_records.values()), None)
+    return channel_names(first()["fingerprint"]) if first else ()
 
 
 def _example_name(nearest_treatments: pd.DataFrame) -> str:
