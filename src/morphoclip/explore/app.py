@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from morphoclip.errors import InputError
-from morphoclip.explore import views
+from morphoclip.explore import downloads, views, wells_map
 from morphoclip.explore.data import ExploreData
 from morphoclip.perturbations.well_index import readable_condition
 
@@ -113,7 +113,7 @@ def _add_pages(app: FastAPI, data: ExploreData, page: Page) -> None:
 
     @app.get("/map", response_class=HTMLResponse)
     def map_of_wells(request: Request, by: str = "", axes: str = "") -> Response:
-        return page(request, "map", views.map_page(data, by, axes))
+        return page(request, "map", wells_map.map_page(data, by, axes))
 
 
 def _add_files(app: FastAPI, data: ExploreData) -> None:
@@ -121,7 +121,7 @@ def _add_files(app: FastAPI, data: ExploreData) -> None:
 
     @app.get("/map.json")
     def map_points(by: str = "", axes: str = "") -> dict[str, Any]:
-        return views.map_points(data, by, axes)
+        return wells_map.map_points(data, by, axes)
 
     @app.get("/picture/{plate:path}/{site}.webp")
     def picture(plate: str, site: str, channel: str = "") -> Response:
@@ -130,7 +130,7 @@ def _add_files(app: FastAPI, data: ExploreData) -> None:
 
     @app.get("/download/{table}.csv")
     def download(table: str, q: str = "", kind: str = "", plate: str = "") -> Response:
-        content = _found(views.download(data, table, q=q, kind=kind, plate=plate))
+        content = _found(downloads.download(data, table, q=q, kind=kind, plate=plate))
         return Response(
             content,
             media_type="text/csv; charset=utf-8",

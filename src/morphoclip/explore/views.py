@@ -1,11 +1,8 @@
 """What each address shows: tables and names for the templates, no HTML."""
 
-import csv
-import io
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -17,14 +14,22 @@ from morphoclip.columns import (
     MODALITY,
     PLATE,
     QUALITY,
-    ROLE,
     SUBSET,
     WELL,
 )
 from morphoclip.errors import InputError
 from morphoclip.evaluation.treatments import MECHANISMS, NAME
+from morphoclip.explore.addresses import (
+    control_of,
+    picture_of,
+    plate_url,
+    site_address,
+    treatment_url,
+    well_url,
+)
 from morphoclip.explore.data import ExploreData
-from morphoclip.explore.plate_map import colours_of_names, plate_map
+from morphoclip.explore.plate_map import plate_map
+from morphoclip.explore.well_values import column_of
 from morphoclip.metrics.conditions import treated_wells
 from morphoclip.metrics.matrix import unit_rows
 from morphoclip.perturbations.well_index import readable_condition
@@ -37,7 +42,6 @@ from morphoclip.search.top_k import similarities
 TOP = 8
 EXAMPLES = 6
 _KINDS = ("text", "treatment", "well", "structure")
-_SIMILARITY = "similarity to controls"
 
 
 def as_number(value: Any, digits: int = 2) -> str:
@@ -59,14 +63,15 @@ def home(data: ExploreData, question: str, kind: str) -> dict[str, Any]:
     }
     if question.strip():
         try:
-            questions, found = _answers(data, question, kind)
+            questions, found = answers_of(data, question, kind)
         except InputError as error:
             return context | {"sentence": str(error)}
         context["given"] = [_shown(data, one, found) for one in questions]
     return context
 
 
-def _answers(data: ExploreData, text: str, kind: str) -> tuple[list[Question], Answers]:
+def answers_of(data: ExploreData, text: str, kind: str) -> tuple[list[Question], Answers]:
+    """What was asked, and what is most like it."""
     chosen: Any = kind if kind in _KINDS else None
     questions = questions_of(text, data.index, data.embed_text, chosen)
     return questions, answers_to(data.index, questions, top_k=TOP)
@@ -172,23 +177,6 @@ def plate(data: ExploreData, name: str, by: str, question: str) -> dict[str, Any
     }
 
 
-def column_of(data: ExploreData, rows: np.ndarray, name: str) -> pd.Series:
-    """What a plate map is coloured by, of these wells ``(N,)``."""
-    wells = data.index.wells.iloc[rows]
-    if name == _SIMILARITY:
-        code = int(data.index.condition_codes[rows[0]])
-        controls = data.index.profiles[data.index.controls[code]]
-        if not len(controls):
-            return pd.Series(np.full(len(rows), np.nan))
-        mean = unit_rows(controls.mean(axis=0, dtype=np.float64)[None])
-        return pd.Series(similarities(mean, data.index.profiles[rows])[0].astype(float))
-    if name in data.measured:
-        keys = pd.MultiIndex.from_frame(wells[[PLATE, WELL]])
-        return pd.Series(data.measured[name].reindex(keys).to_numpy(dtype=float))
-    values = wells[name].reset_index(drop=True)
-    return values.map(readable_condition) if name == CONDITION else values
-
-
 def well(data: ExploreData, plate_name: str, name: str) -> dict[str, Any] | None:
     """A well's sites and neighbours; None where there is no such well."""
     row = data.row_of.get((plate_name, name))
@@ -204,10 +192,10 @@ def well(data: ExploreData, plate_name: str, name: str) -> dict[str, Any] | None
         "plate_url": plate_url(plate_name),
         "treatment_url": _own_treatment(data, row),
         "measured": _measured_of(data, plate_name, name),
-        "sites": [_site(key) for key in data.cells.of(plate_name, name)],
+        "sites": [site_address(key) for key in data.cells.of(plate_name, name)],
         "control": control,
         "control_url": well_url(plate_name, control) if control else "",
-        "control_sites": [_site(key) for key in data.cells.of(plate_name, control)[:1]]
+        "control_sites": [site_address(key) for key in data.cells.of(plate_name, control)[:1]]
         if control
         else [],
         "answers_here": _shown(data, questions[0], answers_to(data.index, questions, top_k=TOP)),
@@ -279,117 +267,11 @@ def _rows_of(data: ExploreData, modality: str, sample: str) -> np.ndarray:
     return np.flatnonzero(chosen[data.index.treatment_of_well] & data.index.is_treated)
 
 
-MAP_COLUMNS: dict[str, Callable[[ExploreData, np.ndarray], pd.Series]] = {
-    "condition": lambda data, rows: data.index.wells[CONDITION].iloc[rows].map(readable_condition),
-    "mechanism": lambda data, rows: data.index.facts_of(rows)[MECHANISMS].str[0],
-    "plate": lambda data, rows: data.index.wells[PLATE].iloc[rows],
-    "role": lambda data, rows: data.index.wells[ROLE].iloc[rows],
-}
-
-
-def map_page(data: ExploreData, by: str, axes: str) -> dict[str, Any]:
-    """The frame of the map."""
-    chosen = by if by in MAP_COLUMNS else "condition"
-    names = ["components", "umap"] if data.umap else ["components"]
-    own = axes if axes in names else names[0]
-    return {"by": chosen, "columns": list(MAP_COLUMNS), "axes": own, "all_axes": names}
-
-
-def map_points(data: ExploreData, by: str, axes: str) -> dict[str, Any]:
-    """Wells as points by two principal components or a UMAP, at most 20,000."""
-    chosen = by if by in MAP_COLUMNS else "condition"
-    found = data.umap if axes == "umap" else None
-    rows, places, words = found or data.components
-    values = MAP_COLUMNS[chosen](data, rows)
-    names = [str(value) if isinstance(value, str) else "" for value in values]
-    labels = data.index.labels_of(rows)
-    return {
-        "by": chosen,
-        "words": words,
-        "x": places[:, 0].round(4).tolist(),
-        "y": places[:, 1].round(4).tolist(),
-        "value": names,
-        "colours": colours_of_names([name for name in names if name]),
-        "plate": labels[PLATE].tolist(),
-        "well": labels[WELL].tolist(),
-        "name": labels[NAME].fillna("").tolist(),
-        "n_all": len(data.index.wells),
-    }
-
-
 def picture(data: ExploreData, key: str, channel: str) -> bytes | None:
     """One channel of a site, all in colours, or the strip as it is; None where there is none."""
     if key not in data.cells.strips:
         return None
     return data.cells.picture(key, channel) if channel else data.cells.strips[key]()
-
-
-def download(data: ExploreData, table: str, *, q: str, kind: str, plate: str) -> bytes | None:
-    """A table as CSV; None where there is no such table."""
-    if table in ("treatments", "wells", "texts") and q:
-        _, found = _answers(data, q, kind)
-        return as_csv(getattr(found, table))
-    if table == "plate" and plate in data.index.plates:
-        rows = np.flatnonzero((data.index.wells[PLATE] == plate).to_numpy())
-        shown = data.index.labels_of(rows)
-        for column in [*data.measured.columns, _SIMILARITY]:
-            shown[column] = column_of(data, rows, column).to_numpy()
-        return as_csv(shown)
-    return None
-
-
-def as_csv(table: pd.DataFrame) -> bytes:
-    """Rows as CSV. Text that a spreadsheet would run as a formula is quoted by an apostrophe."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(table.columns)
-    for row in table.itertuples(index=False):
-        writer.writerow([_harmless(value) for value in row])
-    return buffer.getvalue().encode()
-
-
-def _harmless(value: Any) -> Any:
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value
-
-
-def _site(key: str) -> dict[str, str]:
-    plate_name, _, name = key.rpartition("/")
-    return {"name": name, "url": f"/picture/{_part(plate_name)}/{_part(name)}.webp"}
-
-
-def picture_of(data: ExploreData, plate_name: str, name: str) -> str | None:
-    """Address of the first site's picture of a well."""
-    keys = data.cells.of(plate_name, name)
-    return _site(keys[0])["url"] if keys else None
-
-
-def control_of(data: ExploreData, plate_name: str, name: str) -> str | None:
-    """Address of the picture of a control of the same plate."""
-    control = data.cells.control_beside(plate_name, name)
-    return picture_of(data, plate_name, control) if control else None
-
-
-def plate_url(name: str) -> str:
-    """Address of a plate."""
-    return f"/plate/{_part(name)}"
-
-
-def well_url(plate_name: str, name: str) -> str:
-    """Address of a well."""
-    return f"/well/{_part(plate_name)}/{_part(name)}"
-
-
-def treatment_url(modality: str, sample: str) -> str:
-    """Address of a treatment."""
-    return f"/treatment/{_part(modality)}/{_part(sample)}"
-
-
-def _part(text: str) -> str:
-    return quote(str(text), safe="")
 
 
 def _known(facts: dict[str, Any]) -> dict[str, Any]:
