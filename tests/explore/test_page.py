@@ -18,8 +18,8 @@ from morphoclip.evaluation import anndata_profiles
 from morphoclip.evaluation.anndata_profiles import as_anndata
 from morphoclip.explore.app import create_app
 from morphoclip.explore.data import explore_data
-from morphoclip.explore.plate_map import colour_of, plate_map
 from morphoclip.explore.downloads import as_csv
+from morphoclip.explore.plate_map import colour_of, plate_map
 from morphoclip.imaging.thumbnails import decode_strip
 
 
