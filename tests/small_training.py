@@ -2,12 +2,15 @@
 
 import os
 import signal
+import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -32,7 +35,7 @@ from morphoclip.models.config import ModelConfig
 from morphoclip.training import state
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import training_data
-from morphoclip.training.distributed import World
+from morphoclip.training.distributed import World, launch
 from morphoclip.training.fine_tuning import FineTuning, LoraConfig
 from morphoclip.training.state import CheckpointStore
 from morphoclip.training.step import accumulate_gradients, batch_loss
@@ -170,6 +173,60 @@ def die(world: World, *_: object) -> None:
 
 def complain(*_: object) -> None:
     raise InputError("a sentence for the user; the remedy")
+
+
+def listening_sockets() -> set[tuple[str, int]]:
+    """Address (as Linux lists it, in hexadecimal) and port of every TCP socket of this process."""
+    own = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the listing's own handle is gone by now
+            own.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in own:
+                address, _, port = fields[1].partition(":")
+                found.add((address, int(port, 16)))
+    return found
+
+
+def knock_from_elsewhere(world: World, *_: object) -> tuple[list[object], list[object]]:
+    """Sockets that another address of this machine reached, and all that listen, of both ranks."""
+    sockets = sorted(listening_sockets())
+    addresses = {
+        info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
+    }
+    elsewhere = [address for address in addresses if not address.startswith("127.")]
+    reached: list[object] = []
+    for _address, port in sockets:
+        for address in elsewhere:
+            with socket.socket() as client:
+                client.settimeout(1)
+                if client.connect_ex((address, port)) == 0:
+                    reached.append((address, port))
+    open_to_all = [one for one in sockets if one[0].strip("0") == ""]
+    found: list[Any] = [None] * world.size
+    torch.distributed.all_gather_object(found, (reached + open_to_all, sockets))
+    return [one for part, _ in found for one in part], [one for _, part in found for one in part]
+
+
+def wait_for_ever(world: World, _: object, __: object, folder: Path) -> None:
+    (folder / "pids").mkdir(exist_ok=True)
+    world.wait()
+    (folder / "pids" / str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def launch_and_wait(folder: Path) -> None:
+    launch(wait_for_ever, 2, device="cpu", wells=wells(), folder=folder, args=(folder,))
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 class KillSoonAfter:

@@ -1,5 +1,8 @@
 """Two processes are one: gradients, sizes, ends."""
 
+import multiprocessing
+import time
+
 import pandas as pd
 import pytest
 import torch
@@ -9,6 +12,9 @@ from small_training import (
     complain,
     die,
     gradients,
+    is_running,
+    knock_from_elsewhere,
+    launch_and_wait,
     manifest_of,
     run,
     wells,
@@ -28,11 +34,13 @@ LOSSES = [
 
 
 @pytest.mark.parametrize("change", LOSSES, ids=str)
-def test_two_processes_have_the_gradients_of_one(change: dict) -> None:
+def test_two_processes_have_the_gradients_of_one(change: dict, tmp_path) -> None:
     config = TrainingConfig.model_validate(QUICK.model_dump() | change)
     data = wells()
     loss, alone = gradients(ALONE, "cpu", data, config)
-    other_loss, together = launch(gradients, 2, device="cpu", wells=data, args=(config,))
+    other_loss, together = launch(
+        gradients, 2, device="cpu", wells=data, folder=tmp_path, args=(config,)
+    )
     assert other_loss == pytest.approx(loss, abs=1e-6)
     assert sorted(together) == sorted(alone)
     for name, gradient in alone.items():
@@ -68,16 +76,49 @@ def test_two_processes_train_the_model_of_one_and_resume_it(tmp_path) -> None:
         (complain, InputError, "^a sentence for the user; the remedy$"),
     ],
 )
-def test_a_rank_that_fails_ends_the_run_with_its_reason(function, error, message: str) -> None:
+def test_a_rank_that_fails_ends_the_run_with_its_reason(
+    function, error, message: str, tmp_path
+) -> None:
     with pytest.raises(error, match=message):
-        launch(function, 2, device="cpu", wells=wells())
+        launch(function, 2, device="cpu", wells=wells(), folder=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
-def test_more_processes_than_gpus_are_refused() -> None:
+def test_processes_listen_on_the_loopback_interface_alone(tmp_path) -> None:
+    """Whoever is elsewhere cannot reach a training: not by the machine's address, not at all."""
+    reached, listening = launch(
+        knock_from_elsewhere, 2, device="cpu", wells=wells(), folder=tmp_path
+    )
+    assert listening  # the ranks do exchange tensors, so there is something to find
+    assert not reached
+
+
+def test_ranks_end_with_a_parent_that_is_killed_and_leave_no_tokens(tmp_path) -> None:
+    """The parent is a process of its own, killed while its ranks wait."""
+    parent = multiprocessing.get_context("spawn").Process(
+        target=launch_and_wait, args=(tmp_path,), daemon=False
+    )
+    parent.start()
+    pids = tmp_path / "pids"
+    while not (pids.exists() and len(list(pids.iterdir())) == 2):
+        assert parent.is_alive()
+        time.sleep(0.05)
+    ranks = [int(path.name) for path in pids.iterdir()]
+    assert not list(tmp_path.rglob("*.pt"))
+    parent.kill()
+    parent.join()
+    for _ in range(200):
+        if not any(map(is_running, ranks)):
+            break
+        time.sleep(0.05)
+    assert not any(map(is_running, ranks))
+
+
+def test_more_processes_than_gpus_are_refused(tmp_path) -> None:
     if torch.cuda.device_count() >= 99:
         pytest.skip("there are that many GPUs")
     with pytest.raises(InputError, match=r"training\.devices is 99 and there are \d+ GPUs"):
-        launch(complain, 99, device="cuda", wells=wells())
+        launch(complain, 99, device="cuda", wells=wells(), folder=tmp_path)
 
 
 def test_the_wells_of_a_step_without_a_loss_are_named(tmp_path) -> None:

@@ -83,12 +83,12 @@ def test_two_passes_give_the_gradients_of_one(dtype: torch.dtype, tolerance: flo
         assert (found[name] - gradient).abs().max() <= tolerance * scale, name
 
 
-def test_two_processes_give_the_gradients_of_one() -> None:
+def test_two_processes_give_the_gradients_of_one(tmp_path) -> None:
     data = imaged_wells()
     expected = lora_gradients(ALONE, "cpu", data, LORA, torch.float64)
     two = LORA.model_copy(update={"micro_batch": 2})
     args = (two, torch.float64)
-    found = launch(lora_gradients, 2, device="cpu", wells=data, args=args)
+    found = launch(lora_gradients, 2, device="cpu", wells=data, folder=tmp_path, args=args)
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, atol=1e-10, rtol=1e-10, msg=name)
 

@@ -7,20 +7,22 @@ the mean over ranks: together exactly what one process would compute on the whol
 
 import datetime
 import logging
+import multiprocessing
 import os
 import pickle
-import re
-import tempfile
+import shutil
+import socket
+import threading
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, record
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from morphoclip.errors import InputError
 from morphoclip.wells.assemble import Wells
@@ -107,15 +109,21 @@ def launch(
     *,
     device: str,
     wells: Wells,
+    folder: Path,
     args: Iterable[Any] = (),
 ) -> Any:
-    """Run ``function(world, device, wells, *args)`` in processes of their own.
+    """Run ``function(world, device, wells, *args)`` in processes of their own on this machine.
+
+    The processes meet through a file that only this user can read, hand their results back through
+    pipes, and exchange tensors over the loopback interface: nothing of them listens on a network.
 
     Args:
         function: Importable; what the first rank returns has to pickle.
         n_processes: One a device on GPUs.
         device: ``cpu``, or ``cuda`` for one GPU per rank.
         wells: Their tokens are handed over as a file that all ranks map, not as copies.
+        folder: Where the file of tokens lies for a moment; it is gone once all ranks have mapped
+            it, and a process that was killed before leaves it to the next launch in this folder.
         args: The rest, pickled.
 
     Raises:
@@ -126,68 +134,121 @@ def launch(
         raise InputError(
             f"training.devices is {n_processes} and there are {torch.cuda.device_count()} GPUs"
         )
-    with tempfile.TemporaryDirectory(prefix="morphoclip-") as name:
-        folder = Path(name)
-        with (folder / "tokens.pt").open("wb") as file:
-            torch.save(wells.sites.tokens.cpu(), file)
+    meeting = folder / "processes"
+    shutil.rmtree(meeting, ignore_errors=True)
+    meeting.mkdir(parents=True, mode=0o700)
+    try:
+        torch.save(wells.sites.tokens.cpu(), meeting / "tokens.pt")
         without_tokens = replace(
             wells, sites=WellBatch(wells.sites.tokens[:0].cpu(), wells.sites.offsets.cpu())
         )
-        task = folder / "task.pickle"
-        task.write_bytes(pickle.dumps((function, device, without_tokens, tuple(args))))
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=n_processes,
-            run_id=folder.name,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            max_restarts=0,
-            start_method="spawn",
-            local_addr="localhost",
-        )
+        task = pickle.dumps((function, device, without_tokens, tuple(args)))
+        ranks = [_Rank(World(rank, n_processes), meeting, task) for rank in range(n_processes)]
+        return _joined(ranks)
+    finally:
+        shutil.rmtree(meeting, ignore_errors=True)
+
+
+class _Rank:
+    """One process, and the end of the pipe through which it says how it ended."""
+
+    def __init__(self, world: World, meeting: Path, task: bytes) -> None:
+        processes = multiprocessing.get_context("spawn")
+        self.outcome, theirs = processes.Pipe(duplex=False)
+        self.process = processes.Process(target=_work, args=(world, meeting, task, theirs))
+        self.process.start()
+        theirs.close()
+        self.world = world
+
+    def result(self) -> tuple[str, Any]:
+        """``result`` and what it returned, or what went wrong and in which words."""
         try:
-            elastic_launch(config, _work)(str(folder))
-        except ChildFailedError as error:
-            raise _explained(error, n_processes) from error
-        return pickle.loads((folder / "result.pickle").read_bytes())
+            kind, content = self.outcome.recv()
+        except EOFError:
+            self.process.join()
+            code = self.process.exitcode or 0
+            return "died", f"signal {-code}" if code < 0 else f"exit status {code}"
+        return kind, pickle.loads(content) if kind == "result" else content
+
+    def end(self) -> None:
+        """Kill it, where it still runs."""
+        self.process.kill()
+        self.process.join()
 
 
-@record
-def _work(folder: str) -> None:
-    """One rank: join the others, run the task, and let the first rank write its result."""
+def _joined(ranks: list[_Rank]) -> Any:
+    """What the first rank returned, once all are done; the first failure ends all of them."""
+    waiting = {rank.outcome: rank for rank in ranks}
+    returned = None
+    try:
+        while waiting:
+            for outcome in wait(list(waiting)):
+                rank = waiting.pop(cast("Connection[Any, Any]", outcome))
+                kind, content = rank.result()
+                if kind == "sentence":
+                    raise InputError(content)
+                if kind != "result":
+                    raise RuntimeError(
+                        f"rank {rank.world.rank} of {rank.world.size} died, the others were "
+                        f"ended: {content}"
+                    )
+                if rank.world.is_first:
+                    returned = content
+        for rank in ranks:
+            rank.process.join()
+        return returned
+    finally:
+        for rank in ranks:
+            rank.end()
+
+
+def _work(world: World, meeting: Path, task: bytes, outcome: Connection) -> None:
+    """One rank: join the others, run the task, and say how it ended."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    place = Path(folder)
-    world = World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
-    function, device, wells, args = pickle.loads((place / "task.pickle").read_bytes())
-    tokens = torch.load(place / "tokens.pt", mmap=True, weights_only=True)  # noqa: TID251 - ours
-    wells = replace(wells, sites=WellBatch(tokens, wells.sites.offsets))
-    if device.startswith("cuda"):
-        device = f"cuda:{world.rank}"
-        torch.cuda.set_device(device)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    try:
+        function, device, wells, args = pickle.loads(task)
+        tokens = torch.load(meeting / "tokens.pt", mmap=True, weights_only=True)  # noqa: TID251 - ours
+        wells = replace(wells, sites=WellBatch(tokens, wells.sites.offsets))
+        if device.startswith("cuda"):
+            device = f"cuda:{world.rank}"
+            torch.cuda.set_device(device)
+        _meet(world, meeting, "nccl" if device.startswith("cuda") else "gloo")
+        try:
+            result = function(world, device, wells, *args)
+            dist.barrier()
+        finally:
+            dist.destroy_process_group()
+        outcome.send(("result", pickle.dumps(result if world.is_first else None)))
+    except InputError as error:
+        outcome.send(("sentence", str(error)))
+    except BaseException:
+        outcome.send(("died", traceback.format_exc().strip()))
+        raise
+
+
+def _meet(world: World, meeting: Path, backend: str) -> None:
+    """Join the ranks by a file, and exchange tensors over the loopback interface alone."""
+    loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
+    os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = loopback
+    store = dist.FileStore(  # type: ignore[attr-defined] - it is not in __all__
+        str(meeting / "ranks"), world.size
+    )
     dist.init_process_group(
-        "nccl" if device.startswith("cuda") else "gloo",
+        backend,
+        store=store,
+        rank=world.rank,
+        world_size=world.size,
         timeout=datetime.timedelta(minutes=10),
     )
-    try:
-        result = function(world, device, wells, *args)
-        if world.is_first:
-            partial = place / "result.partial"
-            partial.write_bytes(pickle.dumps(result))
-            partial.rename(place / "result.pickle")
-        dist.barrier()
-    finally:
-        dist.destroy_process_group()
+    dist.barrier()
+    if world.is_first:  # all have mapped it
+        (meeting / "tokens.pt").unlink()
 
 
-def _explained(error: ChildFailedError, n_processes: int) -> Exception:
-    """The first rank that failed, with its error message."""
-    rank, failure = error.get_first_failure()
-    message = failure.message
-    if isinstance(message, dict):
-        message = message["extraInfo"]["py_callstack"]
-    match = re.search(r"InputError: (.+)", message)
-    if match:
-        return InputError(match[1].strip())
-    cause = f"signal {-failure.exitcode}" if failure.exitcode < 0 else message.strip()
-    return RuntimeError(f"rank {rank} of {n_processes} died, the others were ended: {cause}")
+def _end_with_the_parent() -> None:
+    """Ranks of a run that was killed would go on without it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

@@ -105,7 +105,7 @@ def train(
     if config.devices == 1:
         return train_rank(ALONE, device, wells, job)
     result: TrainingResult = launch(
-        train_rank, config.devices, device=device, wells=wells, args=(job,)
+        train_rank, config.devices, device=device, wells=wells, folder=run.folder, args=(job,)
     )
     return result
 
