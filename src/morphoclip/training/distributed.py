@@ -231,7 +231,7 @@ def _meet(world: World, meeting: Path, backend: str) -> None:
     """Join the ranks by a file, and exchange tensors over the loopback interface alone."""
     loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
     os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = loopback
-    store = dist.FileStore(  # type: ignore[attr-defined] - it is not in __all__
+    store = dist.FileStore(  # type: ignore[attr-defined]
         str(meeting / "ranks"), world.size
     )
     dist.init_process_group(
