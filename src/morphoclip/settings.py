@@ -27,6 +27,7 @@ from omegaconf.resolvers import oc
 
 from morphoclip.hooks.run import NameTheReport, StopBeforeMissingInputs
 from morphoclip.hooks.tracking import LogArtifacts, LogTypedParameters, PrepareTracking
+from morphoclip.hooks.versions import PinVersions
 
 
 def mlflow_artifacts() -> str | None:
@@ -51,6 +52,7 @@ CONFIG_LOADER_ARGS = {
 }
 
 HOOKS = (
+    PinVersions(),
     PrepareTracking(),
     StopBeforeMissingInputs(),
     LogTypedParameters(),

@@ -1,8 +1,6 @@
 """Writing a bundle: whole or not at all."""
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +28,7 @@ from morphoclip.bundle.files import (
 )
 from morphoclip.bundle.weights import described, tensors_of
 from morphoclip.columns import embedding_columns
+from morphoclip.files import written_whole
 from morphoclip.models.trained import TrainedModel
 
 
@@ -60,37 +59,30 @@ class PackedModel:
 
 def write_bundle(packed: PackedModel, folder: Path) -> None:
     """Write all files beside the folder, then put them in its place."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    _write_tensors(tensors_of(packed.model), path=partial / MODEL_FILE)
-    packed.prompts.to_parquet(partial / PROMPTS_FILE)
-    packed.treatments.to_parquet(partial / TREATMENTS_FILE)
-    (partial / CARD_FILE).write_text(packed.card, encoding="utf-8")
-    if packed.adapter is not None:
-        _write_tensors(*packed.adapter.to_safetensors(), path=partial / ADAPTER_FILE)
-    if packed.profiles is not None:
-        dimensions = embedding_columns(packed.profiles)
-        matrix = packed.profiles[dimensions].to_numpy(dtype=np.float32)
-        np.save(partial / PROFILES_FILE, matrix, allow_pickle=False)
-        packed.profiles.drop(columns=dimensions).to_parquet(partial / WELLS_FILE)
-    config = BundleConfig(
-        format=FORMAT,
-        morphoclip=__version__,
-        images=packed.images,
-        text=packed.text,
-        files={path.name: sha256_of(path) for path in sorted(partial.iterdir())},
-        **described(packed.model),
-    )
-    written = config.model_dump(mode="json")
-    signed = json.dumps(written | {"sha256": digest_of(written)}, indent=2)
-    (partial / CONFIG_FILE).write_text(signed + "\n", encoding="utf-8")
-    before = folder.with_name(f".{folder.name}.{os.getpid()}.before")
-    if folder.exists():
-        folder.rename(before)
-    partial.rename(folder)
-    shutil.rmtree(before, ignore_errors=True)
+    with written_whole(folder) as partial:
+        partial.mkdir()
+        _write_tensors(tensors_of(packed.model), path=partial / MODEL_FILE)
+        packed.prompts.to_parquet(partial / PROMPTS_FILE)
+        packed.treatments.to_parquet(partial / TREATMENTS_FILE)
+        (partial / CARD_FILE).write_text(packed.card, encoding="utf-8")
+        if packed.adapter is not None:
+            _write_tensors(*packed.adapter.to_safetensors(), path=partial / ADAPTER_FILE)
+        if packed.profiles is not None:
+            dimensions = embedding_columns(packed.profiles)
+            matrix = packed.profiles[dimensions].to_numpy(dtype=np.float32)
+            np.save(partial / PROFILES_FILE, matrix, allow_pickle=False)
+            packed.profiles.drop(columns=dimensions).to_parquet(partial / WELLS_FILE)
+        config = BundleConfig(
+            format=FORMAT,
+            morphoclip=__version__,
+            images=packed.images,
+            text=packed.text,
+            files={path.name: sha256_of(path) for path in sorted(partial.iterdir())},
+            **described(packed.model),
+        )
+        written = config.model_dump(mode="json")
+        signed = json.dumps(written | {"sha256": digest_of(written)}, indent=2)
+        (partial / CONFIG_FILE).write_text(signed + "\n", encoding="utf-8")
 
 
 def _write_tensors(

@@ -1,9 +1,9 @@
 """One sentence for a user's mistake, whatever raised it."""
 
 import difflib
-import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from kedro.config import MissingConfigException
 from kedro.framework.project import pipelines
@@ -11,7 +11,9 @@ from kedro.io import DatasetError
 from kedro.validation.exceptions import DataValidationError, ParameterValidationError
 
 from morphoclip.config import Config
-from morphoclip.errors import InputError
+from morphoclip.errors import InputError, without_credentials
+from morphoclip.files import shown_path
+from morphoclip.gallery.source import redact_path
 from morphoclip.renamed import PARAMETERS, PIPELINES, renamed
 
 # a node, catalog entry, tag or namespace that is not there, in Kedro's own words
@@ -27,6 +29,11 @@ _PYDANTIC_MISTAKE = re.compile(
 
 def explain(error: BaseException) -> str | None:
     """One sentence for a user's mistake; None for what is a fault of the program."""
+    sentence = _sentence(error)
+    return None if sentence is None else without_credentials(sentence)
+
+
+def _sentence(error: BaseException) -> str | None:
     causes = list(_chain(error))
     for cause in causes:
         if isinstance(cause, DataValidationError):
@@ -74,15 +81,28 @@ def _of_an_older_version(message: str) -> str | None:
 
 def _explain_dataset(error: DatasetError, root: BaseException) -> str:
     """Which file, why not, and what to do; Kedro's own words name the dataset's settings."""
-    place = re.search(r"(?:file)?path=(?:PurePosixPath\()?'([^']+)'", str(error))
+    described = str(error)
+    place = re.search(r"(?:file)?path=(?:PurePosixPath\()?'([^']+)'", described)
     if place is None:
-        return str(error).splitlines()[0]
-    verb = "written" if str(error).startswith("Failed while saving") else "read"
+        return described.splitlines()[0]
+    path, is_local = place[1], "://" not in place[1]
+    shown = shown_path(Path(path)) if is_local else redact_path(path)
     cause = (str(root).strip() or type(root).__name__).splitlines()[0].split(". ")[0]
+    if described.startswith("Failed while saving"):
+        return (
+            f"{shown} could not be written ({cause}). What was written before is whole: mend this "
+            "and run the same command again"
+        )
+    version = re.search(r"version=Version\(load='([^']+)'", described)
+    if version is None:
+        return (
+            f"{shown} cannot be read ({cause}). Where it was damaged, delete it and run the "
+            "pipeline that makes it again, or fetch it again"
+        )
     return (
-        f"{os.path.relpath(place[1]) if '://' not in place[1] else place[1]} cannot be {verb} "
-        f"({cause}). Where it was damaged, delete it and run the pipeline that makes it again, or "
-        "fetch it again"
+        f"version {version[1]} of {shown} cannot be read ({cause}). Where it was damaged, delete "
+        f"the folder of this version alone, {shown}/{version[1]}: the version before it is read "
+        "then; or run the pipeline that makes it again"
     )
 
 

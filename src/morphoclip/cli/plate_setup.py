@@ -21,6 +21,7 @@ from morphoclip.config import Channels, ColumnNames
 from morphoclip.datasets.plate_images import PlateImagesDataset
 from morphoclip.datasets.spreadsheet import SpreadsheetDataset
 from morphoclip.errors import InputError, example_of
+from morphoclip.files import written_whole
 from morphoclip.gallery.proposal import Proposal, covered, propose, wells_to_fill_in
 from morphoclip.imaging.config import NUCLEAR_STAINS
 from morphoclip.perturbations.well_columns import likely_columns
@@ -234,9 +235,8 @@ def _write(folder: Path, texts: dict[str, str], *, yes: bool, replace: bool) -> 
         raise click.Abort
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        partial = folder / f".{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(folder / name)
+        with written_whole(folder / name) as path:
+            path.write_text(text, encoding="utf-8")
 
 
 def _write_table_to_fill_in(proposal: Proposal, path: Path, given: PlateSetup) -> None:

@@ -1,10 +1,11 @@
 """AnnData in an ``.h5ad`` file."""
 
-import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractVersionedDataset, Version
+
+from morphoclip.files import written_whole
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -29,11 +30,8 @@ class AnnDataFile(AbstractVersionedDataset["AnnData", "AnnData"]):
         return anndata.read_h5ad(self._get_load_path())
 
     def save(self, data: "AnnData") -> None:
-        path = Path(self._get_save_path())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        data.write_h5ad(partial, compression="gzip")
-        partial.replace(path)
+        with written_whole(Path(self._get_save_path())) as path:
+            data.write_h5ad(path, compression="gzip")
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "version": self._version}

@@ -1,8 +1,6 @@
 """Folders of vision backbones, as transformers' ``save_pretrained`` writes them."""
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -10,6 +8,7 @@ from typing import Any, NoReturn
 from kedro.io import AbstractDataset, DatasetError
 
 from morphoclip.backbones.image.base import LoadedModel
+from morphoclip.files import written_whole
 
 
 class BackboneFoldersDataset(AbstractDataset[Mapping[str, LoadedModel], NoReturn]):
@@ -21,14 +20,11 @@ class BackboneFoldersDataset(AbstractDataset[Mapping[str, LoadedModel], NoReturn
 
     def save(self, data: Mapping[str, LoadedModel]) -> None:
         for name, loaded in data.items():
-            folder = self._path / name
-            partial = folder.with_name(f".{name}.{os.getpid()}.partial")
             model: Any = loaded.model
-            model.save_pretrained(partial)
-            colours = {"image_mean": loaded.mean, "image_std": loaded.sd}
-            (partial / "preprocessor_config.json").write_text(json.dumps(colours))
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.rename(folder)
+            with written_whole(self._path / name) as folder:
+                model.save_pretrained(folder)
+                colours = {"image_mean": loaded.mean, "image_std": loaded.sd}
+                (folder / "preprocessor_config.json").write_text(json.dumps(colours))
 
     def load(self) -> NoReturn:
         raise DatasetError("give the folder as image_features.backbone.model_id")

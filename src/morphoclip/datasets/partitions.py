@@ -1,6 +1,5 @@
 """Folders of files: partitions that load {} when empty, and tables that are kept plate by plate."""
 
-import os
 import urllib.parse
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -12,7 +11,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 from kedro_datasets.partitions import PartitionedDataset
 
-_PARTIAL = ".partial"
+from morphoclip.files import PARTIAL, written_whole
 
 
 class Partitions(PartitionedDataset):
@@ -49,11 +48,15 @@ class Partitions(PartitionedDataset):
     def save(self, data: dict[str, Any]) -> None:
         for partition, value in sorted(data.items()):
             path = f"{self._partition_to_path(partition)}{self._endings[0]}"
-            partial = f"{path}.{os.getpid()}{_PARTIAL}"
-            self._filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-            self.file_at(partial).save(value() if callable(value) else value)
-            self._filesystem.mv(partial, path)
+            self._save_whole(path, value() if callable(value) else value)
         self._invalidate_caches()
+
+    def _save_whole(self, path: str, value: Any) -> None:
+        if self._protocol != "file" or getattr(self._dataset_type, "writes_whole", False):
+            self.file_at(path).save(value)
+            return
+        with written_whole(Path(path)) as partial:
+            self.file_at(str(partial)).save(value)
 
     def file_at(self, path: str) -> AbstractDataset[Any, Any]:
         """The dataset of one file."""
@@ -64,7 +67,7 @@ class Partitions(PartitionedDataset):
     def _list_partitions(self) -> list[str]:
         if self._is_replaced or not self._filesystem.exists(self._normalized_path):
             return []
-        found = (path for path in super()._list_partitions() if not path.endswith(_PARTIAL))
+        found = (path for path in super()._list_partitions() if not path.endswith(PARTIAL))
         return [path for path in found if path.endswith(self._endings)]
 
     def _exists(self) -> bool:
@@ -109,12 +112,10 @@ class PlateTablesDataset(AbstractDataset[Mapping[str, pd.DataFrame], pd.DataFram
         return pd.concat([pd.read_parquet(path) for path in files], ignore_index=True)
 
     def save(self, data: Mapping[str, pd.DataFrame]) -> None:
-        self._path.mkdir(parents=True, exist_ok=True)
         for plate, rows in data.items():
             path = self._path / f"{urllib.parse.quote(plate, safe='')}.parquet"
-            partial = path.with_suffix(f".{os.getpid()}{_PARTIAL}")
-            rows.to_parquet(partial)
-            partial.replace(path)
+            with written_whole(path) as partial:
+                rows.to_parquet(partial)
 
     def preview(self) -> TablePreview:
         table = self.load()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from morphoclip.datasets.spreadsheet import SpreadsheetDataset
 from morphoclip.errors import InputError
+from morphoclip.files import written_whole
 from morphoclip.gallery.image_files import ImageFiles
 from morphoclip.gallery.proposal import first_images
 from morphoclip.imaging.sites import FoundImage
@@ -63,11 +64,9 @@ class PlateImagesDataset(AbstractDataset[PlateImages, ImageFiles]):
     def save(self, data: PlateImages) -> None:
         for folder, images in data.items():
             target = Path(self._path) / folder / "Images"
-            target.mkdir(parents=True, exist_ok=True)
             for name, image in images.items():
-                partial = target / f".{name}.partial"
-                tifffile.imwrite(partial, image, compression="lzw", photometric="minisblack")
-                partial.replace(target / name)
+                with written_whole(target / name) as path:
+                    tifffile.imwrite(path, image, compression="lzw", photometric="minisblack")
 
     def preview(self) -> ImagePreview:
         """The channels of the first sites side by side, each image stretched to its own range."""

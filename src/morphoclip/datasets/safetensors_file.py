@@ -1,6 +1,5 @@
 """A ``.safetensors`` file: nothing but tensors, and text in its header."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from kedro.io import AbstractDataset
 from kedro.utils import load_obj
 
 from morphoclip.errors import InputError
+from morphoclip.files import written_whole
 
 
 class SafetensorsDataset(AbstractDataset[Any, Any]):
@@ -40,10 +40,8 @@ class SafetensorsDataset(AbstractDataset[Any, Any]):
         from safetensors.torch import save_file
 
         tensors, header = data.to_safetensors()
-        self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._filepath.with_name(f".{self._filepath.name}.{os.getpid()}.partial")
-        save_file(tensors, partial, metadata=header)
-        partial.replace(self._filepath)
+        with written_whole(self._filepath) as path:
+            save_file(tensors, path, metadata=header)
 
     def _exists(self) -> bool:
         return self._filepath.exists()

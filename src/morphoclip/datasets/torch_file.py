@@ -1,7 +1,6 @@
 """A ``.pt`` file: atomic, safe to load, versioned, previewed."""
 
 import json
-import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +15,8 @@ from kedro.io.core import (
 from kedro.utils import load_obj
 from kedro_datasets._typing import JSONPreview
 
+from morphoclip.files import require_intact, written_whole
+
 
 class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
     """Tensors, numbers and text in nested dictionaries, or a class that turns itself into them.
@@ -23,8 +24,11 @@ class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
     ``codec`` names a class with ``to_payload()`` and ``from_payload(payload)``; ``mmap`` maps the
     file instead of reading it; with ``on_demand`` what is loaded is a function that reads the file
     when it is called. Loads with ``weights_only=True``, to the CPU. torch is imported when a file
-    is read or written: a run that does neither does not wait for it.
+    is read or written: a run that does neither does not wait for it. All bytes are held against the
+    checksums in the file.
     """
+
+    writes_whole = True
 
     def __init__(
         self,
@@ -61,18 +65,17 @@ class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
     def _payload(self, *, mmap: bool) -> Any:
         import torch
 
-        path = get_filepath_str(self._get_load_path(), "file")
+        path = Path(get_filepath_str(self._get_load_path(), "file"))
+        require_intact(path)
         return torch.load(path, map_location="cpu", mmap=mmap, weights_only=True)
 
     def save(self, data: Any) -> None:
         import torch
 
+        payload = data.to_payload() if self._codec else data
         path = Path(get_filepath_str(self._get_save_path(), "file"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        with partial.open("wb") as file:  # given a path, torch writes its name into the file
-            torch.save(data.to_payload() if self._codec else data, file)
-        partial.replace(path)
+        with written_whole(path) as partial, partial.open("wb") as file:
+            torch.save(payload, file)  # given a path, torch writes its name into the file
 
     def preview(self) -> JSONPreview:
         return JSONPreview(json.dumps(_outline(self._payload(mmap=False))))

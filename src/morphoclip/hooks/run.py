@@ -15,6 +15,7 @@ from kedro.io import DataCatalog, DatasetError
 from kedro.pipeline import Pipeline
 
 from morphoclip.errors import InputError
+from morphoclip.files import shown_path
 from morphoclip.gallery.source import redact_path
 from morphoclip.renamed import PARAMETERS, renamed
 
@@ -223,13 +224,13 @@ def _what_belongs_there(name: str, catalog: DataCatalog) -> str:
     notes = _notes(dataset)
     location = _location_of(dataset)
     if "named_by" in notes:
-        return f"the file {_relative(str(location))} that {notes['named_by']} names"
+        return f"the file {shown_path(Path(str(location)))} that {notes['named_by']} names"
     if location is None:
         pipelines.set_requested(None)  # whichever pipeline makes it
         nodes = (node for pipeline in pipelines.values() for node in pipeline.nodes)
         makers = {node.name for node in nodes if name in node.outputs}
         return f"{name}, which is not kept: start at the node {' or '.join(sorted(makers))}"
-    where = _relative(location)
+    where = shown_path(Path(location))
     what = notes.get("what", "no description")
     made_by = f", made by kedro run --pipeline {notes['made_by']}" if "made_by" in notes else ""
     return f"{name} ({what}{made_by}) at {where}"
@@ -239,8 +240,3 @@ def _location_of(dataset: object) -> str | None:
     """Where a dataset lies; None in memory."""
     location = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
     return str(location) if location else None
-
-
-def _relative(place: str) -> str:
-    path, here = Path(place), Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else place

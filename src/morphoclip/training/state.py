@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from morphoclip.backbone_identity import tensors_digest
 from morphoclip.errors import InputError
+from morphoclip.files import require_intact, written_whole
 from morphoclip.fingerprint import differences
 from morphoclip.models.fine_tuned import FineTuned
 from morphoclip.models.morphoclip import MorphoCLIP
@@ -116,7 +117,8 @@ class RunCheckpoints:
     def describe(self, what: dict[str, Any]) -> None:
         """Write down, for people, what the run's digest stands for."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "run.json").write_text(json.dumps(what, indent=2, sort_keys=True))
+        with written_whole(self.folder / "run.json") as path:
+            path.write_text(json.dumps(what, indent=2, sort_keys=True))
 
     def clear(self) -> None:
         """Delete the checkpoints of an earlier try."""
@@ -126,9 +128,8 @@ class RunCheckpoints:
     def keep_only(self, result: pd.DataFrame) -> None:
         """Keep of a finished training this table alone."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.result_path.with_suffix(f".{os.getpid()}.partial")
-        result.to_parquet(partial)
-        partial.replace(self.result_path)
+        with written_whole(self.result_path) as path:
+            result.to_parquet(path)
         self.clear()
 
     def kept_result(self) -> pd.DataFrame | None:
@@ -268,16 +269,14 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _save_whole(payload: dict[str, Any], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with written_whole(path) as partial, partial.open("wb") as file:
         torch.save(payload, file)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _load(path: Path) -> dict[str, Any]:
+    require_intact(path)
     try:
         payload: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged archives fail in many ways; all mean one thing
