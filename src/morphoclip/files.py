@@ -104,8 +104,10 @@ def require_intact(path: Path) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+            damaged = _not_of_torch(archive) or archive.testzip()
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged archive fails in many ways; all mean one thing
         damaged = str(error)
     if damaged is not None:
         raise InputError(
@@ -118,6 +120,18 @@ def shown_path(path: Path) -> str:
     """A path as a message has it: relative, where it lies below the working folder."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _not_of_torch(archive: zipfile.ZipFile) -> str | None:
+    """The first entry that is compressed or has attributes, which torch reads as something else."""
+    return next(
+        (
+            entry.filename
+            for entry in archive.infolist()
+            if entry.external_attr or entry.compress_type != zipfile.ZIP_STORED
+        ),
+        None,
+    )
 
 
 def _is_full(error: BaseException | None, free: int) -> bool:
