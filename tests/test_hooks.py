@@ -113,6 +113,19 @@ def test_nothing_in_mlflow_names_a_path(ready) -> None:
     assert not [value for value in kept if str(ready.folder) in value or str(PROJECT) in value]
 
 
+def test_a_run_that_was_killed_is_marked_by_the_next_one(ready) -> None:
+    ready.run("training", training={"epochs": 1})
+    killed = newest_run(ready).info.run_id
+    client = ready.mlflow()
+    client.update_run(killed, status="RUNNING")
+    ready.run("training", training={"epochs": 1})
+    assert client.get_run(killed).info.status == "RUNNING", "its process, this one, lives"
+    client.update_run(killed, status="RUNNING")
+    client.set_tag(killed, "pid", 2**22 - 1)
+    ready.run("training", training={"epochs": 1})
+    assert client.get_run(killed).info.status == "KILLED"
+
+
 def test_parameters_that_a_pipeline_does_not_read_are_refused(tmp_path) -> None:
     with pytest.raises(
         InputError, match="names ingestion, which this pipeline does not read; it r"

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sysconfig
 from pathlib import Path
 
 from dotenv import load_dotenv
@@ -17,6 +18,12 @@ os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
+# Plugins start programs by name (kedro mlflow ui): those beside this Python, also where the
+# environment is used by its path and not activated.
+_PROGRAMS = sysconfig.get_path("scripts")
+if _PROGRAMS not in os.environ.get("PATH", "").split(os.pathsep):
+    os.environ["PATH"] = os.pathsep.join([_PROGRAMS, os.environ.get("PATH", "")])
+
 # What mlflow says of kedro-mlflow's class, and FastAPI of kedro-viz's, at every command.
 _OTHERS_WARNINGS = ("Add type hints to the `predict` method", "ORJSONResponse is deprecated")
 logging.getLogger("py.warnings").addFilter(
@@ -25,6 +32,7 @@ logging.getLogger("py.warnings").addFilter(
 
 from omegaconf.resolvers import oc
 
+from morphoclip.hooks.claims import ClaimWhatIsWritten
 from morphoclip.hooks.run import NameTheReport, StopBeforeMissingInputs
 from morphoclip.hooks.tracking import LogArtifacts, LogTypedParameters, PrepareTracking
 from morphoclip.hooks.versions import PinVersions
@@ -52,6 +60,7 @@ CONFIG_LOADER_ARGS = {
 }
 
 HOOKS = (
+    ClaimWhatIsWritten(),
     PinVersions(),
     PrepareTracking(),
     StopBeforeMissingInputs(),

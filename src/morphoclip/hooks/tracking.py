@@ -1,5 +1,6 @@
 """What is logged to MLflow."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,9 +15,11 @@ from kedro.io import AbstractVersionedDataset, DataCatalog
 from kedro.pipeline import Pipeline
 from pydantic import BaseModel
 
+from morphoclip.files import is_alive, this_host
 from morphoclip.gallery.source import redact_path
 
 _SQLITE = "sqlite:///"
+_HOST, _PID = "host", "pid"
 
 
 class PrepareTracking:
@@ -58,11 +61,14 @@ class LogTypedParameters:
             if isinstance(value, BaseModel):
                 dumped = value.model_dump(mode="json")
                 mlflow.log_params(dict(_flatten(name.removeprefix("params:"), dumped)))
+        _end_runs_of_the_dead(mlflow)
+        mlflow.set_tags({_HOST: this_host(), _PID: os.getpid()})
         commit = _git("rev-parse", "HEAD")
         if commit:
             dirty = "yes" if _git("status", "--porcelain") else "no"
             mlflow.set_tags({"git_commit": commit, "git_dirty": dirty})
-        # kedro-mlflow's own tags hold paths of this machine
+        # MLflow's and kedro-mlflow's own tags hold paths of this machine
+        mlflow.set_tag("mlflow.source.name", Path(sys.argv[0]).name)
         given = ",".join(f"{k}={v}" for k, v in _flatten("", run_params["runtime_params"] or {}))
         project = Path(run_params["project_path"]).name
         mlflow.set_tags({"project_path": project, "runtime_params": given})
@@ -138,6 +144,18 @@ class LogArtifacts:
         for run in (run for store in self._stores for run in store.opened):
             if run.best_path.exists():
                 mlflow.log_artifact(str(run.best_path), f"checkpoints/{run.folder.name}")
+
+
+def _end_runs_of_the_dead(mlflow: Any) -> None:
+    """Mark runs of this experiment whose process on this machine was killed: they say RUNNING."""
+    client = mlflow.MlflowClient()
+    own = mlflow.active_run().info
+    for run in client.search_runs([own.experiment_id], "attributes.status = 'RUNNING'"):
+        tags = run.data.tags
+        pid = tags.get(_PID, "")
+        is_another = run.info.run_id != own.run_id and tags.get(_HOST) == this_host()
+        if is_another and pid.isdecimal() and not is_alive(int(pid)):
+            client.set_terminated(run.info.run_id, status="KILLED")
 
 
 def _mlflow_of_run() -> Any:

@@ -49,13 +49,13 @@ def _digest_of(what: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def open_run(checkpoints: CheckpointStore, what: dict[str, Any], *, resume: bool) -> RunCheckpoints:
-    """The checkpoints of the run that is described so."""
+def find_run(checkpoints: CheckpointStore, what: dict[str, Any], *, resume: bool) -> RunCheckpoints:
+    """The checkpoints of the run that is described so.
+
+    Raises:
+        InputError: There are none to resume, and there are those of another run.
+    """
     digest = _digest_of(what)
     if resume:
         checkpoints.require_resumable(digest, what)
-    run = checkpoints.open(digest)
-    if not resume:
-        run.clear()
-    run.describe(what)
-    return run
+    return checkpoints.open(digest)

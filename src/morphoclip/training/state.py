@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from morphoclip.backbone_identity import tensors_digest
+from morphoclip.claims import claimed
 from morphoclip.errors import InputError
 from morphoclip.files import require_intact, written_whole
 from morphoclip.fingerprint import differences
@@ -113,6 +115,14 @@ class RunCheckpoints:
         self.best_path = folder / "best.pt"
         self.last_path = folder / "last.pt"
         self.result_path = folder / "result.parquet"
+
+    def claimed(self) -> AbstractContextManager[None]:
+        """Hold the run: the same training in another process would clear its checkpoints.
+
+        Raises:
+            InputError: Another process trains it.
+        """
+        return claimed(self.folder / ".lock", f"the training {self.folder.name}")
 
     def describe(self, what: dict[str, Any]) -> None:
         """Write down, for people, what the run's digest stands for."""

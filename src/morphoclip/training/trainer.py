@@ -36,7 +36,7 @@ from morphoclip.training.fine_tuning import (
     refuse_parts_beside_towers,
 )
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
-from morphoclip.training.run_identity import open_run, run_description
+from morphoclip.training.run_identity import find_run, run_description
 from morphoclip.training.state import (
     CheckpointStore,
     PendingCheckpoints,
@@ -94,20 +94,25 @@ def train(
     ``fine_tuning``, an adapter of the vision backbone is trained, too, on the images of the wells.
 
     Raises:
-        InputError: A subset has no wells, the loss is not finite, or the precision needs a GPU.
+        InputError: A subset has no wells, the loss is not finite, the precision needs a GPU, or
+            the same training runs in another process.
     """
     if fine_tuning is not None:
         refuse_parts_beside_towers(model_config, config)
     device = resolve_device(config.device)
     what = run_description(wells, manifest, model_config, config, fine_tuning)
-    run = open_run(checkpoints, what, resume=config.resume)
-    job = TrainingJob(manifest, model_config, config, run, log_epoch, fine_tuning)
-    if config.devices == 1:
-        return train_rank(ALONE, device, wells, job)
-    result: TrainingResult = launch(
-        train_rank, config.devices, device=device, wells=wells, folder=run.folder, args=(job,)
-    )
-    return result
+    run = find_run(checkpoints, what, resume=config.resume)
+    with run.claimed():
+        if not config.resume:
+            run.clear()
+        run.describe(what)
+        job = TrainingJob(manifest, model_config, config, run, log_epoch, fine_tuning)
+        if config.devices == 1:
+            return train_rank(ALONE, device, wells, job)
+        result: TrainingResult = launch(
+            train_rank, config.devices, device=device, wells=wells, folder=run.folder, args=(job,)
+        )
+        return result
 
 
 def train_rank(world: World, device: str, wells: Wells, job: TrainingJob) -> TrainingResult:
