@@ -61,6 +61,14 @@ def damaged() -> dict[str, bytes]:
         "HTML of an error page": b"<html><body>404 Not Found</body></html>",
         "RGB": tiff(np.stack([PLANE] * 3, axis=-1), photometric="rgb"),
         "three planes deep": tiff(np.stack([PLANE] * 3), photometric="minisblack", planarconfig=2),
+        "ImageJ's stack": tiff(np.stack([PLANE] * 3), imagej=True),
+        "ImageJ's stack behind one page": tiff(
+            np.stack([PLANE] * 3), imagej=True, contiguous=True, metadata={"axes": "ZYX"}
+        ),
+        "three pages": tiff(np.stack([PLANE] * 3), photometric="minisblack"),
+        "an OME stack": tiff(np.stack([PLANE] * 3), ome=True, metadata={"axes": "ZYX"}),
+        "an image of OME (fine)": tiff(PLANE, ome=True),
+        "an image of ImageJ (fine)": tiff(PLANE, imagej=True),
         "32-bit floats": tiff(PLANE.astype(np.float32)),
         "32-bit integers": tiff(PLANE.astype(np.uint32)),
         "signed 16 bits": tiff(PLANE.astype(np.int16)),

@@ -13,7 +13,7 @@ from morphoclip.bundle.config import ImageSettings
 from morphoclip.columns import PLATE, SITE, WELL
 from morphoclip.errors import InputError
 from morphoclip.features.extract import extract_features
-from morphoclip.imaging.grey_levels import GreyRange, sample_sites
+from morphoclip.imaging.grey_levels import GreyRange, range_of, sample_sites
 from morphoclip.imaging.preprocess import (
     ImageFile,
     PreparedSite,
@@ -92,9 +92,7 @@ def _ranges(images: list[SiteImages], settings: ImageSettings) -> Mapping[str, G
     sampled = set(sample_sites(listed).itertuples(index=False, name=None))
     chosen = [site for site in images if (site.plate, site.well, site.site) in sampled]
     measured = measure_plate(chosen, settings.channels, workers=settings.preprocess.n_workers)
-    return {
-        channel: GreyRange(levels["p0_1"], levels["p99_9"]) for channel, levels in measured.items()
-    }
+    return {channel: range_of(levels) for channel, levels in measured.items()}
 
 
 def _why_unusable(site: PreparedSite) -> str:

@@ -1,8 +1,9 @@
 """Grey levels of plates and images, and how counts become model input in [0, 1]."""
 
 import hashlib
-from collections.abc import Iterable
-from typing import NamedTuple, assert_never
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Self, assert_never
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from morphoclip.columns import PLATE, SITE, WELL
 from morphoclip.imaging.config import Normalisation
 from morphoclip.imaging.kernels import count_levels, laplacian_variance
-from morphoclip.imaging.tiff import Plane
+from morphoclip.imaging.tiff import Plane, UnusablePlane
 
 LOW_PERCENT, HIGH_PERCENT = 0.1, 99.9
 _BRIGHTEST_FRACTION = 0.000028
@@ -20,11 +21,26 @@ _BRIGHTEST_FRACTION = 0.000028
 _IMAGENET_GREY_MEAN, _IMAGENET_GREY_SD = 0.449, 0.226
 
 
+class ImageKind(NamedTuple):
+    """Rows, columns and the largest count (255 or 65,535) of an image."""
+
+    height: int
+    width: int
+    dtype_max: int
+
+    @classmethod
+    def of(cls, plane: Plane) -> Self:
+        """The kind of a plane ``(H, W)``."""
+        height, width = plane.shape
+        return cls(height, width, int(np.iinfo(plane.dtype).max))
+
+
 class GreyRange(NamedTuple):
-    """Counts that become 0 and 1."""
+    """Counts that become 0 and 1, and the kind of the plate's images where it is known."""
 
     low: float
     high: float
+    kind: ImageKind | None = None
 
 
 class GreyMap(NamedTuple):
@@ -97,21 +113,55 @@ def sample_sites(site_index: pd.DataFrame, *, wells: int = 64) -> pd.DataFrame:
 
 
 def plate_levels(planes: Iterable[Plane]) -> dict[str, float]:
-    """Percentiles over all pixels of the sampled planes of one channel, in counts."""
-    pooled: NDArray[np.int64] | None = None
-    number = 0
-    for number, plane in enumerate(planes, start=1):  # noqa: B007 - the count is used below
-        counts = histogram(plane)
-        pooled = counts if pooled is None else pooled + counts
-    if pooled is None:
+    """Percentiles over all pixels of the sampled planes of one channel, in counts.
+
+    Size and type are those of most of them; others do not count.
+    """
+    of_kind: dict[ImageKind, list[Plane]] = defaultdict(list)
+    for plane in planes:
+        of_kind[ImageKind.of(plane)].append(plane)
+    if not of_kind:
         raise ValueError("no plane to measure")
+    kind = max(of_kind, key=lambda kind: (len(of_kind[kind]), kind))
+    pooled = np.sum([histogram(plane) for plane in of_kind[kind]], axis=0)
     return {
         "p0_1": percentile_of(pooled, LOW_PERCENT),
         "p99_9": percentile_of(pooled, HIGH_PERCENT),
         "maximum": float(np.flatnonzero(pooled)[-1]),
-        "dtype_max": float(len(pooled) - 1),
-        "n_sites_sampled": number,
+        "dtype_max": float(kind.dtype_max),
+        "height": float(kind.height),
+        "width": float(kind.width),
+        "n_sites_sampled": len(of_kind[kind]),
     }
+
+
+def range_of(levels: Mapping[str, Any]) -> GreyRange:
+    """The range of a plate's channel from what `plate_levels` measured."""
+    size = [levels.get(name) for name in ("height", "width", "dtype_max")]
+    known = not any(value is None or pd.isna(value) for value in size)
+    kind = ImageKind(*map(int, size)) if known else None  # type: ignore[arg-type]
+    return GreyRange(levels["p0_1"], levels["p99_9"], kind)
+
+
+def require_kind(plane: Plane, expected: ImageKind | None) -> None:
+    """Refuse an image that is not like its plate's: resized, it would look like the others.
+
+    Raises:
+        UnusablePlane: ``wrong_shape`` or ``wrong_dtype``.
+    """
+    found = ImageKind.of(plane)
+    if expected is None or found == expected:
+        return
+    if found[:2] != expected[:2]:
+        raise UnusablePlane(
+            "wrong_shape",
+            f"{found.height} x {found.width} pixels, and the plate's images have "
+            f"{expected.height} x {expected.width}",
+        )
+    raise UnusablePlane(
+        "wrong_dtype",
+        f"counts up to {found.dtype_max}, and the plate's images have {expected.dtype_max}",
+    )
 
 
 def grey_map(plane: Plane, normalisation: Normalisation, plate_range: GreyRange) -> GreyMap:
@@ -128,7 +178,7 @@ def grey_map(plane: Plane, normalisation: Normalisation, plate_range: GreyRange)
         case Normalisation.SELF_STANDARDISE:
             return _standardising_map(float(plane.mean()), float(plane.std()))
         case Normalisation.PLATE_PERCENTILE:
-            return _map_to_unit(*plate_range)
+            return _map_to_unit(plate_range.low, plate_range.high)
         case Normalisation.IMAGE_PERCENTILE:
             brightest = percentile_of(histogram(plane), 100 * (1 - _BRIGHTEST_FRACTION))
             return _map_to_unit(0.0, brightest)
@@ -156,11 +206,9 @@ def correct_illumination(plane: Plane, function: NDArray[np.floating]) -> Plane:
     """Counts over the illumination function ``(H, W)`` at mean 1, back in the plane's own type.
 
     Raises:
-        ValueError: The function has another shape, or is not positive everywhere.
+        ValueError: The function has another shape.
     """
     if function.shape != plane.shape:
         raise ValueError(f"illumination function {function.shape}, image {plane.shape}")
-    if not (function > 0).all():
-        raise ValueError("illumination function is not positive everywhere")
     evened = plane * (function.mean() / function)
     return np.clip(np.rint(evened), 0, np.iinfo(plane.dtype).max).astype(plane.dtype)

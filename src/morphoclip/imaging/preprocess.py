@@ -20,6 +20,7 @@ from morphoclip.imaging.grey_levels import (
     grey_map,
     image_levels,
     plate_levels,
+    require_kind,
 )
 from morphoclip.imaging.kernels import Taps, scaled_and_resized
 from morphoclip.imaging.nuclei import count_nuclei
@@ -121,6 +122,12 @@ def prepare_site(
 ) -> PreparedSite:
     """One site, read, normalised with its plate's grey ranges and resized."""
     planes, unusable = read_site(images)
+    for channel, plane in planes.items():
+        try:
+            require_kind(plane, ranges[channel].kind)
+        except UnusablePlane as finding:
+            path = images.files[channel].path
+            unusable[channel] = UnusablePlane(finding.reason, f"{path}: {finding}")
     levels = {channel: image_levels(plane) for channel, plane in planes.items()}
     if unusable:
         return PreparedSite(images, None, levels, unusable)
@@ -239,7 +246,7 @@ def measure_plate(
     Images that cannot be used are passed over here; reading them for their features says why.
 
     Raises:
-        InputError: Not one of the sites can be used.
+        InputError: Not one of the sites can be used, or a channel has no contrast.
     """
     with ThreadPoolExecutor(workers, thread_name_prefix="tiff") as readers:
         read = list(readers.map(read_site, sites))
@@ -250,4 +257,13 @@ def measure_plate(
             f"none of the {len(sites)} sampled sites of plate {sites[0].plate} can be read, e.g. "
             f"{finding}; check that its images are there and whole"
         )
-    return {c: plate_levels(planes[c] for planes in usable) for c in channels}
+    levels = {c: plate_levels(planes[c] for planes in usable) for c in channels}
+    for channel, of_channel in levels.items():
+        if of_channel["p0_1"] == of_channel["p99_9"]:
+            raise InputError(
+                f"channel {channel} of plate {sites[0].plate} has no contrast: the pixels of "
+                f"{of_channel['n_sites_sampled']} sampled images are {of_channel['p0_1']:.0f}; "
+                "look at its images, and leave out the plate (ingestion.plates names those to "
+                "take) or the channel (image_features.channels)"
+            )
+    return levels

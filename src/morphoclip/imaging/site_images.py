@@ -4,6 +4,7 @@ import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,9 @@ from morphoclip.imaging.file_names import Channel, channel_key
 from morphoclip.imaging.preprocess import ImageFile, SiteImages
 from morphoclip.imaging.tiff import OpenFile
 from morphoclip.loaders import Loaders
+
+_WIDEST_ILLUMINATION = 1000.0
+"""Between the brightest and the darkest pixel; that of a microscope is a few times."""
 
 _ReadIllumination = Callable[[str, str], NDArray[np.floating]]
 
@@ -98,9 +102,37 @@ def illumination_of_plates(
 
     @lru_cache(maxsize=2 * len(channels))
     def read(plate: str, channel: str) -> NDArray[np.floating]:
-        return functions[keys[names[plate, channel]][0]]()
+        return checked_illumination(
+            functions[keys[names[plate, channel]][0]](), f"{plate}_Illum{channel}"
+        )
 
     return {plate: PlateIllumination(plate, channels, read) for plate, _ in names}
+
+
+def checked_illumination(function: object, name: str) -> NDArray[np.floating]:
+    """An illumination function as it is, where it is one: ``(H, W)``, positive, about even.
+
+    Raises:
+        InputError: With what it is instead.
+    """
+    what = None
+    if not isinstance(function, np.ndarray) or function.dtype.kind not in "fiu":
+        kind = function.dtype if isinstance(function, np.ndarray) else type(function).__name__
+        what = f"holds {kind}, no real numbers"
+    elif function.ndim != 2 or not function.size:
+        what = f"has the shape {function.shape}, not (height, width)"
+    elif n_odd := int(np.count_nonzero(~np.isfinite(function))):
+        what = f"has {n_odd} pixel(s) that are not finite"
+    elif n_odd := int(np.count_nonzero(function <= 0)):
+        what = f"has {n_odd} pixel(s) that are not positive"
+    elif (spread := float(function.max()) / float(function.min())) > _WIDEST_ILLUMINATION:
+        what = f"differs by a factor of {spread:.3g} between pixels"
+    if what is not None:
+        raise InputError(
+            f"the illumination function {name} {what}: make it again, fetch it again, or set "
+            "image_features.preprocess.illumination to none"
+        )
+    return cast("NDArray[np.floating]", function)
 
 
 def listed_illumination(

@@ -71,15 +71,15 @@ def decode_plane(content: bytes) -> Plane:
             page = header.pages[0]
             shape, dtype = page.shape, page.dtype
             raw_at = _place_of_raw_pixels(page, len(content))
-            others = header.pages if len(shape) == 2 else []
-            n_alike = sum(other.shape == shape for other in others)  # a thumbnail is not
+            is_plane = len(shape) == 2 and 0 < int(np.prod(shape, dtype=np.int64)) <= _LARGEST_PLANE
+            n_images = _images_in(header, shape) if is_plane else 1
     except Exception as error:  # damaged headers fail in a dozen ways; all mean one thing
         raise UnusablePlane("unreadable", f"no TIFF: {error}") from error
-    if len(shape) != 2 or not 0 < int(np.prod(shape, dtype=np.int64)) <= _LARGEST_PLANE:
+    if not is_plane:
         colours = f"; {_OF_SEVERAL}" if shape[-1:] in ((3,), (4,)) else ""
         raise UnusablePlane("wrong_shape", f"shape {shape}, not (height, width){colours}")
-    if n_alike > 1:
-        raise UnusablePlane("wrong_shape", f"{n_alike} images in one file; {_OF_SEVERAL}")
+    if n_images > 1:
+        raise UnusablePlane("wrong_shape", f"{n_images} images in one file; {_OF_SEVERAL}")
     if dtype not in (np.uint8, np.uint16):
         raise UnusablePlane("wrong_dtype", f"{dtype}, neither uint8 nor uint16")
     try:
@@ -92,6 +92,18 @@ def decode_plane(content: bytes) -> Plane:
     if plane.shape != shape or plane.dtype != dtype:
         raise UnusablePlane("unreadable", f"decodes to {plane.dtype} {plane.shape}, not {shape}")
     return usable_plane(np.asarray(plane))
+
+
+def _images_in(header: tifffile.TiffFile, shape: tuple[int, ...]) -> int:
+    """How many images of the first one's size a file holds; a thumbnail is smaller.
+
+    ImageJ and others keep a whole stack behind one page, and say so in its description.
+    """
+    pages = sum(other.shape == shape for other in header.pages)
+    if pages > 1 or not header.pages[0].description:
+        return pages
+    sizes = header.series[0].shape
+    return max(pages, int(np.prod(sizes, dtype=np.int64)) // int(np.prod(shape, dtype=np.int64)))
 
 
 def _decode_several(content: bytes) -> NDArray[Any]:

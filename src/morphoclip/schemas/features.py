@@ -30,11 +30,14 @@ PLATE_INTENSITIES = table(
         "p99_9": number(),
         "maximum": number(),
         "dtype_max": number(),
+        "height": number(nullable=True),
+        "width": number(nullable=True),
         "n_sites_sampled": count(),
     },
     unique=[PLATE, CHANNEL],
 )
-"""Grey levels of a plate's channel over the sampled sites, in counts of the camera."""
+"""Grey levels of a plate's channel over the sampled sites, in counts of the camera, and the size of
+its images in pixels; plates that were measured before sizes were kept have none."""
 
 SITE_QC = table(
     {

@@ -32,7 +32,7 @@ from morphoclip.features.site_files import (
 from morphoclip.features.site_qc import QcTables, by_plate, qc_parts, qc_rows, summarise_qc
 from morphoclip.gallery.image_files import ImageFiles
 from morphoclip.gallery.source import IngestionConfig
-from morphoclip.imaging.grey_levels import GreyRange, sample_sites
+from morphoclip.imaging.grey_levels import GreyRange, range_of, sample_sites
 from morphoclip.imaging.preprocess import measure_plate, prepare_sites
 from morphoclip.imaging.site_images import (
     illumination_of_plates,
@@ -78,7 +78,7 @@ def measure_grey_levels(
         )
         levels = measure_plate(images, config.channels, workers=config.preprocess.n_workers)
         rows += [{PLATE: plate, CHANNEL: channel, **numbers} for channel, numbers in levels.items()]
-    table = pd.DataFrame(rows)[list(PLATE_INTENSITIES.columns)]
+    table = pd.DataFrame(rows).reindex(columns=list(PLATE_INTENSITIES.columns))
     return by_plate(table, sorted(indexed[PLATE].unique()))
 
 
@@ -137,7 +137,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     yield {"records": records, "site_qc": {}, "thumbnails": {}, "features": {}, "tensors": {}}
 
     ranges: dict[str, dict[str, GreyRange]] = {
-        plate: dict(zip(rows[CHANNEL], map(GreyRange, rows["p0_1"], rows["p99_9"]), strict=True))
+        plate: {row[CHANNEL]: range_of(row) for row in rows.to_dict("records")}
         for plate, rows in plate_intensities.groupby(PLATE)
     }
     batches = extract_features(
