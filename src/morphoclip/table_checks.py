@@ -3,6 +3,7 @@
 import pandas as pd
 
 from morphoclip.errors import InputError
+from morphoclip.well_names import well_name, well_position
 
 
 def require_columns(table: pd.DataFrame, columns: set[str], file: str) -> None:
@@ -14,8 +15,39 @@ def require_columns(table: pd.DataFrame, columns: set[str], file: str) -> None:
     missing = sorted(columns - set(table.columns))
     if missing:
         raise InputError(
-            f"{file} lacks the column(s) {', '.join(missing)}; it has {', '.join(table.columns)}"
+            f"{file} lacks the column(s) {', '.join(missing)}; it has "
+            f"{', '.join(map(str, table.columns))}"
         )
+
+
+def require_rows(table: pd.DataFrame, columns: set[str], file: str) -> None:
+    """Raise the sentence for a table that lacks columns, or has a header alone.
+
+    Raises:
+        InputError: A column is missing, or there is no row.
+    """
+    require_columns(table, columns, file)
+    if table.empty:
+        raise InputError(f"{file} has a header and no row: fill it in, or fetch it again")
+
+
+def wells_of(column: pd.Series, file: str) -> list[str]:
+    """Names of wells (``A01``) from a table's column, whose index counts rows from 0.
+
+    Raises:
+        InputError: A cell names no well, or is blank; with the first one's line.
+    """
+    names, strange = {}, []
+    for text in column.dropna().astype("str").unique():
+        try:
+            names[text] = well_name(*well_position(text))
+        except InputError:
+            strange.append(text)
+    odd = column[column.isna() | column.astype("str").isin(strange)].fillna("").astype("str")
+    odd.index += 2  # as a spreadsheet counts lines
+    what = "row(s) name no well"
+    refuse_lines(odd, what, file, "wells read A01 to P24 (AF48 on plates of 1536)")
+    return [names[text] for text in column.astype("str")]
 
 
 def refuse_repeats(table: pd.DataFrame, column: str, file: str, remedy: str) -> None:

@@ -46,7 +46,7 @@ def well_position(well: str) -> tuple[int, int]:
     Raises:
         InputError: The text is no name of a well of any plate.
     """
-    match = re.fullmatch(r"([A-Za-z]{1,2})0*(\d{1,2})", well.strip())
+    match = re.fullmatch(r"([A-Za-z]{1,2})0*([0-9]{1,2})", well.strip())
     row = 0
     for letter in match[1].upper() if match else "":
         row = row * 26 + ord(letter) - 64

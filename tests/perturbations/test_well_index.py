@@ -114,7 +114,7 @@ def test_conditions_come_from_the_batchs_own_rows() -> None:
     ("table", "message"),
     [
         (["A01", "a1"], r"lists 1 well\(s\) more than once, e\.g\. A01 in lines 2 and 3"),
-        (["A01", "no"], "'no' is no well"),
+        (["A01", "no"], "name no well, e.g. line 3: 'no'"),
     ],
 )
 def test_bad_wells_are_refused(table: list[str], message: str) -> None:

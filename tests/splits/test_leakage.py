@@ -162,6 +162,9 @@ def test_a_blank_subset_is_excluded() -> None:
         (None, r"--params check_split\.path:my_split\.csv"),
         (USERS.drop(columns="split"), r"has no column split; set check_split\.column to"),
         (USERS.assign(split="other"), r"has the unknown subset name\(s\) other; allowed are train"),
+        (USERS.assign(split=None), r"leaves nothing to compare: of its 3 well\(s\), .* none is in"),
+        (USERS.head(1), r"leaves nothing to compare: of its 1 well\(s\), .* 1 are train;"),
+        (USERS.assign(split="test"), r"leaves nothing to compare"),
         (pd.concat([USERS, USERS.head(1)]), "more than once, e.g. P A01 in lines 2 and 5"),
         (
             USERS.assign(**{PLATE: "R"}),

@@ -11,7 +11,7 @@ from pydantic import Field
 from morphoclip.columns import REFERENCE, SUBSET, Subset
 from morphoclip.config import Config
 from morphoclip.errors import InputError
-from morphoclip.features.profile_tables import feature_columns, with_places
+from morphoclip.features.profile_tables import feature_columns, log_what_is_no_feature, with_places
 from morphoclip.perturbations.well_index import join_well_index
 
 _FILE = "the table of profiles"
@@ -50,5 +50,6 @@ def read_external_profiles(table: pd.DataFrame | None, wells: pd.DataFrame) -> E
     if not finite.any():
         raise InputError(f"no column of {_FILE} is a feature that is finite everywhere")
     logger.info("%d wells, %d of %d features are finite", len(table), finite.sum(), len(finite))
+    log_what_is_no_feature(table, features.columns[finite], _FILE)
     as_test = metadata.assign(**{REFERENCE: False, SUBSET: str(Subset.TEST)})
     return ExternalProfiles(as_test, features.to_numpy(dtype=np.float64)[:, finite])

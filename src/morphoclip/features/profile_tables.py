@@ -1,13 +1,15 @@
 """Tables of profiles that other tools wrote: pycytominer's, CytoTable's, and the like."""
 
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 import pandas as pd
 
 from morphoclip.columns import PLATE, WELL
 from morphoclip.errors import InputError, example_of
-from morphoclip.well_names import well_name, well_position
+from morphoclip.table_checks import require_rows, wells_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +32,8 @@ _WELL_COLUMNS = (
 _OF_CELLS = ("objectnumber", "object_number", "imagenumber", "image_number", "tablenumber")
 """Words in the names of columns that number cells or their images: rows are of cells."""
 
+_INDEX = re.compile(r"(?i)|unnamed: ?\d+\w*|index|level_\d+|__index_level_\d+__|row(_?id)?")
+_ROWS_THAT_SHOW_A_COUNT = 5
 _NO_FEATURES = ("Metadata_", "Image_Metadata_")
 
 
@@ -46,12 +50,15 @@ def with_places(table: pd.DataFrame, file: str) -> pd.DataFrame:
         InputError: No column says where the wells are, or a row has none.
     """
     renamed = table.rename(columns=dict(_renamed(table, file)))
-    renamed = renamed.astype({PLATE: "str", WELL: "str"})
-    blank = renamed[[PLATE, WELL]].isna().any(axis=1)
+    require_rows(renamed, {PLATE, WELL}, file)
+    renamed = renamed.astype({PLATE: "str", WELL: "str"}).reset_index(drop=True)
+    blank = renamed[PLATE].isna() | renamed[PLATE].str.strip().isin(["", "nan"])
     if blank.any():
-        raise InputError(f"{file} has {int(blank.sum())} row(s) without a plate or a well")
-    names = {text: well_name(*well_position(text)) for text in renamed[WELL].unique()}
-    renamed[WELL] = renamed[WELL].map(names)
+        raise InputError(
+            f"{file} has {int(blank.sum())} row(s) without a plate, e.g. line "
+            f"{int(blank.idxmax()) + 2}; fill them in, or delete the rows"
+        )
+    renamed[WELL] = wells_of(renamed[WELL], file)
     repeated = renamed.duplicated([PLATE, WELL]).any()
     if repeated and any(word in name.lower() for name in table for word in _OF_CELLS):
         return _wells_of_cells(renamed, file)
@@ -59,9 +66,43 @@ def with_places(table: pd.DataFrame, file: str) -> pd.DataFrame:
 
 
 def feature_columns(table: pd.DataFrame) -> list[str]:
-    """Columns of numbers that are no metadata."""
-    numbers = table.select_dtypes("number").columns
+    """Columns of real numbers that are no metadata and do not count rows."""
+    return [name for name in _numbers(table) if not _counts_rows(name, table[name])]
+
+
+def _numbers(table: pd.DataFrame) -> list[str]:
+    """Columns of real numbers that are no metadata."""
+    numbers = table.select_dtypes("number", exclude=["complex", "timedelta"]).columns
     return [name for name in numbers if not str(name).startswith(_NO_FEATURES)]
+
+
+def _counts_rows(name: object, column: pd.Series) -> bool:
+    """Whether a column is an index that a program wrote along: unnamed, or 0, 1, 2, ... by row."""
+    if _INDEX.fullmatch(str(name)):
+        return True
+    steps = np.diff(column.to_numpy(dtype=np.float64))
+    return len(steps) >= _ROWS_THAT_SHOW_A_COUNT and bool((steps == 1).all())
+
+
+def log_what_is_no_feature(table: pd.DataFrame, finite: Iterable[str], file: str) -> None:
+    """Say which columns that are no metadata are passed over, how many, and why."""
+    features, kept = feature_columns(table), set(finite)
+    named = [name for name in table if not str(name).startswith(_NO_FEATURES)]
+    numbers = set(_numbers(table))
+    passed_over = {
+        "count rows": [name for name in named if name in numbers and name not in set(features)],
+        "hold no real numbers": [name for name in named if name not in numbers],
+        "hold a value that is missing or not finite": [n for n in features if n not in kept],
+    }
+    for why, names in passed_over.items():
+        if names:
+            logger.warning(
+                "%s: %d column(s) %s, and are no features: %s",
+                file,
+                len(names),
+                why,
+                example_of(names),
+            )
 
 
 def _renamed(table: pd.DataFrame, file: str) -> Iterator[tuple[str, str]]:

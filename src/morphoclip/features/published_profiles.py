@@ -1,5 +1,6 @@
 """Published CellProfiler profiles as plate features: a well is one site with one token."""
 
+import hashlib
 import logging
 from collections.abc import Mapping
 
@@ -10,9 +11,8 @@ import torch
 from morphoclip.columns import WELL
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.plate_features import PlateFeatures
-from morphoclip.features.profile_tables import feature_columns
-from morphoclip.table_checks import require_columns
-from morphoclip.well_names import well_name, well_position
+from morphoclip.features.profile_tables import feature_columns, log_what_is_no_feature
+from morphoclip.table_checks import require_rows, wells_of
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +27,12 @@ def pack_profiles(profiles: Mapping[str, pd.DataFrame]) -> dict[str, PlateFeatur
         InputError: No column is finite on all plates, or a plate lists a well twice.
     """
     for plate, profile in profiles.items():
-        require_columns(profile, {WELL}, f"the profile table of plate {plate}")
+        require_rows(profile, {WELL}, f"the profile table of plate {plate}")
     profiles = {plate: _with_values(plate, profile) for plate, profile in profiles.items()}
     columns = _finite_everywhere(profiles)
     packed = {}
     for plate, profile in sorted(profiles.items()):
-        wells = [well_name(*well_position(well)) for well in profile[WELL]]
+        wells = wells_of(profile[WELL], f"the profile table of plate {plate}")
         twice = sorted({well for well in wells if wells.count(well) > 1})
         if twice:
             raise InputError(
@@ -43,13 +43,18 @@ def pack_profiles(profiles: Mapping[str, pd.DataFrame]) -> dict[str, PlateFeatur
         tokens = torch.from_numpy(values.astype(np.float32)).unsqueeze(1)
         fingerprint = {
             "model": "published CellProfiler profiles",
-            "columns": str(len(columns)),
+            "columns": f"{len(columns)} ({_digest_of(columns)})",
             "values": "asinh",
         }
         packed[plate] = PlateFeatures.pack(
             plate, [(well, 1) for well in wells], tokens, fingerprint
         )
     return packed
+
+
+def _digest_of(columns: list[str]) -> str:
+    """Of names in order: a model takes numbers by their place."""
+    return hashlib.sha256("\n".join(columns).encode()).hexdigest()[:12]
 
 
 def _with_values(plate: str, profile: pd.DataFrame) -> pd.DataFrame:
@@ -77,4 +82,6 @@ def _finite_everywhere(profiles: Mapping[str, pd.DataFrame]) -> list[str]:
             f"no feature column is finite on all {len(profiles)} plates; are these profiles?"
         )
     logger.info("%d of %d feature columns are finite on all plates", len(kept), n_seen)
+    first, profile = next(iter(profiles.items()))
+    log_what_is_no_feature(profile, kept, f"the profile table of plate {first}")
     return kept

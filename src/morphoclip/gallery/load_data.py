@@ -8,7 +8,8 @@ from morphoclip.columns import BATCH, PLATE, SOURCE
 from morphoclip.errors import InputError, example_of
 from morphoclip.imaging.file_names import channel_key
 from morphoclip.imaging.sites import FoundImage
-from morphoclip.well_names import plate_name, well_name, well_position
+from morphoclip.table_checks import wells_of
+from morphoclip.well_names import plate_name
 
 _FILE = "the LoadData table (ingestion.source.images)"
 _PLATE, _WELL, _SITE = "Metadata_Plate", "Metadata_Well", "Metadata_Site"
@@ -124,7 +125,7 @@ class ListedImages:
         return list(self._images(plate, self._of_plate[plate]))
 
     def _images(self, plate: str, rows: pd.DataFrame) -> Iterator[FoundImage]:
-        wells = {text: well_name(*well_position(text)) for text in rows[_WELL].unique()}
+        wells = dict(zip(rows[_WELL], wells_of(rows[_WELL], _FILE), strict=True))
         for channel, columns in self._columns.items():
             places = _places(rows, *columns)
             functions = _places(rows, *self._illumination[channel])

@@ -52,7 +52,7 @@ def read_gene_annotations(table: pd.DataFrame | None) -> pd.DataFrame:
     if table is None:
         return pd.DataFrame(columns=_COLUMNS, dtype="str")
     require_columns(table, set(_COLUMNS), "the gene annotations")
-    annotations = with_missing(table)[_COLUMNS]
+    annotations = with_missing(table, "the gene annotations")[_COLUMNS]
     annotations["gene"] = annotations["gene"].str.upper()
     refuse_repeats(annotations, "gene", "the gene annotations", "keep one row per gene")
     unsourced = annotations[annotations[["gene", "source", "licence", "date"]].isna().any(axis=1)]
@@ -197,7 +197,7 @@ def _exploded(
 ) -> pd.DataFrame:
     """One row per symbol, and one per older or other symbol, which ``alias`` marks."""
     facts = pd.DataFrame({"name": name, "function": function})
-    facts = with_missing(facts)
+    facts = with_missing(facts, "the sources of gene annotations")
     by_symbol = facts.assign(symbol=symbol, alias=False)
     by_alias = facts.assign(symbol=others, alias=True).explode("symbol")
     rows = pd.concat([by_symbol, by_alias], ignore_index=True)

@@ -160,4 +160,4 @@ def _perturbations(tables: Loaders[pd.DataFrame]) -> pd.DataFrame:
 def _read(tables: Loaders[pd.DataFrame], name: str) -> pd.DataFrame:
     table = tables[name]()
     require_columns(table, set(TABLES[name]), f"JUMP's table {name}")
-    return with_missing(table[sorted(TABLES[name])])
+    return with_missing(table[sorted(TABLES[name])], f"JUMP's table {name}")

@@ -58,7 +58,7 @@ def perturbation_table(
     for modality in JUMP_TARGET:
         name, table = _table_of(modality, tables, annotations)
         if table is not None:
-            parts.append(_read_modality(modality, name, with_missing(table)))
+            parts.append(_read_modality(modality, name, with_missing(table, name)))
     if not parts:
         raise InputError(
             "external_metadata holds no JUMP-Target table: files read "

@@ -1,8 +1,13 @@
 """Which words of which column mean that a value is missing."""
 
+import logging
+
 import pandas as pd
 
-_ANYWHERE = ("", "NA", "NaN", "nan")
+logger = logging.getLogger(__name__)
+
+_OF_TOOLS = ("NA", "NaN", "nan", "N/A", "#N/A", "<NA>", "None", "none", "null", "NULL")
+"""What programs write where a value is missing."""
 _BY_COLUMN = {
     "broad_sample": ("empty", "blank"),
     "gene": ("empty", "NO_SITE", "ONE_INTERGENIC_SITE"),
@@ -14,9 +19,27 @@ _BY_COLUMN = {
 }
 
 
-def with_missing(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text, without surrounding blanks; what means "missing" in a column is NA."""
+def with_missing(table: pd.DataFrame, file: str) -> pd.DataFrame:
+    """The table as text, without surrounding blanks; what means "missing" in a column is NA.
+
+    A word that some program wrote for it is said and counted: a blank is meant, a word need not be.
+
+    Args:
+        table: Text, or missing.
+        file: What sentences call it.
+    """
     text = table.astype("str").apply(lambda column: column.str.strip())
+    for name, column in text.items():
+        words = column[column.isin(_OF_TOOLS) & table[name].notna()]
+        if len(words):
+            logger.warning(
+                "%s: %d cell(s) of the column %s hold %r, e.g. line %d; they are read as blank",
+                file,
+                len(words),
+                name,
+                words.iloc[0],
+                text.index.get_loc(words.index[0]) + 2,
+            )
     return text.apply(
-        lambda column: column.mask(column.isin([*_ANYWHERE, *_BY_COLUMN.get(column.name, ())]))
+        lambda column: column.mask(column.isin(["", *_OF_TOOLS, *_BY_COLUMN.get(column.name, ())]))
     )

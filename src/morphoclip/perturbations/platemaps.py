@@ -30,8 +30,7 @@ from morphoclip.errors import InputError, example_of
 from morphoclip.perturbations.jump_target import DMSO, blank_is_vehicle
 from morphoclip.perturbations.missing_values import with_missing
 from morphoclip.schemas.ingestion import WELL_INDEX
-from morphoclip.table_checks import refuse_repeats, require_columns
-from morphoclip.well_names import well_name, well_position
+from morphoclip.table_checks import refuse_repeats, require_rows, wells_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +52,9 @@ def platemap_of(barcode_platemap: pd.DataFrame) -> dict[str, str]:
     Raises:
         InputError: A column is missing, or a barcode is listed twice.
     """
-    table = with_missing(barcode_platemap)
+    table = with_missing(barcode_platemap, "barcode_platemap.csv")
     barcode, name = "Assay_Plate_Barcode", "Plate_Map_Name"
-    require_columns(table, {barcode, name}, "barcode_platemap.csv")
+    require_rows(table, {barcode, name}, "barcode_platemap.csv")
     table = table.dropna(subset=[barcode, name])
     refuse_repeats(table, barcode, "barcode_platemap.csv", "keep one platemap per plate")
     return dict(zip(table[barcode], table[name], strict=True))
@@ -138,8 +137,8 @@ def _experiments_of_batch(experiment_metadata: pd.DataFrame, batch: str) -> pd.D
     Raises:
         InputError: The batch has no row, or a barcode has two.
     """
-    table = with_missing(experiment_metadata)
-    require_columns(
+    table = with_missing(experiment_metadata, "experiment-metadata.tsv")
+    require_rows(
         table, {"Batch", "Assay_Plate_Barcode", *_EXPERIMENT_COLUMNS}, "experiment-metadata.tsv"
     )
     rows = table[table["Batch"] == batch]
@@ -159,12 +158,12 @@ def _read_platemap(name: str, platemaps: Mapping[str, pd.DataFrame]) -> pd.DataF
             f"platemap {name} is named in barcode_platemap.csv and is not in platemap/: "
             f"there are {example_of(sorted(platemaps)) or 'none'}"
         )
-    table = with_missing(platemaps[name])
-    require_columns(table, {"well_position", "broad_sample"}, f"platemap {name}")
+    table = with_missing(platemaps[name], f"platemap {name}")
+    require_rows(table, {"well_position", "broad_sample"}, f"platemap {name}")
     modality = modality_of_platemap(name)
     wells = pd.DataFrame(
         {
-            WELL: [well_name(*well_position(well)) for well in table["well_position"]],
+            WELL: wells_of(table["well_position"], f"platemap {name}"),
             BROAD_SAMPLE: table["broad_sample"],
             MODALITY: str(modality),
             _CALLED_EMPTY: platemaps[name]["broad_sample"].str.strip().str.lower().isin(_EMPTY),

@@ -11,8 +11,7 @@ from morphoclip.columns import (
     WELL,
 )
 from morphoclip.errors import InputError, example_of
-from morphoclip.table_checks import refuse_repeats, require_columns
-from morphoclip.well_names import well_name, well_position
+from morphoclip.table_checks import refuse_repeats, require_rows, wells_of
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +20,15 @@ def with_site_counts(well_index: pd.DataFrame, sites: pd.DataFrame) -> pd.DataFr
     """The well index with the number of distinct rows of ``sites`` per well."""
     counts = sites.groupby([PLATE, WELL]).size().rename(N_SITES)
     keys = pd.MultiIndex.from_frame(well_index[[PLATE, WELL]])
+    unknown = counts[~counts.index.isin(keys)]
+    if len(unknown):
+        logger.warning(
+            "%d well(s) of %d plate(s) have images or profiles and no row in the table of wells, "
+            "and are left out: %s",
+            len(unknown),
+            unknown.index.get_level_values(PLATE).nunique(),
+            example_of(" ".join(place) for place in unknown.index),
+        )
     return well_index.assign(**{N_SITES: counts.reindex(keys, fill_value=0).to_numpy()})
 
 
@@ -56,9 +64,11 @@ def join_well_index(table: pd.DataFrame, well_index: pd.DataFrame, file: str) ->
     Raises:
         InputError: A column is missing, a well is listed twice or is in no well index.
     """
-    require_columns(table, {PLATE, WELL}, file)
-    places = table[[PLATE, WELL]].astype("str").reset_index(drop=True)
-    places[WELL] = [well_name(*well_position(well)) for well in places[WELL]]
+    require_rows(table, {PLATE, WELL}, file)
+    places = table[[PLATE, WELL]].reset_index(drop=True)
+    places = places.assign(
+        **{WELL: wells_of(places[WELL], file), PLATE: places[PLATE].astype("str")}
+    )
     refuse_repeats(places.assign(well=_place_of(places)), "well", file, "keep one row per well")
     joined = places.merge(well_index, on=[PLATE, WELL], how="left", indicator="found")
     unknown = joined[joined["found"] == "left_only"]

@@ -77,7 +77,7 @@ def read_wells_table(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFr
     Raises:
         InputError: A column is missing or unclear, or a row cannot be used.
     """
-    wells = with_missing(with_our_columns(table, names))
+    wells = with_missing(with_our_columns(table, names), FILE)
     wells.index = pd.RangeIndex(2, len(wells) + 2, name="line")  # as a spreadsheet counts them
     wells = wells.dropna(how="all")
     if wells.empty:

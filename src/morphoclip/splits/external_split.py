@@ -47,7 +47,7 @@ def manifest_of(
 
     Raises:
         InputError: There is no file, a column is missing, a well is listed twice or is in no well
-            index, or a subset is called by an unknown word.
+            index, a subset is called by an unknown word, or there are fewer than two subsets.
     """
     if table is None:
         raise InputError("check_split.path names no file: --params check_split.path:my_split.csv")
@@ -74,4 +74,13 @@ def manifest_of(
             _FILE,
         )
     manifest.loc[is_control, SUBSET] = str(Subset.EXCLUDED)
+    counts = manifest.loc[manifest[SUBSET] != Subset.EXCLUDED, SUBSET].value_counts()
+    if len(counts) < 2:
+        raise InputError(
+            f"{_FILE} leaves nothing to compare: of its {len(manifest)} well(s), controls and "
+            f"excluded ones aside, {', '.join(f'{n} are {s}' for s, n in counts.items()) or 'none'}"
+            f"{'' if len(counts) else ' is in a subset'}; leaks are looked for between two subsets "
+            f"or more, by the column {config.column}"
+        )
+    logger.info("wells compared: %s", ", ".join(f"{n} {name}" for name, n in counts.items()))
     return manifest

@@ -15,8 +15,7 @@ from morphoclip.columns import (
 from morphoclip.errors import InputError
 from morphoclip.perturbations.missing_values import with_missing
 from morphoclip.splits.strategies import SplitStrategy
-from morphoclip.table_checks import require_columns
-from morphoclip.well_names import well_name, well_position
+from morphoclip.table_checks import require_rows, wells_of
 
 _FILE = "the official table (ingestion.source.official_splits)"
 _CONDITION = "Metadata_experiment_condition"
@@ -36,9 +35,9 @@ def require_official(
     if official is None or strategy.official is None:
         return 0
     columns = {PLATE, WELL, _CONDITION, *strategy.official_columns}
-    require_columns(official, columns, _FILE)
-    table = with_missing(official.apply(lambda column: column.str.strip('"')))
-    table[WELL] = [well_name(*well_position(well)) for well in table[WELL]]
+    require_rows(official, columns, _FILE)
+    table = with_missing(official.apply(lambda column: column.str.strip('"')), _FILE)
+    table[WELL] = wells_of(table[WELL], _FILE)
     table = table[table[_CONDITION] == "Standard"]
     expected = strategy.official(table)
     both = manifest.merge(table.assign(official=expected)[[PLATE, WELL, "official"]])
