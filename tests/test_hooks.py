@@ -1,7 +1,9 @@
 """What stops a run before it starts, and what MLflow is told."""
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import mlflow
 import pytest
@@ -155,3 +157,34 @@ def test_two_first_runs_at_once_share_one_database(tmp_path) -> None:
         _, errors = process.communicate()
         assert process.returncode == 0, errors.decode()[-2000:]
     assert (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "locked"])
+def test_a_database_that_cannot_be_used_is_told_before_the_run(tmp_path, damage: str) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.mlflow().search_experiments()
+    path = tmp_path / "mlflow.db"
+    content = path.read_bytes()
+    with closing(sqlite3.connect(path)) as other:
+        if damage == "cut":
+            path.write_bytes(content[: len(content) // 2])
+        elif damage == "text":
+            path.write_text("no database\n" * 400)
+        else:
+            other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(InputError, match=r"MLflow's database .*mlflow\.db cannot be used \("):
+            workspace.run("splitting")
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("http://user:secret@127.0.0.1:9", r"http://127\.0\.0\.1:9 does not answer \("),
+        ("nonsense://x", "which MLflow does not know"),
+    ],
+)
+def test_a_server_that_does_not_answer_is_told_at_once(tmp_path, uri: str, message: str) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.tracking_uri = uri
+    with pytest.raises(InputError, match=message):
+        workspace.run("splitting")

@@ -3,13 +3,16 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Config(BaseModel):
-    """Frozen; a key that no field names is an error."""
+    """Frozen; a key that no field names is an error, and so is a number that is not finite.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Every number has bounds: by what it means, or by what no machine could do.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def __str__(self) -> str:
         """The model's name: fields are logged one by one, and a path in them is shortened there."""
@@ -29,6 +32,9 @@ def _split_numbered_names(value: Any) -> Any:
     pairs = [part.partition("=") for part in value.split("+") if part]
     return {name: number for name, _, number in pairs}
 
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""What every generator of random numbers takes."""
 
 Names = Annotated[tuple[str, ...], BeforeValidator(as_names)]
 """A list of names; ``A+B`` on the command line, where Kedro splits at commas."""

@@ -40,7 +40,9 @@ class LossConfig(Config):
     gene_source: TargetGenes = Field(
         "target", description="A compound's genes: its primary target, or all it lists."
     )
-    replicate_weight: float = Field(0.0, ge=0, description="Weight of the replicate alignment.")
+    replicate_weight: float = Field(
+        0.0, ge=0, le=1000, description="Weight of the replicate alignment."
+    )
 
 
 class Labels(NamedTuple):

@@ -33,6 +33,7 @@ logging.getLogger("py.warnings").addFilter(
 from omegaconf.resolvers import oc
 
 from morphoclip.hooks.claims import ClaimWhatIsWritten
+from morphoclip.hooks.conf_files import CheckConfFiles
 from morphoclip.hooks.run import NameTheReport, StopBeforeMissingInputs
 from morphoclip.hooks.tracking import LogArtifacts, LogTypedParameters, PrepareTracking
 from morphoclip.hooks.versions import PinVersions
@@ -67,4 +68,5 @@ HOOKS = (
     LogTypedParameters(),
     LogArtifacts(),
     NameTheReport(),
+    CheckConfFiles(),
 )

@@ -25,8 +25,10 @@ ATTENTION: Names = ("q_proj", "k_proj", "v_proj", "o_proj")
 class AdapterSettings(Config):
     """What an adapter changes: ``W x + alpha / rank * B A dropout(x)`` for W of the modules."""
 
-    rank: int = Field(8, ge=0, description="0 is no adapter: the towers alone, as a control.")
-    alpha: float = Field(16.0, gt=0)
+    rank: int = Field(
+        8, ge=0, le=1024, description="0 is no adapter: the towers alone, as a control."
+    )
+    alpha: float = Field(16.0, gt=0, le=1_000_000)
     dropout: float = Field(0.0, ge=0, lt=1)
     modules: Names = Field(ATTENTION, min_length=1, description="Last part of layers' names.")
 

@@ -5,9 +5,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from morphoclip.backbone_identity import model_name
-from morphoclip.config import Config, as_names
+from morphoclip.config import Config, Seed, as_names
 
-Colours = Annotated[tuple[float, ...], BeforeValidator(as_names)]
+Colours = Annotated[tuple[Annotated[float, Field(ge=-255, le=255)], ...], BeforeValidator(as_names)]
 """One number per colour; ``0.5+0.5+0.5`` on the command line."""
 
 
@@ -15,12 +15,12 @@ class UntrainedViT(Config):
     """Random weights in a small DINOv3, or in the architecture of another model."""
 
     like: str | None = Field(None, description="Hub id or folder; takes the place of the sizes.")
-    hidden_size: int = Field(192, ge=1)
-    layers: int = Field(4, ge=1)
-    heads: int = Field(3, ge=1)
-    register_tokens: int = Field(4, ge=0)
-    patch_size: int = Field(16, ge=1)
-    seed: int = 0
+    hidden_size: int = Field(192, ge=1, le=8192)
+    layers: int = Field(4, ge=1, le=128)
+    heads: int = Field(3, ge=1, le=256)
+    register_tokens: int = Field(4, ge=0, le=64)
+    patch_size: int = Field(16, ge=1, le=512)
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -90,8 +90,10 @@ class TextBackboneConfig(Config):
     model_id: str | None = Field(None, description="Hub id or folder; for kind transformer.")
     revision: str | None = Field(None, description="Commit of the hub's repository.")
     pooling: Literal["cls", "mean"] = "cls"
-    max_length: int = Field(512, ge=8, description="Tokens; longer prompts are cut and counted.")
-    dim: int = Field(768, ge=8, description="Width of the n-gram features.")
+    max_length: int = Field(
+        512, ge=8, le=32_768, description="Tokens; longer prompts are cut and counted."
+    )
+    dim: int = Field(768, ge=8, le=16_384, description="Width of the n-gram features.")
 
     @model_validator(mode="after")
     def _transformers_have_a_name(self) -> Self:

@@ -1,6 +1,7 @@
 """``config.json`` of a bundle: everything about a model but its numbers."""
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, ValidationError
 
@@ -13,6 +14,9 @@ from morphoclip.models.config import ModelConfig
 
 ADAPTER_NAME = "packed"
 """What the adapter in a bundle is called among adapters."""
+
+
+_Count = Annotated[int, Field(ge=0, le=2**31)]
 
 
 class ImageSettings(Config):
@@ -30,15 +34,15 @@ class BundleConfig(Config):
     published profiles; ``files`` has the SHA-256 of every other file of the bundle.
     """
 
-    format: int
+    format: _Count
     morphoclip: str = Field(description="Version that wrote it.")
     digest: str = Field(description="Of the weights; profiles carry it as Metadata_model.")
     model: ModelConfig
-    n_channels: int
-    feature_dim: int
-    text_dim: int
+    n_channels: _Count
+    feature_dim: _Count
+    text_dim: _Count
     fact_names: dict[str, tuple[str, ...]]
-    epochs: tuple[int, ...] = Field(description="One per member: pairs of towers.")
+    epochs: tuple[_Count, ...] = Field(description="One per member: pairs of towers.")
     plate_names: tuple[str, ...] = Field(description="Plates with offsets by cross-well alignment.")
     closed_form: bool
     images: ImageSettings | None

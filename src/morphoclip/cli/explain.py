@@ -9,12 +9,15 @@ from kedro.config import MissingConfigException
 from kedro.framework.project import pipelines
 from kedro.io import DatasetError
 from kedro.validation.exceptions import DataValidationError, ParameterValidationError
+from omegaconf.errors import OmegaConfBaseException
 
 from morphoclip.config import Config
 from morphoclip.errors import InputError, without_credentials
 from morphoclip.files import shown_path
 from morphoclip.gallery.source import redact_path
+from morphoclip.hooks.conf_files import unresolved
 from morphoclip.renamed import PARAMETERS, PIPELINES, renamed
+from morphoclip.settings import PROJECT_PATH
 
 # a node, catalog entry, tag or namespace that is not there, in Kedro's own words
 _NOT_IN_PIPELINE = re.compile(r"Pipeline (does not contain|contains no)")
@@ -35,27 +38,49 @@ def explain(error: BaseException) -> str | None:
 
 def _sentence(error: BaseException) -> str | None:
     causes = list(_chain(error))
-    for cause in causes:
-        if isinstance(cause, DataValidationError):
-            return _of_an_older_version(str(cause)) or str(cause)
-        if isinstance(cause, InputError):
+    by_cause = (_of_cause(cause) for cause in causes)
+    return next((found for found in by_cause if found), None) or _of_kedro(error, causes[-1])
+
+
+def _of_cause(cause: BaseException) -> str | None:
+    """What an error says wherever in the chain it stands."""
+    match cause:
+        case InputError():
             return str(cause)
-        if isinstance(cause, ParameterValidationError):
+        case DataValidationError():
+            return _of_an_older_version(str(cause)) or str(cause)
+        case ParameterValidationError():
             return _explain_parameters(cause)
-    if isinstance(error, MissingConfigException) and "does not exist" in str(error):
-        return f"there is no environment {str(error).rpartition('/')[2]}: conf holds no such folder"
-    if isinstance(error, DatasetError):
-        return _explain_dataset(error, causes[-1])
-    if isinstance(error, ValueError) and "Failed to find the pipeline" in str(error):
-        wanted = str(error).split("'")[1]
-        if wanted in PIPELINES:
-            return renamed("pipeline", wanted, PIPELINES)
-        close = difflib.get_close_matches(wanted, pipelines, n=1)
-        hint = f", did you mean {close[0]}?" if close else "."
-        return f"there is no pipeline {wanted}{hint} There are {', '.join(sorted(pipelines))}"
-    if isinstance(error, ValueError) and _NOT_IN_PIPELINE.match(str(error)):
-        return str(error).splitlines()[0]
-    return None
+        case OmegaConfBaseException():
+            return unresolved(cause, PROJECT_PATH / "conf")
+        case _:
+            return None
+
+
+def _of_kedro(error: BaseException, root: BaseException) -> str | None:
+    """What Kedro says of a command that cannot be meant."""
+    message = str(error)
+    match error:
+        case MissingConfigException() if "does not exist" in message:
+            return f"there is no environment {message.rpartition('/')[2]}: conf has no such folder"
+        case DatasetError():
+            return _explain_dataset(error, root)
+        case ValueError() if "Failed to find the pipeline" in message:
+            return _no_pipeline(message.split("'")[1])
+        case ValueError() if _NOT_IN_PIPELINE.match(message):
+            return message.splitlines()[0]
+        case AttributeError() if "module 'kedro.runner'" in message:
+            return "--runner: there are SequentialRunner, ThreadRunner and ParallelRunner"
+        case _:
+            return None
+
+
+def _no_pipeline(wanted: str) -> str:
+    if wanted in PIPELINES:
+        return renamed("pipeline", wanted, PIPELINES)
+    close = difflib.get_close_matches(wanted, pipelines, n=1)
+    hint = f", did you mean {close[0]}?" if close else "."
+    return f"there is no pipeline {wanted}{hint} There are {', '.join(sorted(pipelines))}"
 
 
 def _of_an_older_version(message: str) -> str | None:

@@ -4,17 +4,23 @@ Everything else about the command is Kedro's own, so that options added upstream
 """
 
 import copy
+import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import _split_load_versions
 from kedro.framework.project import pipelines, settings
 
 from morphoclip.cli.explain import explain
 from morphoclip.cli.params import read_params
 from morphoclip.errors import InputError
+from morphoclip.hooks.conf_files import check_conf_files
 from morphoclip.renamed import DATASETS, NODES, PIPELINES, renamed
+from morphoclip.settings import PROJECT_PATH
 
 kedro_command: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]
 
@@ -31,6 +37,8 @@ def _run(**options: Any) -> Any:
         options["pipelines"], options["pipeline"] = [options["pipeline"]], None
     disabled = tuple(settings.DISABLE_HOOKS_FOR_PLUGINS)
     try:
+        env = options.get("env") or os.environ.get("KEDRO_ENV") or "local"
+        check_conf_files(Path(options.get("conf_source") or PROJECT_PATH / "conf"), env)
         if set(options.get("pipelines") or ["__default__"]) <= UNTRACKED:
             settings.set("DISABLE_HOOKS_FOR_PLUGINS", (*disabled, "kedro_mlflow"))
         return kedro_command(**_with_namespaces(options))
@@ -77,7 +85,21 @@ def _with_colon_params(command: click.Command) -> click.Command:
     for param in command.params:
         if param.name == "params":
             param.callback = read_params
+        if param.name == "load_versions":
+            param.callback = _read_versions
     return command
+
+
+def _read_versions(context: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Kedro's own reading, whose refusal says nothing."""
+    for item in (value or "").split(","):
+        name, _, version = item.strip().partition(":")
+        if item.strip() and not (name and re.fullmatch(r"[\w.:+-]+", version)):
+            raise click.BadParameter(
+                f"{item.strip()} is no version: write entry:version, as in "
+                "model:2026-01-31T09.00.00.000Z"
+            )
+    return _split_load_versions(context, param, value)
 
 
 run = _with_colon_params(kedro_run)

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from morphoclip.config import Config
+from morphoclip.config import Config, Seed
 from morphoclip.metrics.bootstrap import Bootstrap
 from morphoclip.metrics.chance import NullConfig
 
@@ -10,14 +10,16 @@ from morphoclip.metrics.chance import NullConfig
 class EvaluationConfig(Config):
     """``params:evaluation``."""
 
-    null_size: int = Field(100_000, ge=1, description="Draws of a permutation null.")
-    bootstrap_draws: int = Field(2000, ge=100, description="Draws of an interval.")
-    top_k: int = Field(5, ge=1, description="Results kept per question.")
-    seed: int = 42
+    null_size: int = Field(
+        100_000, ge=1, le=100_000_000, description="Draws of a permutation null."
+    )
+    bootstrap_draws: int = Field(2000, ge=100, le=1_000_000, description="Draws of an interval.")
+    top_k: int = Field(5, ge=1, le=10_000, description="Results kept per question.")
+    seed: Seed = 42
     untrained_features: str | None = Field(
         "untrained", description="Feature set of the backbone's untrained twin."
     )
-    batch_size: int = Field(512, ge=1, description="Wells embedded at a time.")
+    batch_size: int = Field(512, ge=1, le=1_000_000, description="Wells embedded at a time.")
     device: str = Field("auto", description="auto takes a CUDA device where there is one.")
 
     @property

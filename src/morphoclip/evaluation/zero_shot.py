@@ -65,8 +65,12 @@ _VALIDATION_SHARE = 10
 class ZeroShotConfig(Config):
     """``params:zero_shot``."""
 
-    fewest: int = Field(3, ge=2, description="Compounds that a mechanism needs to be asked for.")
-    folds: int = Field(6, ge=2, description="Trainings; each holds out a part of the mechanisms.")
+    fewest: int = Field(
+        3, ge=2, le=10_000, description="Compounds that a mechanism needs to be asked for."
+    )
+    folds: int = Field(
+        6, ge=2, le=1000, description="Trainings; each holds out a part of the mechanisms."
+    )
 
 
 class HeldOutMechanisms(NamedTuple):

@@ -24,7 +24,7 @@ class ImageFeaturesConfig(Config):
     )
     preprocess: PreprocessConfig = PreprocessConfig()
     backbone: ImageBackboneConfig
-    batch_size: int = Field(48, ge=1, description="Sites.")
+    batch_size: int = Field(48, ge=1, le=65_536, description="Sites.")
     device: str = Field("auto", description="auto takes a CUDA device where there is one.")
     save_tensors: bool = Field(False, description="Keep the resized images as .pt, too.")
 

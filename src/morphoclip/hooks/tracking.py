@@ -1,9 +1,11 @@
 """What is logged to MLflow."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,18 @@ import pandas as pd
 from filelock import FileLock
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import settings
 from kedro.io import AbstractVersionedDataset, DataCatalog
 from kedro.pipeline import Pipeline
 from pydantic import BaseModel
 
-from morphoclip.files import is_alive, this_host
+from morphoclip.errors import InputError
+from morphoclip.files import is_alive, shown_path, this_host
 from morphoclip.gallery.source import redact_path
 
 _SQLITE = "sqlite:///"
+_OTHER_STORES = (_SQLITE, "postgresql", "mysql", "mssql", "file:", "databricks")
+_SECONDS_TO_ANSWER = 5
 _HOST, _PID = "host", "pid"
 
 
@@ -27,12 +33,26 @@ class PrepareTracking:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Make the database under a lock, at another name, and rename it."""
-        uri = context.config_loader["mlflow"]["server"]["mlflow_tracking_uri"]
-        if not str(uri).startswith(_SQLITE):
+        """Make the database under a lock, at another name, and rename it.
+
+        Raises:
+            InputError: The database or the server cannot be used.
+        """
+        if "kedro_mlflow" in settings.DISABLE_HOOKS_FOR_PLUGINS:
             return
-        database = Path(uri.removeprefix(_SQLITE))
+        uri = str(context.config_loader["mlflow"]["server"]["mlflow_tracking_uri"])
+        if uri.startswith(("http://", "https://")):
+            _require_server(uri)
+        elif "://" in uri and not uri.startswith(_OTHER_STORES):
+            raise InputError(
+                f"MLFLOW_TRACKING_URI is {redact_path(uri)}, which MLflow does not know: it takes "
+                "http://, https://, sqlite:///, postgresql://, mysql:// and folders"
+            )
+        if not uri.startswith(_SQLITE):
+            return
+        database = Path(uri.removeprefix(_SQLITE).partition("?")[0])
         if database.exists():
+            _require_database(database)
             return
         database.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(database.with_suffix(".lock")):
@@ -43,6 +63,44 @@ class PrepareTracking:
                 partial.unlink(missing_ok=True)
                 mlflow.MlflowClient(f"{_SQLITE}{partial}").search_experiments()
                 partial.rename(database)
+
+
+def _require_server(uri: str) -> None:
+    """Ask once, for a few seconds: MLflow itself asks for minutes.
+
+    Raises:
+        InputError: Nothing answers.
+    """
+    import requests  # of mlflow
+
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=_SECONDS_TO_ANSWER)
+    except requests.RequestException as error:
+        raise InputError(
+            f"MLflow's server {redact_path(uri)} does not answer ({type(error).__name__}): start "
+            "it, or set MLFLOW_TRACKING_URI to another (unset, runs go to mlflow.db here)"
+        ) from error
+
+
+def _require_database(path: Path) -> None:
+    """Read all pages of MLflow's sqlite file, and begin to write.
+
+    Raises:
+        InputError: It is damaged, cannot be written, or another program holds it.
+    """
+    try:
+        with closing(sqlite3.connect(path, timeout=_SECONDS_TO_ANSWER)) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
+    except sqlite3.Error as error:
+        found = str(error)
+    if found != "ok":
+        raise InputError(
+            f"MLflow's database {shown_path(path)} cannot be used ({found}): make it writable, end "
+            "the program that holds it, or move it away (a new one is made, without the runs of "
+            "before)"
+        )
 
 
 class LogTypedParameters:

@@ -14,6 +14,9 @@ NUCLEAR_STAINS = frozenset({"dna", "dapi", "hoechst", "nuclei", "nucleus", "nucl
 """Names that the channel of nuclei goes by, in lower case."""
 
 
+_MOST_WORKERS = 1024
+
+
 class Normalisation(StrEnum):
     """How counts of the camera become model input; see `grey_map`."""
 
@@ -30,19 +33,24 @@ Resize = Literal["area", "bilinear"]
 class PreprocessConfig(Config):
     """``image_features.preprocess``."""
 
-    size: int = Field(384, ge=16, description="Pixels per side of the model's input.")
+    size: int = Field(384, ge=16, le=8192, description="Pixels per side of the model's input.")
     normalise: Normalisation = Normalisation.PLATE_PERCENTILE
     resize: Resize = "area"
     illumination: Literal["none", "npy"] = Field(
         "none", description="npy divides by the gallery's illumination functions."
     )
     pixel_size: float | None = Field(
-        None, gt=0, description="Micrometres per pixel of the images; recorded with features."
+        None,
+        gt=0,
+        le=1000,
+        description="Micrometres per pixel of the images; recorded with features.",
     )
     resample: bool = Field(
         False, description="Take the middle `field` of each image, so that scales are alike."
     )
-    field: float = Field(645.8, gt=0, description="Micrometres per side of what resample takes.")
+    field: float = Field(
+        645.8, gt=0, le=1_000_000, description="Micrometres per side of what resample takes."
+    )
     count_nuclei: str = Field(
         "auto",
         description="Channel whose nuclei are counted; auto finds it by name, none does not.",
@@ -96,6 +104,6 @@ class PreprocessConfig(Config):
     @field_validator("workers")
     @classmethod
     def _at_least_one(cls, workers: str | int) -> str | int:
-        if isinstance(workers, int) and workers < 1:
-            raise ValueError("at least one thread has to read")
+        if isinstance(workers, int) and not 1 <= workers <= _MOST_WORKERS:
+            raise ValueError(f"1 to {_MOST_WORKERS} threads read, a few per core")
         return workers

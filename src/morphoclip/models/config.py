@@ -18,20 +18,23 @@ class ModelConfig(Config):
 
     token_normalisation: TokenNormalisation = TokenNormalisation.NEGCON_ZSCORE
     channel_aggregation: Literal["ccf", "mean_pool", "attention", "wellformer"] = "ccf"
-    ccf_layers: int = Field(1, ge=1)
-    ccf_heads: int = Field(4, ge=1)
-    ccf_ff_dim: int = Field(4096, ge=1)
+    ccf_layers: int = Field(1, ge=1, le=64)
+    ccf_heads: int = Field(4, ge=1, le=256)
+    ccf_ff_dim: int = Field(4096, ge=1, le=65_536)
     ccf_aggregate: Literal["cls", "mean"] = "cls"
     ccf_input_norm: InputNorm = "l2"
     site_pooling: Literal["mean", "attention", "max"] = "mean"
-    output_dim: int = Field(512, ge=2)
-    proj_hidden_dim: int = Field(512, ge=1)
+    output_dim: int = Field(512, ge=2, le=65_536)
+    proj_hidden_dim: int = Field(512, ge=1, le=65_536)
     proj_dropout: float = Field(0.3, ge=0, lt=1)
     text_scaling: Literal["none", "train"] = Field(
         "none", description="train: words less the mean of the train prompts, at a common length."
     )
     fact_weight: float = Field(
-        0.2, gt=0, description="Length of a source of known facts beside that of the words."
+        0.2,
+        gt=0,
+        le=1000,
+        description="Length of a source of known facts beside that of the words.",
     )
     fact_dropout: float = Field(
         0.3, ge=0, le=1, description="How often a whole source is left out in training."
@@ -40,9 +43,11 @@ class ModelConfig(Config):
         "none", description="Regularised kernel canonical correlations beside the trained towers."
     )
     closed_form_weight: float = Field(
-        1.0, gt=0, description="Weight of their similarity beside that of the towers."
+        1.0, gt=0, le=1000, description="Weight of their similarity beside that of the towers."
     )
-    closed_form_strength: float = Field(1.0, gt=0, description="Of their regularisation.")
+    closed_form_strength: float = Field(
+        1.0, gt=0, le=1_000_000, description="Of their regularisation."
+    )
 
     def require_fits(self, feature_dim: int) -> None:
         """Refuse features whose width the heads do not divide.

@@ -30,7 +30,10 @@ class GeneAnnotationsConfig(Config):
         None, pattern=r"^\d{4}-\d{2}-\d{2}$", description="When they were downloaded: YYYY-MM-DD."
     )
     longest_function: int = Field(
-        300, ge=20, description="Characters; whole sentences are kept, at least the first."
+        300,
+        ge=20,
+        le=100_000,
+        description="Characters; whole sentences are kept, at least the first.",
     )
 
 

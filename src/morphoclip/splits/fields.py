@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from morphoclip.columns import Role
-from morphoclip.config import Config, Names, as_names
+from morphoclip.config import Config, Names, Seed, as_names
 
 GroupBy = Literal["broad_sample", "entity", "gene", "row", "well_position"]
 
@@ -18,8 +18,8 @@ class SplitSettings(Config):
     assignment: Literal["quota", "hash"] = "quota"
     val_fraction: float = Field(0.1, gt=0, lt=0.5)
     test_fraction: float = Field(0.1, gt=0, lt=0.5)
-    seed: int = Field(42, description="Mixed into the digest; changing it moves groups.")
-    seeds: Annotated[tuple[int, ...], BeforeValidator(as_names)] = Field(
+    seed: Seed = Field(42, description="Mixed into the digest; changing it moves groups.")
+    seeds: Annotated[tuple[Seed, ...], BeforeValidator(as_names)] = Field(
         (), description="Several, each with folds of its own, for pipeline cross_validation."
     )
     val_from: Literal["train", "none"] = Field(
@@ -38,8 +38,10 @@ class SplitSettings(Config):
         False, description="Learn from nothing that shares a mechanism of action with a test well."
     )
     exclude_roles: Names = Field((), description="Roles to leave out besides.")
-    folds: int | None = Field(None, ge=3, description="Parts; part `fold` is the test subset.")
-    fold: int | None = Field(None, ge=0)
+    folds: int | None = Field(
+        None, ge=3, le=1000, description="Parts; part `fold` is the test subset."
+    )
+    fold: int | None = Field(None, ge=0, le=999)
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> Self:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
-from morphoclip.config import Config, as_names
+from morphoclip.config import Config, Seed, as_names
 from morphoclip.losses import LossConfig
 from morphoclip.plate_effects import CwaMode
 from morphoclip.wells.sampler import Sampler
@@ -15,27 +15,30 @@ class EarlyStoppingConfig(Config):
     """``training.early_stopping``."""
 
     metric: Literal["validation_loss", "validation_mrr_within_modality"] = "validation_loss"
-    patience: int = Field(8, ge=1, description="Epochs without a better value.")
+    patience: int = Field(8, ge=1, le=1_000_000, description="Epochs without a better value.")
 
 
 class TrainingConfig(Config):
     """``params:training``."""
 
     loss: LossConfig = LossConfig()
-    batch_size: int = Field(512, ge=2, description="Wells.")
+    batch_size: int = Field(512, ge=2, le=1_000_000, description="Wells.")
     micro_batch: int | None = Field(
-        None, ge=1, description="Wells encoded at a time; gradients stay those of the batch."
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Wells encoded at a time; gradients stay those of the batch.",
     )
     sites_per_well: int | None = Field(
-        None, ge=1, description="Sites drawn of each well in each epoch; none takes all."
+        None, ge=1, le=1000, description="Sites drawn of each well in each epoch; none takes all."
     )
-    learning_rate: float = Field(1e-4, gt=0)
-    weight_decay: float = Field(0.2, ge=0)
-    warmup_steps: int = Field(100, ge=0)
-    epochs: int = Field(100, ge=1)
-    grad_clip_norm: float = Field(1.0, gt=0)
-    init_temperature: float = Field(0.07, gt=0)
-    max_logit_scale: float = Field(math.log(100), gt=0, description="Natural log.")
+    learning_rate: float = Field(1e-4, gt=0, le=100)
+    weight_decay: float = Field(0.2, ge=0, le=100)
+    warmup_steps: int = Field(100, ge=0, le=10_000_000)
+    epochs: int = Field(100, ge=1, le=1_000_000)
+    grad_clip_norm: float = Field(1.0, gt=0, le=1_000_000_000)
+    init_temperature: float = Field(0.07, gt=0, le=100)
+    max_logit_scale: float = Field(math.log(100), gt=0, le=11, description="Natural log.")
     precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
         "auto", description="auto is fp16 on a GPU and fp32 on a CPU."
     )
@@ -46,12 +49,18 @@ class TrainingConfig(Config):
         "The latter two train on the validation wells, too.",
     )
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
-    inner_folds: int = Field(5, ge=2, description="Of stopping inner_folds.")
+    inner_folds: int = Field(5, ge=2, le=1000, description="Of stopping inner_folds.")
     last_epoch: int | None = Field(
-        None, ge=1, description="Stop after this epoch of the schedule that `epochs` sets."
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Stop after this epoch of the schedule that `epochs` sets.",
     )
     members: int = Field(
-        1, ge=1, description="Pairs of towers that differ in their seeds; similarities are means."
+        1,
+        ge=1,
+        le=1000,
+        description="Pairs of towers that differ in their seeds; similarities are means.",
     )
     cwa: CwaMode = "off"
     cwa_reference: Literal["train", "negcon"] = Field(
@@ -62,12 +71,14 @@ class TrainingConfig(Config):
         "auto",
         description="Where features lie; auto is the device when they fill under half of it.",
     )
-    devices: int = Field(1, ge=1, description="Processes that train together; one per GPU.")
+    devices: int = Field(1, ge=1, le=64, description="Processes that train together; one per GPU.")
     device: str = Field("auto", description="auto takes a CUDA device where there is one.")
-    cpu_threads: int | None = Field(None, ge=1, description="torch's threads; none is its choice.")
+    cpu_threads: int | None = Field(
+        None, ge=1, le=1024, description="torch's threads; none is its choice."
+    )
     resume: bool = Field(False, description="Go on from the last checkpoint of this very run.")
-    seed: int = Field(42, ge=0)
-    seeds: Annotated[tuple[int, ...], BeforeValidator(as_names)] = Field(
+    seed: Seed = 42
+    seeds: Annotated[tuple[Seed, ...], BeforeValidator(as_names)] = Field(
         (), description="Several seeds, for pipeline cross_validation."
     )
 

@@ -35,15 +35,18 @@ class LoraConfig(AdapterSettings):
         False, description="Compute each layer twice instead of keeping what it computed."
     )
     renew_every: int = Field(
-        1, ge=1, description="Steps between measurements of the plates' negative controls."
+        1,
+        ge=1,
+        le=1_000_000,
+        description="Steps between measurements of the plates' negative controls.",
     )
-    sites_per_well: int | None = Field(2, ge=1)
-    batch_size: int = Field(512, ge=2, description="Wells.")
-    micro_batch: int | None = Field(16, ge=1, description="Wells.")
-    learning_rate: float = Field(1e-4, gt=0, description="Of the towers.")
-    adapter_learning_rate: float = Field(1e-4, gt=0)
-    warmup_steps: int = Field(20, ge=0)
-    epochs: int = Field(10, ge=1)
+    sites_per_well: int | None = Field(2, ge=1, le=1000)
+    batch_size: int = Field(512, ge=2, le=1_000_000, description="Wells.")
+    micro_batch: int | None = Field(16, ge=1, le=1_000_000, description="Wells.")
+    learning_rate: float = Field(1e-4, gt=0, le=100, description="Of the towers.")
+    adapter_learning_rate: float = Field(1e-4, gt=0, le=100)
+    warmup_steps: int = Field(20, ge=0, le=10_000_000)
+    epochs: int = Field(10, ge=1, le=1_000_000)
 
     @property
     def adapter(self) -> AdapterSettings:

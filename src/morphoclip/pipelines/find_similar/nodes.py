@@ -42,7 +42,7 @@ class FindSimilarConfig(Config):
         None, min_length=1, description="Plate, well and number, BR00117010 A01 3."
     )
     structure: str | None = Field(None, min_length=1, description="A SMILES.")
-    top_k: int = Field(5, ge=1, description="Results per condition.")
+    top_k: int = Field(5, ge=1, le=100_000, description="Results per condition.")
 
     @property
     def asked(self) -> dict[Kind, str]:
