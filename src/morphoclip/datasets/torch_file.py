@@ -15,7 +15,8 @@ from kedro.io.core import (
 from kedro.utils import load_obj
 from kedro_datasets._typing import JSONPreview
 
-from morphoclip.files import require_intact, written_whole
+from morphoclip.errors import InputError
+from morphoclip.files import require_intact, shown_path, written_whole
 
 
 class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
@@ -60,14 +61,33 @@ class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
 
     def _read(self) -> Any:
         payload = self._payload(mmap=self._mmap)
-        return load_obj(self._codec).from_payload(payload) if self._codec else payload
+        if self._codec is None:
+            return payload
+        try:
+            return load_obj(self._codec).from_payload(payload)
+        except Exception as error:  # what a payload lacks or has too much of, in any codec's words
+            reason = error if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            raise InputError(
+                f"{self._shown} does not hold what it should ({str(reason).splitlines()[0]}); "
+                "delete it and run the pipeline that makes it"
+            ) from error
 
     def _payload(self, *, mmap: bool) -> Any:
         import torch
 
         path = Path(get_filepath_str(self._get_load_path(), "file"))
         require_intact(path)
-        return torch.load(path, map_location="cpu", mmap=mmap, weights_only=True)
+        try:
+            return torch.load(path, map_location="cpu", mmap=mmap, weights_only=True)
+        except Exception as error:  # pickles fail in many ways
+            raise InputError(
+                f"{self._shown} holds something else than tensors, numbers and text, and none of "
+                "it was run; delete it and run the pipeline that makes it"
+            ) from error
+
+    @property
+    def _shown(self) -> str:
+        return shown_path(Path(get_filepath_str(self._get_load_path(), "file")))
 
     def save(self, data: Any) -> None:
         import torch

@@ -1,15 +1,18 @@
 """Kedro's datasets of single files, each written whole or not at all."""
 
+import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
+from kedro.utils import load_obj
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.matplotlib import MatplotlibDataset
 from kedro_datasets.pandas import CSVDataset, ParquetDataset
 from kedro_datasets.text import TextDataset
 
-from morphoclip.files import written_whole
+from morphoclip.errors import InputError
+from morphoclip.files import shown_path, written_whole
 
 
 class WholeFile:
@@ -52,7 +55,28 @@ class CsvFile(WholeFile, CSVDataset):
 
 
 class JsonFile(WholeFile, JSONDataset):
-    """Numbers and text in nested dictionaries."""
+    """Numbers and text in nested dictionaries.
+
+    ``model`` names a pydantic model that what is loaded has to fulfil.
+    """
+
+    def __init__(self, *, model: str | None = None, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._model = model
+
+    def load(self) -> Any:
+        path = Path(self._get_load_path())
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if self._model is not None:
+                load_obj(self._model).model_validate(found)
+        except ValueError as error:  # of json, of UTF-8 and of pydantic
+            reason = " ".join(str(error).splitlines()[:3])
+            raise InputError(
+                f"{shown_path(path)} does not hold what it should ({reason}); delete it and run "
+                "the pipeline that makes it"
+            ) from error
+        return found
 
 
 class TextFile(WholeFile, TextDataset):

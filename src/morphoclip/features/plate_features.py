@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from morphoclip.columns import PLATE, SITE, WELL
+from morphoclip.errors import InputError
 from morphoclip.fingerprint import Fingerprint
 from morphoclip.well_names import well_name, well_position
 
@@ -35,11 +36,17 @@ class PlateFeatures:
         """Pack ``(S, C, D)`` tokens of ``(well, site)`` pairs.
 
         Raises:
-            ValueError: A value is not finite, or too large for half precision.
+            InputError: A value is not finite, or too large for half precision.
         """
         packed = tokens.to(torch.float16)
-        if not torch.isfinite(packed).all():
-            raise ValueError(f"plate {plate} has features that are not finite in half precision")
+        odd = ~torch.isfinite(packed).flatten(1).all(dim=1)
+        if odd.any():
+            well, site = sites[int(odd.nonzero()[0])]
+            raise InputError(
+                f"plate {plate} has features that are not finite in half precision (beyond 65,504, "
+                f"or no numbers) in {int(odd.sum())} site(s), e.g. well {well} site {site}: look "
+                "at what made them, and make them again"
+            )
         positions = torch.tensor(
             [[*well_position(well), site] for well, site in sites], dtype=torch.int16
         ).reshape(-1, 3)
@@ -76,5 +83,25 @@ class PlateFeatures:
 
     @classmethod
     def from_payload(cls, payload: dict[str, Any]) -> Self:
-        """The inverse of `to_payload`."""
-        return cls(**payload)
+        """The inverse of `to_payload`.
+
+        Raises:
+            InputError: It holds other names, shapes, types, or numbers that are not finite.
+        """
+        features = cls(**payload)
+        tokens, positions = features.tokens, features.positions
+        if tokens.dtype != torch.float16 or tokens.ndim != 3 or not all(tokens.shape):
+            raise InputError(f"tokens are {tokens.dtype} {tuple(tokens.shape)}, not (S, C, D) half")
+        if positions.shape != (len(tokens), 3) or positions.dtype != torch.int16:
+            raise InputError(
+                f"positions are {positions.dtype} {tuple(positions.shape)} of {len(tokens)} sites"
+            )
+        if not torch.isfinite(tokens).all():
+            raise InputError("tokens are not finite")
+        if len(features.sites) != len(features.sites.drop_duplicates()):  # wells by name, too
+            raise InputError("a site is there twice")
+        if not isinstance(features.plate, str) or not all(
+            isinstance(text, str) for pair in features.fingerprint.items() for text in pair
+        ):
+            raise InputError("plate and fingerprint are no text")
+        return features

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from pydantic import BaseModel
 from torch import Tensor
 
 from morphoclip.columns import (
@@ -113,5 +114,43 @@ def pack_plate(
         raise InputError(
             f"no site of plate {plate} could be used; set_aside_sites says why: check its images"
         )
-    tokens: list[Tensor] = [existing[site_key(plate, well, site)]() for well, site in sites]
+    tokens = [
+        _checked(existing[key](), key)
+        for key in (site_key(plate, well, site) for well, site in sites)
+    ]
+    if odd := [n for n, one in enumerate(tokens) if one.shape != tokens[0].shape]:
+        raise InputError(
+            f"the site features of plate {plate} are not alike: {tuple(tokens[0].shape)} and "
+            f"{tuple(tokens[odd[0]].shape)} in {len(odd)} of {len(tokens)} sites, e.g. "
+            f"{site_key(plate, *sites[odd[0]])}.pt; delete those files and run the same command "
+            "again"
+        )
     return PlateFeatures.pack(plate, sites, torch.stack(tokens), fingerprint)
+
+
+def _checked(tokens: object, key: str) -> Tensor:
+    """The tokens ``(T, D)`` of a site's file.
+
+    Raises:
+        InputError: The file holds something else.
+    """
+    if (
+        isinstance(tokens, Tensor)
+        and tokens.ndim == 2
+        and tokens.is_floating_point()
+        and torch.isfinite(tokens).all()
+    ):
+        return tokens
+    what = f"{tokens.dtype} {tuple(tokens.shape)}" if isinstance(tokens, Tensor) else type(tokens)
+    raise InputError(
+        f"the site features {key}.pt hold {what}, not finite numbers (channels, dimensions): "
+        "delete the file and run the same command again"
+    )
+
+
+class PlateRecord(BaseModel):
+    """What lies beside a plate's site features; more may be in it."""
+
+    fingerprint: dict[str, str]
+    backbone: str | None = None
+    plate_intensities: list[dict[str, str | float | None]]

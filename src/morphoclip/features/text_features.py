@@ -85,15 +85,33 @@ class TextFeatures:
 
     @classmethod
     def from_payload(cls, payload: dict[str, Any]) -> Self:
-        """The inverse of `to_payload`."""
+        """The inverse of `to_payload`.
+
+        Raises:
+            InputError: Shapes do not go together, or numbers are not finite.
+        """
         names = payload.get("fact_names", {})
-        return cls(
+        found = cls(
             tuple(payload["digests"]),
             payload["features"],
             payload["fingerprint"],
             {source: tuple(columns) for source, columns in names.items()},
             payload.get("facts"),
         )
+        n_facts = sum(map(len, found.fact_names.values()))
+        expected = {
+            "features": (found.features, (len(found.digests), found.features.shape[-1])),
+            "facts": (found.facts, (len(found.digests), n_facts)),
+        }
+        for what, (tensor, shape) in expected.items():
+            if tensor is None and what == "facts" and not n_facts:
+                continue
+            if tensor is None or tensor.shape != shape or not torch.isfinite(tensor).all():
+                given = None if tensor is None else tuple(tensor.shape)
+                raise InputError(f"{what} are {given}, not {shape} finite numbers")
+        if len(set(found.digests)) != len(found.digests):
+            raise InputError("a prompt is there twice")
+        return found
 
 
 class Encoded(NamedTuple):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from morphoclip.backbones.adapter import Adapter
 from morphoclip.columns import PLATE, SITE, WELL
@@ -27,8 +28,9 @@ def check_plates(
     config: ImageFeaturesConfig,
     adapter: Adapter | None = None,
 ) -> pd.DataFrame:
-    """One row per plate; every site file is read.
+    """One row per plate; every file is read.
 
+    ``packed`` says whether the packed file is whole and holds what the sites' files hold;
     ``expected`` sites are those of the index less those set aside with a reason. A fingerprint is
     stale when it was not made with the present parameters.
     """
@@ -42,7 +44,12 @@ def check_plates(
         missing = sorted(keys - present)
         stale = _stale_settings(records.get(plate), named_settings(config, adapter))
         n_tokens = None if stale else config.n_tokens  # of other parameters, others may be right
-        damaged = [key for key in sorted(present) if not _is_whole(existing[key], n_tokens)]
+        in_order = [
+            site_key(*site) for site in sites.sort_values([WELL, SITE]).itertuples(index=False)
+        ]
+        read = {key: _tokens(existing[key], n_tokens) for key in in_order if key in present}
+        damaged = [key for key, tokens in read.items() if tokens is None]
+        is_packed = _holds(packed.get(str(plate)), [t for t in read.values() if t is not None])
         first = missing[:1] or damaged[:1] or stale[:1]
         rows.append(
             {
@@ -52,7 +59,7 @@ def check_plates(
                 "missing": len(missing),
                 "damaged": len(damaged),
                 "stale": len(stale),
-                "packed": plate in packed,
+                "packed": is_packed,
                 "example": first[0] if first else None,
             }
         )
@@ -86,17 +93,32 @@ def require_complete(check: pd.DataFrame) -> None:
         )
 
 
-def _is_whole(load: Callable[[], Any], n_tokens: int | None) -> bool:
+def _tokens(load: Callable[[], Any], n_tokens: int | None) -> Tensor | None:
+    """A site's tokens ``(T, D)``; None where the file is damaged."""
     try:
         tokens = load()
     except Exception:
-        return False
-    return (
-        isinstance(tokens, torch.Tensor)
+        return None
+    is_whole = (
+        isinstance(tokens, Tensor)
         and tokens.ndim == 2
         and (n_tokens is None or len(tokens) == n_tokens)
         and bool(torch.isfinite(tokens).all())
     )
+    return tokens if is_whole else None
+
+
+def _holds(load: Callable[[], PlateFeatures] | None, sites: list[Tensor]) -> bool:
+    """Whether a plate's packed file is whole and holds what its sites' files hold, in order."""
+    if load is None:
+        return False
+    try:
+        tokens = load().tokens
+    except Exception:
+        return False
+    if any(site.shape != sites[0].shape for site in sites) or len(sites) != len(tokens):
+        return False
+    return not sites or torch.equal(tokens, torch.stack(sites).to(tokens.dtype))
 
 
 def _stale_settings(load: Callable[[], Any] | None, expected: Fingerprint) -> list[str]:

@@ -216,14 +216,15 @@ class TrainedModel:
         """The inverse of `to_payload`.
 
         Raises:
-            InputError: An earlier version of this package wrote it.
+            InputError: An earlier version of this package wrote it, or weights are not finite.
+            RuntimeError: Weights do not fit the configuration.
         """
         if "members" not in payload:
             raise InputError(
                 "this model was written by an earlier version, and cannot be read: train again, "
                 "kedro run --pipeline training"
             )
-        return cls(
+        trained = cls(
             **payload
             | {
                 "config": ModelConfig.model_validate(payload["config"]),
@@ -234,6 +235,14 @@ class TrainedModel:
                 },
             }
         )
+        weights = [weight for member in trained.members for weight in member.state.values()]
+        weights += [offset for m in trained.members for offset in m.plate_offsets.values()]
+        weights += list((trained.closed_form or {}).values())
+        if not all(torch.isfinite(weight).all() for weight in weights):
+            raise InputError("weights are not finite")
+        for _ in trained.parts():  # weights of other shapes, or of another configuration
+            pass
+        return trained
 
 
 def _columns(fact_names: Mapping[str, tuple[str, ...]]) -> list[tuple[str, str]]:

@@ -67,7 +67,21 @@ class TrainingState:
         }
 
     def restore(self, payload: dict[str, Any], world: World = ALONE) -> None:
-        """Go on from where `to_payload` was called."""
+        """Go on from where `to_payload` was called.
+
+        Raises:
+            InputError: The payload is of another model, or no checkpoint.
+        """
+        try:
+            self._restore(payload, world)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+            raise InputError(
+                "the checkpoint does not hold what this training writes "
+                f"({type(error).__name__}: {str(error).splitlines()[0]}); delete its folder below "
+                "06_models/checkpoints and train again"
+            ) from error
+
+    def _restore(self, payload: dict[str, Any], world: World) -> None:
         load_trained_weights(self.model, payload["model"])
         self.optimizer.load_state_dict(payload["optimizer"])
         self.scheduler.load_state_dict(payload["scheduler"])
@@ -294,4 +308,8 @@ def _load(path: Path) -> dict[str, Any]:
             f"the checkpoint {path.parent.name}/{path.name} is damaged ({error}); delete it and "
             "train again"
         ) from error
+    if not isinstance(payload, dict) or "epoch" not in payload:
+        raise InputError(
+            f"the checkpoint {path.parent.name}/{path.name} is none; delete it and train again"
+        )
     return payload

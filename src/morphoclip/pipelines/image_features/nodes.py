@@ -210,6 +210,18 @@ def collect_qc(
     return summarise_qc(site_qc_parts, indexed, site_features, incomplete, well_index)
 
 
+def _is_packed(plate: str, existing: Loaders[Any], packed: PlateFeatures) -> bool:
+    """Whether the packed file is there and current; one that cannot be read is made again."""
+    if plate not in existing:
+        return False
+    try:
+        return bool(existing[plate]().equals(packed))
+    except Exception as error:
+        reason = (error.__cause__ or error) if isinstance(error, Exception) else error
+        logger.warning("plate %s is packed again: %s", plate, str(reason).splitlines()[0])
+        return False
+
+
 def pack_plates(
     site_index: pd.DataFrame,
     site_features: Loaders[Any],
@@ -229,7 +241,7 @@ def pack_plates(
     yield {}
     for plate in plates:
         packed = pack_plate(plate, indexed, site_features, existing_records[plate]()["fingerprint"])
-        if plate not in existing_plates or not existing_plates[plate]().equals(packed):
+        if not _is_packed(plate, existing_plates, packed):
             yield {plate: packed}
             n_packed += 1
     logger.info(
