@@ -7,6 +7,7 @@ import torch
 from morphoclip.columns import CHANNEL, DETAIL, PLATE, REASON, SITE, WELL
 from morphoclip.errors import InputError
 from morphoclip.features.extract import ImageFeaturesConfig, settings_of
+from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.site_files import site_key
 from morphoclip.features.verify import check_plates, require_complete
 from morphoclip.schemas.features import FEATURE_CHECK
@@ -27,10 +28,17 @@ def damaged_file() -> torch.Tensor:
     raise EOFError("ran out of input")
 
 
+def packed_file(tokens: torch.Tensor):
+    return lambda: PlateFeatures("P", tokens.half(), torch.zeros(len(tokens), 3), {})
+
+
+WHOLE = dict.fromkeys(("BR1", "BR2"), packed_file(torch.ones(3, 2, 8)))
+
+
 def check(
     features: dict[str, object] | None = None,
     set_aside: pd.DataFrame | None = None,
-    packed: tuple[str, ...] = ("BR1", "BR2"),
+    packed: dict[str, object] | None = None,
     records: dict[str, dict[str, str] | None] | None = None,
 ) -> pd.DataFrame:
     """The check of two plates that are complete but for what is given; None takes a file away."""
@@ -41,7 +49,7 @@ def check(
         set_aside,
         {key: load for key, load in stored.items() if load is not None},
         {p: (lambda f=f: {"fingerprint": f}) for p, f in fingerprints.items() if f is not None},
-        dict.fromkeys(packed, damaged_file),
+        {p: load for p, load in (WHOLE | (packed or {})).items() if load is not None},
         CONFIG,
     )
     return FEATURE_CHECK.validate(table).set_index(PLATE)
@@ -124,15 +132,26 @@ def test_damaged_files_are_to_be_deleted_first() -> None:
 
 
 def test_a_plate_that_is_not_packed_is_refused() -> None:
-    table = check(packed=("BR1",))
+    table = check(packed={"BR2": None})
     assert table["packed"].tolist() == [True, False]
     with pytest.raises(InputError, match=r"1 of 2 plate\(s\) are incomplete: BR2; e\.g\. "):
         require_complete(table.reset_index())
 
 
+CHANGED = torch.ones(3, 2, 8)
+CHANGED[2, 1, 7] = 1.5
+
+
+@pytest.mark.parametrize(
+    "load", [damaged_file, packed_file(CHANGED), packed_file(torch.ones(2, 2, 8))]
+)
+def test_a_packed_file_that_is_damaged_or_holds_other_numbers_counts_as_none(load) -> None:
+    assert check(packed={"BR2": load})["packed"].tolist() == [True, False]
+
+
 def test_a_plate_whose_only_fault_is_that_it_is_not_packed_says_so() -> None:
     with pytest.raises(InputError, match=r"e\.g\. not packed\. Run kedro run"):
-        require_complete(check(packed=("BR1",)).reset_index())
+        require_complete(check(packed={"BR2": None}).reset_index())
 
 
 def test_features_of_other_parameters_are_whole_and_nothing_is_to_be_deleted() -> None:

@@ -44,9 +44,8 @@ def check_plates(
         missing = sorted(keys - present)
         stale = _stale_settings(records.get(plate), named_settings(config, adapter))
         n_tokens = None if stale else config.n_tokens  # of other parameters, others may be right
-        in_order = [
-            site_key(*site) for site in sites.sort_values([WELL, SITE]).itertuples(index=False)
-        ]
+        ordered = sites.sort_values([WELL, SITE]).itertuples(index=False)
+        in_order = [site_key(*site) for site in ordered]
         read = {key: _tokens(existing[key], n_tokens) for key in in_order if key in present}
         damaged = [key for key, tokens in read.items() if tokens is None]
         is_packed = _holds(packed.get(str(plate)), [t for t in read.values() if t is not None])
