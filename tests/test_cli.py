@@ -16,8 +16,10 @@ from pydantic import ValidationError
 import morphoclip.pipeline_registry  # noqa: F401 - explain() looks through all parameter models
 from morphoclip.cli import cli, run
 from morphoclip.cli.explain import explain
+from morphoclip.datasets.unfinished import UnfinishedVersions
 from morphoclip.device import resolve_device
 from morphoclip.errors import InputError
+from morphoclip.files import this_host
 from morphoclip.gallery.source import IngestionConfig
 
 
@@ -145,6 +147,27 @@ def test_wrong_parameters_are_listed_without_pydantics_links() -> None:
     assert "http" not in sentence
 
 
+def test_what_killed_runs_left_half_written_is_named_and_removed(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("MORPHOCLIP_DATA", str(tmp_path))
+    data, version = tmp_path / "demo", "2026-01-01T00.00.00.000Z"
+    for name in ("whole", "torn"):
+        (data / name / version).mkdir(parents=True)
+        (data / name / version / name).touch()
+    note = UnfinishedVersions(data).begin("training.train_model", version, ("torn", "other"))
+    partial = data / f".table.csv.{this_host()}.{2**22 - 1}.partial"
+    partial.touch()
+    said = CliRunner().invoke(cli, ["prune"]).output
+    assert "0 version(s) and 1 file(s) that killed runs" in said, "this process may be writing it"
+    note.write_text(note.read_text().replace(f'"pid": {os.getpid()}', f'"pid": {2**22 - 1}'))
+    said = CliRunner().invoke(cli, ["prune"]).output
+    assert "1 version(s) and 1 file(s) that killed runs left half written" in said
+    assert f"half written: {data / 'torn' / version}" in said.replace("\n", "")
+    CliRunner().invoke(cli, ["prune", "--yes"])
+    assert [str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()] == [
+        f"whole/{version}/whole"
+    ]
+
+
 def test_old_versions_are_pruned_and_the_newest_stay(tmp_path, monkeypatch) -> None:
     for name in ("model.pt", "report.html"):
         for second in range(4):
@@ -158,10 +181,10 @@ def test_old_versions_are_pruned_and_the_newest_stay(tmp_path, monkeypatch) -> N
         os.utime(training / "run.json", (number, number))
     monkeypatch.setenv("MORPHOCLIP_DATA", str(tmp_path))
     said = CliRunner().invoke(cli, ["prune", "--keep", "3"]).output
-    assert "2 old version(s) and the checkpoints of 2 old training(s), 0.0 MB, would be" in said
+    assert "2 old version(s), the checkpoints of 2 old training(s), 0 version(s) and 0" in said
     assert len(list(tmp_path.rglob("2026*"))) == 8
     said = CliRunner().invoke(cli, ["prune", "--keep", "1", "--yes"]).output
-    assert "6 old version(s) and the checkpoints of 4 old training(s), 0.0 MB, deleted;" in said
+    assert "6 old version(s), the checkpoints of 4 old training(s), 0 version(s) and 0" in said
     assert [path.name for path in (tmp_path / "demo/06_models/checkpoints").iterdir()] == ["4"]
     assert [path.name for path in sorted(tmp_path.rglob("2026*"))] == [
         "2026-11-22T10.00.03.000Z"

@@ -97,9 +97,11 @@ def left_half_written(folder: Path) -> list[str]:
 
 def assert_as_if_nothing_had_been(folder: Path, reference: Path, ended: Ended) -> None:
     """The run has ended, with what an undisturbed one leaves, and nothing half written."""
-    assert ended.how == "done", ended.words
+    assert ended.how == "done", ended
     expected, found = products(reference), products(folder)
-    assert sorted(set(expected) - set(found)) == []
+    missing = sorted(set(expected) - set(found))
+    assert not missing, missing
     differing = sorted(name for name in expected if found[name] != expected[name])
-    assert differing == []
-    assert left_half_written(folder) == []
+    assert not differing, differing
+    half = left_half_written(folder)
+    assert not half, half

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from kedro.config import MissingConfigException
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.utils import find_kedro_project
 
 from morphoclip.cli.explain import explain
+from morphoclip.datasets.unfinished import UNFINISHED, UnfinishedVersions
+from morphoclip.files import PARTIAL, is_leftover, remove_leftovers, shown_path
 
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z")
 
@@ -39,8 +40,11 @@ def where(env: str | None) -> None:
     try:
         catalog = session.load_context().catalog
         found = [(words, catalog[name]) for name, words in _REPORTS.items()]
-    except MissingConfigException as error:
-        raise click.ClickException(explain(error) or str(error)) from error
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        raise click.ClickException(sentence) from error
     reports = [
         f"{words + ':':<18} {os.path.relpath(Path(str(report._get_load_path())))}"
         for words, report in found
@@ -57,20 +61,45 @@ def where(env: str | None) -> None:
 def prune(*, keep: int, yes: bool) -> None:
     """Delete old versions of models, tables, figures and reports, and checkpoints of old trainings.
 
-    The newest ones stay. Works on data/ (or MORPHOCLIP_DATA), in all environments. Features and
-    MLflow's runs are left alone. A cross-validation has as many trainings as folds and seeds.
+    Also what killed runs left half written: versions of which some entries are there and others are
+    not, and files that never got their names. The newest ones stay. Works on data/ (or
+    MORPHOCLIP_DATA), in all environments. Features and MLflow's runs are left alone. A
+    cross-validation has as many trainings as folds and seeds.
     """
     root = Path(os.environ.get("MORPHOCLIP_DATA", "data"))
-    versions, trainings = list(old_versions(root, keep=keep)), list(old_trainings(root, keep=keep))
-    old = versions + trainings
-    size = sum(file.stat().st_size for folder in old for file in folder.rglob("*"))
-    for folder in old if yes else []:
-        shutil.rmtree(folder)
+    notes = dict(notes_of_killed_runs(root))
+    unfinished = [folder for folders in notes.values() for folder in folders]
+    partials = [path for path in root.rglob(f".*{PARTIAL}") if is_leftover(path)]
+    versions = [path for path in old_versions(root, keep=keep) if path not in unfinished]
+    trainings = list(old_trainings(root, keep=keep))
+    old = versions + trainings + unfinished + partials
+    size = sum(
+        file.stat().st_size
+        for path in old
+        for file in (path.rglob("*") if path.is_dir() else [path])
+    )
+    if yes:
+        remove_leftovers(partials)
+        for folder in versions + trainings + unfinished:
+            shutil.rmtree(folder, ignore_errors=True)
+        for note in notes:
+            note.unlink()
     done = "deleted" if yes else "would be deleted with --yes"
     click.echo(
-        f"{len(versions)} old version(s) and the checkpoints of {len(trainings)} old training(s), "
-        f"{size / 1e6:.1f} MB, {done}; {keep} of each stay"
+        f"{len(versions)} old version(s), the checkpoints of {len(trainings)} old training(s), "
+        f"{len(unfinished)} version(s) and {len(partials)} file(s) that killed runs left half "
+        f"written, {size / 1e6:.1f} MB, {done}; {keep} of each that is whole stay"
     )
+    for folder in unfinished:
+        click.echo(f"  half written: {shown_path(folder)}")
+
+
+def notes_of_killed_runs(root: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Notes of versions that no living run writes, each with the folders that are there."""
+    for notes in root.rglob(UNFINISHED):
+        for note, version in UnfinishedVersions(notes.parent).all().items():
+            if version.owner.is_gone:
+                yield note, list(version.folders(notes.parent))
 
 
 def old_trainings(root: Path, *, keep: int) -> Iterator[Path]:

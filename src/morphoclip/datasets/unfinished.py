@@ -13,7 +13,7 @@ from pathlib import Path
 from morphoclip.files import written_whole
 from morphoclip.owner import Owner
 
-_FOLDER = ".unfinished"
+UNFINISHED = ".unfinished"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class UnfinishedVersions:
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        self._folder = data / _FOLDER
+        self._folder = data / UNFINISHED
 
     def begin(self, node: str, version: str, entries: tuple[str, ...]) -> Path:
         """Note that a node starts to write these entries; the note's path, to be deleted."""

@@ -16,6 +16,7 @@ from kedro.pipeline.node import Node
 
 from morphoclip.datasets.unfinished import UnfinishedVersions
 from morphoclip.errors import InputError
+from morphoclip.files import PARTIAL, remove_leftovers
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class PinVersions:
         written = {_path(versioned[name]) for name in outputs & set(versioned)}
         save = _save_version([versioned[name] for name in outputs & set(versioned)])
         named: Mapping[str, str] = dict(run_params.get("load_versions") or {})
+        for path in written:
+            remove_leftovers(path.glob(f"*/.*{PARTIAL}"))
         for name, dataset in versioned.items():
             if _path(dataset) in written:
                 dataset._version = Version(save, save)
