@@ -49,11 +49,14 @@ class HashedNgrams:
         """Signed counts of grams, scaled to unit length."""
         features = torch.zeros(len(prompts), self.dim)
         for row, prompt in enumerate(prompts):
-            for gram in _grams(prompt):
-                digest = hashlib.blake2b(gram.encode(), digest_size=8).digest()
-                bucket = int.from_bytes(digest[:7], "big") % self.dim
-                features[row, bucket] += 1.0 if digest[7] & 1 else -1.0
+            places = [self._place(gram) for gram in _grams(prompt)]
+            buckets = torch.tensor([bucket for bucket, _ in places], dtype=torch.int64)
+            features[row].index_add_(0, buckets, torch.tensor([sign for _, sign in places]))
         return normalize(features, dim=-1)
+
+    def _place(self, gram: str) -> tuple[int, float]:
+        digest = hashlib.blake2b(gram.encode(), digest_size=8).digest()
+        return int.from_bytes(digest[:7], "big") % self.dim, 1.0 if digest[7] & 1 else -1.0
 
     def n_cut(self, prompts: Sequence[str]) -> int:  # noqa: ARG002 - no length is too long
         """Nothing is ever cut."""

@@ -109,13 +109,14 @@ class PlateTablesDataset(AbstractDataset[Mapping[str, pd.DataFrame], pd.DataFram
         files = self._files()
         if self._optional and not files:
             return None
-        return pd.concat([pd.read_parquet(path) for path in files], ignore_index=True)
+        tables = [pd.read_parquet(path, page_checksum_verification=True) for path in files]
+        return pd.concat(tables, ignore_index=True)
 
     def save(self, data: Mapping[str, pd.DataFrame]) -> None:
         for plate, rows in data.items():
             path = self._path / f"{urllib.parse.quote(plate, safe='')}.parquet"
             with written_whole(path) as partial:
-                rows.to_parquet(partial)
+                rows.to_parquet(partial, write_page_checksum=True)
 
     def preview(self) -> TablePreview:
         table = self.load()

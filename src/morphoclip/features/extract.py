@@ -10,6 +10,8 @@ from torch import Tensor
 
 from morphoclip.backbones.adapter import Adapter
 from morphoclip.backbones.image import ImageBackbone
+from morphoclip.device import available_memory
+from morphoclip.errors import InputError
 from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.fingerprint import Fingerprint
 from morphoclip.imaging.preprocess import PreparedSite
@@ -66,6 +68,42 @@ def settings_of(config: ImageFeaturesConfig) -> Fingerprint:
     return settings
 
 
+def require_memory(backbone: ImageBackbone, config: ImageFeaturesConfig, device: str) -> None:
+    """Estimate what extraction holds at once, and refuse more than there is.
+
+    Held are the sites that are read ahead and one batch in the model: on the CPU a token of a ViT
+    takes about twelve times its width while a layer works on it.
+
+    Raises:
+        InputError: With the estimate, what there is, and a batch that fits.
+    """
+    size, patch = config.preprocess.size, backbone.patch
+    n_channels, workers = len(config.channels), config.preprocess.n_workers
+    site = n_channels * size**2 * 4
+    tokens = config.n_tokens * ((size // patch) ** 2 + 1)
+    in_model = tokens * backbone.feature_dim * 12 * 4 if device == "cpu" else 0
+    free = available_memory()
+
+    def needed(batch: int) -> int:
+        return max(2 * batch, 2 * workers) * site + batch * (2 * site + in_model)
+
+    if needed(config.batch_size) <= free:
+        return
+    batch = config.batch_size
+    while batch > 1 and needed(batch) > 0.7 * free:
+        batch //= 2
+    remedy = (
+        f"set image_features.batch_size to {batch}"
+        if needed(batch) <= free
+        else "choose a smaller image_features.preprocess.size, or fewer preprocess.workers"
+    )
+    raise InputError(
+        f"images of {size} x {size} pixels in batches of {config.batch_size} sites take about "
+        f"{needed(config.batch_size) / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: "
+        f"{remedy}"
+    )
+
+
 def extract_features(
     prepared: Iterable[PreparedSite], backbone: ImageBackbone, *, batch_size: int, device: str
 ) -> Iterator[SiteBatch]:
@@ -103,5 +141,11 @@ def _features(pixels: np.ndarray, backbone: ImageBackbone, device: str) -> list[
     images = torch.from_numpy(pixels)
     if device.startswith("cuda"):
         images = images.pin_memory()
-    images = images.to(device, non_blocking=True)
-    return [site.clone() for site in backbone(images).cpu()]
+    try:
+        images = images.to(device, non_blocking=True)
+        return [site.clone() for site in backbone(images).cpu()]
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"{len(pixels)} sites at once do not fit into the memory of {device}: set a smaller "
+            "image_features.batch_size; what is extracted stays"
+        ) from error

@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from string import Formatter
 from typing import Any, Literal
 
 import pandas as pd
@@ -52,7 +53,7 @@ FIELDS = {
 }
 """What a clause may mention, and the column that it stands for."""
 
-_FIELD = re.compile(r"\{(\w*)\}")
+_MOST_CHARACTERS = 32_000
 _SAYS_NOTHING = re.compile(r"\b(unknown|nan|none|n/a)\b", re.IGNORECASE)
 
 
@@ -62,6 +63,28 @@ class TextLevel(StrEnum):
     NAME_ONLY = "name_only"
     NAME_TARGET = "name_target"
     FULL = "full"
+
+
+def _fields_of(clause: str) -> list[str]:
+    """Names of the fields ``{name}`` in a clause.
+
+    Raises:
+        ValueError: It names another, or a part of one, or a brace stands alone.
+    """
+    try:
+        parts = list(Formatter().parse(clause))
+    except ValueError as error:
+        raise ValueError(
+            f"the clause {clause!r} has a brace that stands alone ({error})"
+        ) from error
+    fields = [(name, spec, conversion) for _, name, spec, conversion in parts if name is not None]
+    odd = [name for name, spec, conversion in fields if name not in FIELDS or spec or conversion]
+    if odd:
+        raise ValueError(
+            f"a clause names {{{example_of(sorted(odd))}}}; it may name "
+            + ", ".join(f"{{{name}}}" for name in FIELDS)
+        )
+    return [name for name, _, _ in fields]
 
 
 class Clauses(Config):
@@ -75,12 +98,8 @@ class Clauses(Config):
     @field_validator("name_only", "name_target", "full")
     @classmethod
     def _fields_are_known(cls, clauses: tuple[str, ...]) -> tuple[str, ...]:
-        named = {name for clause in clauses for name in _FIELD.findall(clause)}
-        if named - set(FIELDS):
-            raise ValueError(
-                f"a clause names {{{example_of(sorted(named - set(FIELDS)))}}}; it may name "
-                + ", ".join(f"{{{name}}}" for name in FIELDS)
-            )
+        for clause in clauses:
+            _fields_of(clause)
         return clauses
 
     @field_validator("name_only")
@@ -138,6 +157,12 @@ class PromptTemplates(Config):
     cell_type: str = Field("Cell type: {cell_type}.", description="With context cell_type.")
     timepoint: str = Field("Time: {timepoint} h.", description="With context timepoint.")
 
+    @field_validator("cell_type", "timepoint")
+    @classmethod
+    def _fields_are_known(cls, clause: str) -> str:
+        _fields_of(clause)
+        return clause
+
     def of(self, modality: Modality) -> Clauses:
         """The wording of one modality."""
         clauses: Clauses = getattr(self, modality)
@@ -183,7 +208,7 @@ def _filled(clauses: Sequence[str], perturbation: Mapping[str, Any]) -> list[str
     """Clauses all of whose fields are known; none ends in two full stops."""
     filled = []
     for clause in clauses:
-        values = {name: _known(perturbation.get(FIELDS[name])) for name in _FIELD.findall(clause)}
+        values = {name: _known(perturbation.get(FIELDS[name])) for name in _fields_of(clause)}
         if all(values.values()):
             filled.append(re.sub(r"\.\.+$", ".", clause.format_map(values)))
     return filled
@@ -217,6 +242,13 @@ def prompt_table(
     if context:
         rows = perturbations.merge(_contexts(wells, context), on=[MODALITY, BROAD_SAMPLE])
     prompts = [prompt_of(row, level, templates, context) for row in rows.to_dict("records")]
+    longest = max(prompts, key=len, default="")
+    if len(longest) > _MOST_CHARACTERS:
+        raise InputError(
+            f"{sum(len(prompt) > _MOST_CHARACTERS for prompt in prompts)} prompt(s) have more than "
+            f"{_MOST_CHARACTERS:,} characters, one {len(longest):,}: {longest[:40]!r}...; no model "
+            "reads as much: shorten the description, name or function in the table"
+        )
     table = rows.assign(
         **{PROMPT: prompts, PROMPT_DIGEST: [prompt_digest(prompt) for prompt in prompts]}
     )

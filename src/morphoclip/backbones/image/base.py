@@ -68,6 +68,11 @@ class ImageBackbone(nn.Module):
         """Stay in evaluation mode: in training DINOv3 would move its patches about."""
         return self
 
+    @property
+    def patch(self) -> int:
+        """Pixels per side of a patch."""
+        return self._patch
+
     def check_size(self, size: int) -> None:
         """Raise where images of this size do not fill whole patches.
 

@@ -18,7 +18,12 @@ from morphoclip.columns import (
 )
 from morphoclip.device import resolve_device
 from morphoclip.features.config import ImageFeaturesConfig
-from morphoclip.features.extract import extract_features, fingerprint_of, named_settings
+from morphoclip.features.extract import (
+    extract_features,
+    fingerprint_of,
+    named_settings,
+    require_memory,
+)
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.site_files import (
     pack_plate,
@@ -123,6 +128,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
 
     backbone = load_image_backbone(config.backbone, len(config.channels))
     backbone.check_size(config.preprocess.size)
+    require_memory(backbone, config, device)
     if adapter is not None:
         put_on(backbone, adapter, name=str(config.backbone.adapter))
     fingerprint = fingerprint_of(backbone, config)
