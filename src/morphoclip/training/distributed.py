@@ -168,7 +168,7 @@ class _Rank:
             self.process.join()
             code = self.process.exitcode or 0
             return "died", f"signal {-code}" if code < 0 else f"exit status {code}"
-        return kind, pickle.loads(content) if kind == "result" else content
+        return kind, pickle.loads(content) if kind == "result" else content  # noqa: S301 - of our own process
 
     def end(self) -> None:
         """Kill it, where it still runs."""
@@ -207,7 +207,7 @@ def _work(world: World, meeting: Path, task: bytes, outcome: Connection) -> None
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
-        function, device, wells, args = pickle.loads(task)
+        function, device, wells, args = pickle.loads(task)  # noqa: S301 - of our own process
         tokens = torch.load(meeting / "tokens.pt", mmap=True, weights_only=True)  # noqa: TID251 - ours
         wells = replace(wells, sites=WellBatch(tokens, wells.sites.offsets))
         if device.startswith("cuda"):
