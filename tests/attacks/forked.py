@@ -19,9 +19,9 @@ from typing import Any, Literal
 _TESTS = str(Path(__file__).parents[1])
 os.environ["PYTHONPATH"] = os.pathsep.join([_TESTS, os.environ.get("PYTHONPATH", "")])
 """The process from which others are forked looks for its imports here alone."""
-os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = (
-    "1"  # threads do not survive forks
-)
+for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ[_name] = "1"  # threads do not survive forks
+os.environ["NUMBA_THREADING_LAYER"] = "workqueue"
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["attacks.imports"])
@@ -135,8 +135,9 @@ def _counted(writes: list[int], command: Command) -> Iterator[None]:
 
     def strikes(original: Callable[..., None]) -> Callable[..., None]:
         def named(source: Any, target: Any, **options: Any) -> None:
-            writes[0] += 1
-            if writes[0] != command.kill_at:
+            is_ours = Path(os.fspath(target)).is_relative_to(command.folder)
+            writes[0] += is_ours
+            if not is_ours or writes[0] != command.kill_at:
                 original(source, target, **options)
                 return
             if command.when == "after":

@@ -8,7 +8,7 @@ from morphoclip.columns import BATCH, PLATE, SOURCE
 from morphoclip.errors import InputError, example_of
 from morphoclip.imaging.file_names import channel_key
 from morphoclip.imaging.sites import FoundImage
-from morphoclip.table_checks import wells_of
+from morphoclip.table_checks import require_rows, wells_of
 from morphoclip.well_names import plate_name
 
 _FILE = "the LoadData table (ingestion.source.images)"
@@ -98,6 +98,7 @@ class ListedImages:
                 f"{_FILE} lacks the column(s) {', '.join(lacking)}; it has "
                 f"{example_of(names, limit=8)}"
             )
+        require_rows(table, set(), _FILE)
         blank = table[(table[[_PLATE, _WELL, _SITE]] == "").any(axis=1)]
         numbered = table[_SITE].str.fullmatch(r"\d+")
         if len(blank) or not numbered.all():
