@@ -1,14 +1,17 @@
 """Files that are whole or not there: written beside and renamed, checked when they are read."""
 
 import errno
+import hashlib
+import json
 import os
 import re
 import shutil
 import socket
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from morphoclip.errors import InputError
 
@@ -92,6 +95,11 @@ def is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def json_digest(written: Mapping[str, Any]) -> str:
+    """SHA-256 of what is kept as JSON, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
 
 
 def require_intact(path: Path) -> None:

@@ -12,6 +12,18 @@ NAMED_WHERE_USED = frozenset({"adapter", "input", "mean", "sd", "pixel_size", "f
 """What a fingerprint of image features names only where it is not the usual."""
 
 
+def require_fingerprint(found: object, what: str) -> None:
+    """Refuse what is read in the place of a fingerprint and is none.
+
+    Raises:
+        InputError: It is no mapping of text to text.
+    """
+    if not isinstance(found, Mapping) or not all(
+        isinstance(text, str) for pair in found.items() for text in pair
+    ):
+        raise InputError(f"{what} is no fingerprint: {str(found)[:60]!r}")
+
+
 def differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
     """``"key: a, not b"`` for every key that differs."""
     keys = sorted(set(one) | set(other))

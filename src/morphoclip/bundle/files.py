@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from morphoclip.errors import InputError
+from morphoclip.files import json_digest
 
 FORMAT = 1
 """Raised whenever an earlier version could not read what is written."""
@@ -56,15 +57,10 @@ def read_json(folder: Path) -> dict[str, Any]:
             f"the bundle {folder.name} has format {number!r} and this version of morphoclip "
             f"reads format {FORMAT}: {remedy}"
         )
-    if signed != digest_of(written):
+    if signed != json_digest(written):
         raise damaged_config(folder, "its content is not what was packed")
     found: dict[str, Any] = written
     return found
-
-
-def digest_of(written: Mapping[str, Any]) -> str:
-    """SHA-256 of a configuration, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
 
 
 def no_profiles(folder: Path) -> InputError:

@@ -23,12 +23,11 @@ from morphoclip.bundle.files import (
     PROMPTS_FILE,
     TREATMENTS_FILE,
     WELLS_FILE,
-    digest_of,
     sha256_of,
 )
 from morphoclip.bundle.weights import described, tensors_of
 from morphoclip.columns import embedding_columns
-from morphoclip.files import written_whole
+from morphoclip.files import json_digest, written_whole
 from morphoclip.models.trained import TrainedModel
 
 
@@ -81,7 +80,7 @@ def write_bundle(packed: PackedModel, folder: Path) -> None:
             **described(packed.model),
         )
         written = config.model_dump(mode="json")
-        signed = json.dumps(written | {"sha256": digest_of(written)}, indent=2)
+        signed = json.dumps(written | {"sha256": json_digest(written)}, indent=2)
         (partial / CONFIG_FILE).write_text(signed + "\n", encoding="utf-8")
 
 

@@ -12,7 +12,7 @@ from kedro_datasets.pandas import CSVDataset, ParquetDataset
 from kedro_datasets.text import TextDataset
 
 from morphoclip.errors import InputError
-from morphoclip.files import shown_path, written_whole
+from morphoclip.files import json_digest, shown_path, written_whole
 
 
 class WholeFile:
@@ -54,20 +54,30 @@ class CsvFile(WholeFile, CSVDataset):
     """A table as text."""
 
 
+_SHA256 = "sha256"
+
+
 class JsonFile(WholeFile, JSONDataset):
     """Numbers and text in nested dictionaries.
 
-    ``model`` names a pydantic model that what is loaded has to fulfil.
+    The file has a checksum of its own content, which is compared when it is read. ``model`` names a
+    pydantic model that what is loaded has to fulfil.
     """
 
     def __init__(self, *, model: str | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._model = model
 
+    def save(self, data: dict[str, Any]) -> None:
+        super().save(dict(data) | {_SHA256: json_digest(data)})
+
     def load(self) -> Any:
         path = Path(self._get_load_path())
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(found, dict) and _SHA256 in found:
+                if found.pop(_SHA256) != json_digest(found):
+                    raise ValueError("it is not what was written: its checksum is another")
             if self._model is not None:
                 load_obj(self._model).model_validate(found)
         except ValueError as error:  # of json, of UTF-8 and of pydantic

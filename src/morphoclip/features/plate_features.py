@@ -9,7 +9,7 @@ from torch import Tensor
 
 from morphoclip.columns import PLATE, SITE, WELL
 from morphoclip.errors import InputError
-from morphoclip.fingerprint import Fingerprint
+from morphoclip.fingerprint import Fingerprint, require_fingerprint
 from morphoclip.well_names import well_name, well_position
 
 
@@ -100,8 +100,7 @@ class PlateFeatures:
             raise InputError("tokens are not finite")
         if len(features.sites) != len(features.sites.drop_duplicates()):  # wells by name, too
             raise InputError("a site is there twice")
-        if not isinstance(features.plate, str) or not all(
-            isinstance(text, str) for pair in features.fingerprint.items() for text in pair
-        ):
-            raise InputError("plate and fingerprint are no text")
+        if not isinstance(features.plate, str):
+            raise InputError("the plate's name is no text")
+        require_fingerprint(features.fingerprint, "fingerprint")
         return features

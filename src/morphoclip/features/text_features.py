@@ -12,7 +12,7 @@ from torch import Tensor
 
 from morphoclip.backbones.text import TextBackbone
 from morphoclip.errors import InputError, example_of
-from morphoclip.fingerprint import Fingerprint
+from morphoclip.fingerprint import Fingerprint, require_fingerprint
 from morphoclip.perturbations.known_facts import FactSource, known_facts
 from morphoclip.perturbations.prompts import prompt_digest
 
@@ -106,9 +106,15 @@ class TextFeatures:
         for what, (tensor, shape) in expected.items():
             if tensor is None and what == "facts" and not n_facts:
                 continue
-            if tensor is None or tensor.shape != shape or not torch.isfinite(tensor).all():
+            if (
+                tensor is None
+                or tensor.shape != shape
+                or not tensor.is_floating_point()
+                or not torch.isfinite(tensor).all()
+            ):
                 given = None if tensor is None else tuple(tensor.shape)
                 raise InputError(f"{what} are {given}, not {shape} finite numbers")
+        require_fingerprint(found.fingerprint, "fingerprint")
         if len(set(found.digests)) != len(found.digests):
             raise InputError("a prompt is there twice")
         return found

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from morphoclip.backbone_identity import tensors_digest
 from morphoclip.errors import InputError
-from morphoclip.fingerprint import Fingerprint, as_models_see_it, differences
+from morphoclip.fingerprint import Fingerprint, as_models_see_it, differences, require_fingerprint
 from morphoclip.models.closed_form import ClosedForm
 from morphoclip.models.config import ModelConfig, ModelShape
 from morphoclip.models.morphoclip import MorphoCLIP
@@ -240,6 +240,10 @@ class TrainedModel:
         weights += list((trained.closed_form or {}).values())
         if not all(torch.isfinite(weight).all() for weight in weights):
             raise InputError("weights are not finite")
+        require_fingerprint(trained.image_fingerprint, "image_fingerprint")
+        require_fingerprint(trained.text_fingerprint, "text_fingerprint")
+        if not all(isinstance(s, str) for s in (trained.manifest_sha256, trained.wells_sha256)):
+            raise InputError("the digests of split and wells are no text")
         for _ in trained.parts():  # weights of other shapes, or of another configuration
             pass
         return trained
