@@ -21,7 +21,6 @@ PARAMS = {
 }
 _BY_BATCH = "site_qc_parts"
 """Cut where runs were cut; the tables that are made of these parts are compared."""
-_IN_PLACE = {".db", ".lock"}
 _PICTURES = {".png", ".html", ".h5ad"}
 """Of these only that they are there: pages name times, compressed files need not be alike."""
 
@@ -64,15 +63,17 @@ def command(folder: Path, stage: str, **fault: object) -> Command:
 
 def copy(source: Path, target: Path) -> None:
     """Files under a second name, since none is written in place; a database is copied."""
-    shutil.copytree(
-        source,
-        target,
-        copy_function=lambda a, b: (
-            shutil.copy2(a, b)
-            if ".db" in Path(a).name or "lock" in Path(a).suffix
-            else os.link(a, b)
-        ),
-    )
+    shutil.copytree(source, target, copy_function=_named_again)
+
+
+def _named_again(source: str, target: str) -> None:
+    if {".db", ".lock"} & {*Path(source).suffixes}:
+        shutil.copy2(source, target)
+        return
+    try:
+        os.link(source, target)
+    except OSError:  # another disk
+        shutil.copy2(source, target)
 
 
 def products(folder: Path) -> dict[str, str]:

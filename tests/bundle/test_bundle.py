@@ -17,7 +17,7 @@ import morphoclip
 from morphoclip.backbones.config import TextBackboneConfig
 from morphoclip.backbones.text import HashedNgrams
 from morphoclip.bundle.card import Measured, model_card
-from morphoclip.bundle.files import CONFIG_FILE, PROFILES_FILE, digest_of
+from morphoclip.bundle.files import CONFIG_FILE, PROFILES_FILE
 from morphoclip.bundle.folder import PackedModel, write_bundle
 from morphoclip.bundle.loaded import Bundle
 from morphoclip.bundle.pack import TREATMENT_COLUMNS
@@ -35,6 +35,7 @@ from morphoclip.columns import (
 )
 from morphoclip.errors import InputError
 from morphoclip.evaluation.profiles import prompt_embeddings, well_profiles
+from morphoclip.files import json_digest
 from morphoclip.models.embedding import embed_with_parts
 from morphoclip.models.trained import TrainedModel
 from morphoclip.training.members import train_members
@@ -221,7 +222,7 @@ def change_config(folder: Path, **changes: object) -> None:
     path = folder / CONFIG_FILE
     written = json.loads(path.read_text()) | changes
     written.pop("sha256")
-    path.write_text(json.dumps(written | {"sha256": digest_of(written)}))
+    path.write_text(json.dumps(written | {"sha256": json_digest(written)}))
 
 
 @pytest.mark.parametrize(

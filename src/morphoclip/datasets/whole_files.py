@@ -54,7 +54,7 @@ class CsvFile(WholeFile, CSVDataset):
     """A table as text."""
 
 
-_SHA256 = "sha256"
+_CHECKSUM = "checksum"
 
 
 class JsonFile(WholeFile, JSONDataset):
@@ -69,15 +69,15 @@ class JsonFile(WholeFile, JSONDataset):
         self._model = model
 
     def save(self, data: dict[str, Any]) -> None:
-        super().save(dict(data) | {_SHA256: json_digest(data)})
+        super().save(dict(data) | {_CHECKSUM: json_digest(data)})
 
     def load(self) -> Any:
         path = Path(self._get_load_path())
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(found, dict) and _SHA256 in found:
-                if found.pop(_SHA256) != json_digest(found):
-                    raise ValueError("it is not what was written: its checksum is another")
+            signed = found.pop(_CHECKSUM, None) if isinstance(found, dict) else None
+            if signed is not None and signed != json_digest(found):
+                raise ValueError("it is not what was written: its checksum is another")
             if self._model is not None:
                 load_obj(self._model).model_validate(found)
         except ValueError as error:  # of json, of UTF-8 and of pydantic
