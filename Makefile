@@ -10,7 +10,7 @@ export DO_NOT_TRACK := true
 export KEDRO_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow bench dtype-gate check format lint types contracts install clean-demo clean-runs
+.PHONY: help demo test test-slow attack fuzz bench dtype-gate check format lint types contracts install clean-demo clean-runs
 .DEFAULT_GOAL := help
 
 help:  ## show this help
@@ -24,6 +24,13 @@ test: $(INSTALLED)  ## install, run the tests (six to eight minutes)
 
 test-slow: $(INSTALLED)  ## run the tests that kill and restart whole processes
 	@$(BIN)/pytest -q -m slow
+
+attack: $(INSTALLED)  ## all attacks: kills, full disks, bad input (most of an hour)
+	@MORPHOCLIP_ATTACKS=all $(BIN)/pytest -q tests/attacks
+
+fuzz: $(INSTALLED)  ## a fuzzer on the readers of files from outside; SECONDS_EACH=60
+	@$(BIN)/python -m pip install -q -e ".[fuzz]"
+	@$(BIN)/python -m tests.attacks.fuzz --seconds $(or $(SECONDS_EACH),60)
 
 check: format-check lint types contracts test test-slow  ## everything that CI asks of a change
 

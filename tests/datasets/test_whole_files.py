@@ -34,7 +34,7 @@ def test_a_changed_number_of_a_table_is_noticed(tmp_path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 4
     path.write_bytes(content)
-    with pytest.raises(DatasetError, match="crc|CRC|checksum"):
+    with pytest.raises(DatasetError, match=r"crc|CRC|checksum"):
         ParquetFile(filepath=str(path)).load()
 
 

@@ -66,6 +66,7 @@ def damaged() -> dict[str, bytes]:
             np.stack([PLANE] * 3), imagej=True, contiguous=True, metadata={"axes": "ZYX"}
         ),
         "three pages": tiff(np.stack([PLANE] * 3), photometric="minisblack"),
+        "seventy pages": tiff(np.stack([PLANE[:2, :2]] * 70), photometric="minisblack"),
         "an OME stack": tiff(np.stack([PLANE] * 3), ome=True, metadata={"axes": "ZYX"}),
         "an image of OME (fine)": tiff(PLANE, ome=True),
         "an image of ImageJ (fine)": tiff(PLANE, imagej=True),

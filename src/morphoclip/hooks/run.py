@@ -224,13 +224,13 @@ def _what_belongs_there(name: str, catalog: DataCatalog) -> str:
     notes = _notes(dataset)
     location = _location_of(dataset)
     if "named_by" in notes:
-        return f"the file {shown_path(Path(str(location)))} that {notes['named_by']} names"
+        return f"the file {_place(str(location))} that {notes['named_by']} names"
     if location is None:
         pipelines.set_requested(None)  # whichever pipeline makes it
         nodes = (node for pipeline in pipelines.values() for node in pipeline.nodes)
         makers = {node.name for node in nodes if name in node.outputs}
         return f"{name}, which is not kept: start at the node {' or '.join(sorted(makers))}"
-    where = shown_path(Path(location))
+    where = _place(location)
     what = notes.get("what", "no description")
     made_by = f", made by kedro run --pipeline {notes['made_by']}" if "made_by" in notes else ""
     return f"{name} ({what}{made_by}) at {where}"
@@ -240,3 +240,8 @@ def _location_of(dataset: object) -> str | None:
     """Where a dataset lies; None in memory."""
     location = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
     return str(location) if location else None
+
+
+def _place(location: str) -> str:
+    """A place as a sentence has it: an address without its user and password, or a path."""
+    return redact_path(location) if "://" in location else shown_path(Path(location))

@@ -14,6 +14,8 @@ _LARGEST_PLANE = 2**26
 """Pixels; an Opera Phenix plane has 4.7 million. More is a damaged header, not an image."""
 
 
+_MOST_PAGES = 64
+
 _MOST_SATURATED = 0.5
 """Share of pixels at the top of the range beyond which an image is unusable."""
 
@@ -73,6 +75,8 @@ def decode_plane(content: bytes) -> Plane:
             raw_at = _place_of_raw_pixels(page, len(content))
             is_plane = len(shape) == 2 and 0 < int(np.prod(shape, dtype=np.int64)) <= _LARGEST_PLANE
             n_images = _images_in(header, shape) if is_plane else 1
+    except UnusablePlane:
+        raise
     except Exception as error:  # damaged headers fail in a dozen ways; all mean one thing
         raise UnusablePlane("unreadable", f"no TIFF: {error}") from error
     if not is_plane:
@@ -94,11 +98,22 @@ def decode_plane(content: bytes) -> Plane:
     return usable_plane(np.asarray(plane))
 
 
+def _refuse_many_pages(header: tifffile.TiffFile) -> None:
+    """Counting pages is quick, reading them is not: a damaged file can claim thousands.
+
+    Raises:
+        UnusablePlane: There are more than any site has channels.
+    """
+    if (number := len(header.pages)) > _MOST_PAGES:
+        raise UnusablePlane("wrong_shape", f"{number} images in one file; {_OF_SEVERAL}")
+
+
 def _images_in(header: tifffile.TiffFile, shape: tuple[int, ...]) -> int:
     """How many images of the first one's size a file holds; a thumbnail is smaller.
 
     ImageJ and others keep a whole stack behind one page, and say so in its description.
     """
+    _refuse_many_pages(header)
     pages = sum(other.shape == shape for other in header.pages)
     if pages > 1 or not header.pages[0].description:
         return pages
@@ -114,6 +129,7 @@ def _decode_several(content: bytes) -> NDArray[Any]:
     """
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
+            _refuse_many_pages(file)
             series = file.series[0]
             order, n_channels = _axes_of_channels(series)
             images = series.asarray().transpose(order)
@@ -143,6 +159,7 @@ def channels_of(content: bytes) -> list[str]:
     """
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
+            _refuse_many_pages(file)
             _, n_channels = _axes_of_channels(file.series[0])
             described = tifffile.xml2dict(file.ome_metadata) if file.is_ome else {}
     except UnusablePlane:
