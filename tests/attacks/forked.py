@@ -12,19 +12,33 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-_TESTS = str(Path(__file__).parents[1])
-os.environ["PYTHONPATH"] = os.pathsep.join([_TESTS, os.environ.get("PYTHONPATH", "")])
-"""The process from which others are forked looks for its imports here alone."""
-for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[_name] = "1"  # threads do not survive forks
-os.environ["NUMBA_THREADING_LAYER"] = "workqueue"
+import pytest
 
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["attacks.imports"])
+_OF_SERVER = {
+    "PYTHONPATH": os.pathsep.join(
+        [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    ),
+    "OMP_NUM_THREADS": "1",  # threads do not survive forks
+    "NUMBA_NUM_THREADS": "1",
+    "NUMBA_THREADING_LAYER": "workqueue",
+}
+_FORKED = multiprocessing.get_context("forkserver")
+_FORKED.set_forkserver_preload(["attacks.imports"])
+
+
+def _processes() -> Any:
+    """Processes forked from a server, which alone has this environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in _OF_SERVER.items():
+            patch.setenv(name, value)
+        forkserver.ensure_running()
+    return _FORKED
+
 
 When = Literal["before", "after", "half"]
 
@@ -59,8 +73,8 @@ class Started:
     """A run that goes on beside this process."""
 
     def __init__(self, command: Command) -> None:
-        self._outcome, theirs = _PROCESSES.Pipe(duplex=False)
-        self.process = _PROCESSES.Process(target=_child, args=(command, theirs))
+        self._outcome, theirs = _processes().Pipe(duplex=False)
+        self.process = _processes().Process(target=_child, args=(command, theirs))
         self.process.start()
         theirs.close()
 
@@ -85,8 +99,8 @@ def run(command: Command) -> Ended:
 
 def call(function: Callable[..., Any], *args: Any) -> Any:
     """What a function returns in a process of its own: this one is not to use torch's threads."""
-    ours, theirs = _PROCESSES.Pipe(duplex=False)
-    process = _PROCESSES.Process(target=_call, args=(function, args, theirs))
+    ours, theirs = _processes().Pipe(duplex=False)
+    process = _processes().Process(target=_call, args=(function, args, theirs))
     process.start()
     theirs.close()
     result = ours.recv()
