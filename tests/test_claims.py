@@ -95,6 +95,7 @@ EXTRACTS = node("wells", "plate_features")
         ((EXTRACTS, {"plates": "A+B"}), (EXTRACTS, {"plates": "C"}), None),
         ((EXTRACTS, {"plates": "A+B"}), (EXTRACTS, {"plates": "B+C"}), "plate B of the features"),
         ((EXTRACTS, {"plates": "A"}), (EXTRACTS, {}), "the features default"),
+        ((EXTRACTS, {"plates": "A"}), (EXTRACTS, {"plates": "s/TARGET2"}), "the features default"),
         ((EXTRACTS, {}), (EXTRACTS, {"plates": 7}), "the features default"),
     ],
 )

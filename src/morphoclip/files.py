@@ -22,13 +22,24 @@ _OWNED = re.compile(
     rf"{re.escape(PARTIAL)}$"
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_OF_MACHINE = "4026531836"
+"""Linux' number of the processes that no container holds."""
+
 _LITTLE = 2**20
 _swept: set[Path] = set()
 
 
 def this_host() -> str:
-    """This machine's name, as it stands in names of files."""
-    return re.sub(r"[^\w-]", "-", socket.gethostname())
+    """This machine's name, as it stands in names of files; a container's has its number.
+
+    Containers may share the name of their machine and each counts processes for itself.
+    """
+    name = re.sub(r"[^\w-]", "-", socket.gethostname())
+    try:
+        processes = Path("/proc/self/ns/pid").readlink().name
+    except OSError:  # not Linux
+        return name
+    return name if _OF_MACHINE in processes else f"{name}-{re.sub(r'[^0-9]', '', processes)}"
 
 
 def partial_name(path: Path) -> Path:

@@ -145,6 +145,7 @@ def of_profiles(table: pd.DataFrame, _: str) -> Iterator[tuple[str, pd.DataFrame
         table[[PLATE, WELL]].assign(a=[np.nan, *([1.5] * (len(table) - 1))]),
         "refused",
     )
+    yield "controls alone", table.iloc[::4].reset_index(drop=True), "refused"
     yield "a plate that nobody knows", table.assign(**{PLATE: "other"}), "refused"
     yield "a plate without a name", with_cell(table, 3, PLATE, None), "refused"
     yield "wells of no plate", table.drop(columns=PLATE), "refused"

@@ -12,6 +12,7 @@ from morphoclip.columns import REFERENCE, SUBSET, Subset
 from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.features.profile_tables import feature_columns, log_what_is_no_feature, with_places
+from morphoclip.metrics.conditions import treated_wells
 from morphoclip.perturbations.well_index import join_well_index
 
 _FILE = "the table of profiles"
@@ -39,12 +40,18 @@ def read_external_profiles(table: pd.DataFrame | None, wells: pd.DataFrame) -> E
     trained on and normalised by is unknown.
 
     Raises:
-        InputError: There is no file, columns or wells are missing, or no feature is finite.
+        InputError: There is no file, columns or wells are missing, there are controls alone, or no
+            feature is finite.
     """
     if table is None:
         raise InputError("score_profiles.path names no file: --params score_profiles.path:mine.csv")
     table = with_places(table, _FILE)
     metadata = join_well_index(table, wells, _FILE)
+    if not treated_wells(metadata).any():
+        raise InputError(
+            f"{_FILE} holds {len(table)} well(s) and no treatment among them: there is nothing to "
+            "score beside controls and empty wells"
+        )
     features = table[feature_columns(table)]
     finite = np.isfinite(features.to_numpy(dtype=np.float64)).all(axis=0)
     if not finite.any():
