@@ -5,11 +5,14 @@ import subprocess
 import sys
 
 import click
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
+from kedro.io.core import Version
 from kedro.validation.exceptions import DataValidationError, ParameterValidationError
+from kedro_datasets.pandas import CSVDataset, ParquetDataset
 from project import PROJECT
 from pydantic import ValidationError
 
@@ -17,6 +20,7 @@ import morphoclip.pipeline_registry  # noqa: F401 - explain() looks through all 
 from morphoclip.cli import cli, run
 from morphoclip.cli.explain import explain
 from morphoclip.datasets.unfinished import UnfinishedVersions
+from morphoclip.datasets.whole_files import JsonFile
 from morphoclip.device import resolve_device
 from morphoclip.errors import InputError
 from morphoclip.files import this_host
@@ -145,6 +149,40 @@ def test_wrong_parameters_are_listed_without_pydantics_links() -> None:
     assert "splitting.val_fraction: Input should be less than 0.5 (given 0.9)" in sentence
     assert "val_fracton: there is no such parameter, did you mean val_fraction?" in sentence
     assert "http" not in sentence
+
+
+def test_a_damaged_version_is_named_alone_and_the_others_stay(tmp_path) -> None:
+    path = tmp_path / "model.pt"
+    version = "2026-01-02T00.00.00.000Z"
+    dataset = JsonFile(filepath=str(path), version=Version(version, version))
+    dataset.save({"a": 1})
+    (path / version / "model.pt").write_bytes(b"\xff\xfe")
+    dataset = ParquetDataset(filepath=str(path), version=Version(version, version))
+    with pytest.raises(DatasetError) as caught:
+        dataset.load()
+    sentence = explain(caught.value)
+    assert sentence is not None
+    assert f"version {version} of {path} cannot be read" in sentence
+    assert f"delete the folder of this version alone, {path}/{version}" in sentence
+
+
+def test_a_file_that_cannot_be_written_is_not_called_damaged(tmp_path) -> None:
+    (tmp_path / "table.csv").mkdir()
+    dataset = CSVDataset(filepath=str(tmp_path / "table.csv"))
+    with pytest.raises(DatasetError) as caught:
+        dataset.save(pd.DataFrame({"a": [1]}))
+    sentence = explain(caught.value) or ""
+    assert "could not be written" in sentence
+    assert "delete" not in sentence
+
+
+def test_programs_beside_this_python_are_found_without_an_activated_environment() -> None:
+    command = "import morphoclip.settings, shutil; print(shutil.which('mlflow'))"
+    bare = {"PATH": "/usr/bin:/bin", "HOME": str(PROJECT)}
+    done = subprocess.run(
+        [sys.executable, "-c", command], env=bare, cwd=PROJECT, capture_output=True, text=True
+    )
+    assert done.stdout.strip().endswith("/mlflow"), done.stderr
 
 
 def test_what_killed_runs_left_half_written_is_named_and_removed(tmp_path, monkeypatch) -> None:

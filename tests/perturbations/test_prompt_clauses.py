@@ -1,9 +1,13 @@
 """Clauses that are no clauses, and words that nobody reads."""
 
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from morphoclip.perturbations.prompts import Clauses, PromptTemplates
+from morphoclip.columns import BROAD_SAMPLE, MODALITY, PERT_INAME, PLATE, ROLE
+from morphoclip.errors import InputError
+from morphoclip.perturbations.prompts import Clauses, PromptTemplates, TextLevel, prompt_table
+from morphoclip.schemas.ingestion import PERTURBATIONS
 
 
 @pytest.mark.parametrize(
@@ -29,3 +33,12 @@ def test_what_is_no_clause_is_refused(clause: str, message: str) -> None:
 
 def test_a_doubled_brace_is_a_brace() -> None:
     assert Clauses(name_only=("{{a}} {name}",), negative_control="x").name_only
+
+
+def test_words_that_no_model_reads_to_their_end_are_refused() -> None:
+    row = dict.fromkeys(PERTURBATIONS.columns) | {
+        MODALITY: "compound", BROAD_SAMPLE: "c1", ROLE: "trt", PERT_INAME: "a " * 60_000
+    }  # fmt: skip
+    wells = pd.DataFrame({PLATE: ["P"], MODALITY: ["compound"], BROAD_SAMPLE: ["c1"]})
+    with pytest.raises(InputError, match=r"1 prompt\(s\) have more than 32,000 characters"):
+        prompt_table(pd.DataFrame([row]), wells, TextLevel.FULL, PromptTemplates())

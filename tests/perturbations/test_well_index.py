@@ -110,6 +110,19 @@ def test_conditions_come_from_the_batchs_own_rows() -> None:
         build(experiment_metadata=experiments, batch="d")
 
 
+def test_imaged_wells_without_a_row_are_counted_and_named(caplog) -> None:
+    sites = pd.DataFrame(
+        [("P1", "A01", 1), ("P1", "D04", 1), ("P1", "D04", 2), ("P9", "A01", 1)],
+        columns=[PLATE, WELL, SITE],
+    )
+    counted = with_site_counts(build(plates=["P1"]), sites)
+    assert counted.set_index(WELL)[N_SITES].to_dict() == {"A01": 1, "B02": 0, "C03": 0}
+    assert (
+        "2 well(s) of 2 plate(s) have images or profiles and no row in the table of wells, and are "
+        "left out: P1 D04, P9 A01"
+    ) in caplog.text
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [

@@ -225,7 +225,7 @@ def wells_with_features(
         normalisation: `model.token_normalisation`.
 
     Raises:
-        InputError: A plate has no features, or plates were made differently.
+        InputError: A plate has no features, or plates were made differently or have other shapes.
     """
     present = well_index[well_index[N_SITES] > 0]
     plates = sorted(present[PLATE].unique())
@@ -245,6 +245,14 @@ def wells_with_features(
         made_by,
         "extract those plates again, or run ingestion with plates that go together",
     )
+    shapes = {plate: tuple(features.tokens.shape[1:]) for plate, features in loaded.items()}
+    odd = [plate for plate in plates if shapes[plate] != shapes[plates[0]]]
+    if odd:
+        raise InputError(
+            f"the packed features of {len(odd)} of {len(plates)} plates have other channels or "
+            f"dimensions, e.g. {odd[0]} {shapes[odd[0]]} and {plates[0]} {shapes[plates[0]]}: "
+            "delete the packed file that is wrong and run kedro run --pipeline image_features"
+        )
     parts = [_wells_of_plate(loaded[plate], present, normalisation) for plate in plates]
     table = pd.concat([part[0] for part in parts], ignore_index=True)
     n_sites = torch.from_numpy(table[N_SITES].to_numpy().copy())
