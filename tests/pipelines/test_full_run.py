@@ -1,7 +1,6 @@
 """The whole job on small synthetic plates: what it writes, what MLflow holds, what a rerun does."""
 
 import html
-import json
 import math
 import shutil
 from pathlib import Path
@@ -24,6 +23,7 @@ from morphoclip.columns import (
     WELL,
     embedding_columns,
 )
+from morphoclip.datasets.whole_files import JsonFile
 from morphoclip.errors import InputError
 from morphoclip.imaging.thumbnails import MOST_BYTES, decode_strip
 from morphoclip.perturbations.prompts import text_by_digest
@@ -286,7 +286,9 @@ def test_a_text_is_not_embedded_by_another_model_than_the_record_describes(copie
     copied.run("training", training={"seed": 5, "epochs": 1})
     record = max((copied.data / "06_models/model_record.json").glob("*/*.json"))
     of_profiles = copied.load("well_profiles")["Metadata_model"].iloc[0]
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"digest": of_profiles}))
+    written = copied.load("model_record")
+    record.unlink()
+    JsonFile(filepath=str(record)).save(written | {"digest": of_profiles})
     with pytest.raises(InputError, match="model and model_record are of different trainings"):
         copied.run("find_similar", find_similar={"text": "inhibitor"})
 
