@@ -19,11 +19,11 @@ help:  ## show this help
 demo: $(DEMO_DONE)  ## install, run the whole job on synthetic plates, print the path of the report
 	@$(BIN)/kedro where --env demo
 
-test: $(INSTALLED)  ## install, run the tests (six to eight minutes)
+test: $(INSTALLED)  ## install, run the tests
 	@$(BIN)/pytest -q -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(INSTALLED)  ## run the tests that kill and restart whole processes
-	@$(BIN)/pytest -q -m slow
+	@$(BIN)/pytest -q -m slow -n 2 --dist loadfile
 
 attack: $(INSTALLED)  ## all attacks: kills, full disks, bad input (most of an hour)
 	@MORPHOCLIP_ATTACKS=all $(BIN)/pytest -q tests/attacks
