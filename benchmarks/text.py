@@ -14,7 +14,8 @@ from morphoclip.backbones.text import TextTransformer
 from morphoclip.columns import BROAD_SAMPLE, MODALITY, PROMPT
 from morphoclip.features.text_features import encode_prompts
 from morphoclip.perturbations.jump_target import perturbation_table
-from morphoclip.perturbations.prompts import PromptTemplates, TextLevel, prompt_digest, prompt_table
+from morphoclip.perturbations.prompts import prompt_digest, prompt_table
+from morphoclip.perturbations.wording import PromptTemplates, TextLevel
 
 
 def cpjump1_prompts() -> list[str]:

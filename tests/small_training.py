@@ -32,12 +32,12 @@ from morphoclip.columns import (
 from morphoclip.errors import InputError
 from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.models.config import ModelConfig
-from morphoclip.training import state
+from morphoclip.training import checkpoints
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import training_data
 from morphoclip.training.distributed import World, launch
 from morphoclip.training.fine_tuning import FineTuning, LoraConfig
-from morphoclip.training.state import CheckpointStore
 from morphoclip.training.step import accumulate_gradients, batch_loss
 from morphoclip.training.trainer import TrainingResult, initial_state, train
 from morphoclip.well_names import well_name
@@ -244,7 +244,7 @@ class KillSoonAfter:
 def run_until_killed(folder: Path, delay: float) -> None:
     data = wells()
     log = KillSoonAfter(3, delay)
-    state.SECONDS_BETWEEN_CHECKPOINTS = -1.0  # as if epochs took long
+    checkpoints.SECONDS_BETWEEN_CHECKPOINTS = -1.0  # as if epochs took long
     train(data, manifest_of(data), MODEL, QUICK, CheckpointStore(folder), log)
 
 

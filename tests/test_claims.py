@@ -15,7 +15,7 @@ from morphoclip.claims import Claim, claimed
 from morphoclip.errors import InputError
 from morphoclip.files import this_host
 from morphoclip.hooks.claims import ClaimWhatIsWritten
-from morphoclip.training.state import CheckpointStore
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.trainer import train
 
 HOLD = """

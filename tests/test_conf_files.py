@@ -5,12 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from kedro.config import OmegaConfigLoader
 from omegaconf.errors import OmegaConfBaseException
 from project import PROJECT
 
+from morphoclip.conf_files import CheckedConfigLoader, unresolved
 from morphoclip.errors import InputError
-from morphoclip.hooks.conf_files import check_conf_files, unresolved
 from morphoclip.settings import CONFIG_LOADER_ARGS
 
 
@@ -22,9 +21,8 @@ def check(folder: Path, files: dict[str, bytes | str]) -> None:
         path = conf / "lab" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-    check_conf_files(conf, "lab")
     try:
-        loader = OmegaConfigLoader(str(conf), env="lab", **CONFIG_LOADER_ARGS)
+        loader = CheckedConfigLoader(str(conf), env="lab", **CONFIG_LOADER_ARGS)
         for kind in ("globals", "parameters", "catalog", "mlflow"):
             loader[kind]
     except OmegaConfBaseException as error:

@@ -19,10 +19,10 @@ from morphoclip.losses import LossConfig
 from morphoclip.models.config import ModelConfig
 from morphoclip.models.embedding import embed_with_parts
 from morphoclip.plate_effects import normalise_tokens
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import EarlyStoppingConfig, TrainingConfig
 from morphoclip.training.data import belongs_on_device
 from morphoclip.training.members import train_members
-from morphoclip.training.state import CheckpointStore
 from morphoclip.training.trainer import train
 
 TIFF_SIDE = 48

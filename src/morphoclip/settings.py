@@ -32,8 +32,8 @@ logging.getLogger("py.warnings").addFilter(
 
 from omegaconf.resolvers import oc
 
+from morphoclip.conf_files import CheckedConfigLoader
 from morphoclip.hooks.claims import ClaimWhatIsWritten
-from morphoclip.hooks.conf_files import CheckConfFiles
 from morphoclip.hooks.run import NameTheReport, StopBeforeMissingInputs
 from morphoclip.hooks.tracking import LogArtifacts, LogTypedParameters, PrepareTracking
 from morphoclip.hooks.versions import PinVersions
@@ -47,6 +47,7 @@ def mlflow_artifacts() -> str | None:
     return (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts").as_uri()
 
 
+CONFIG_LOADER_CLASS = CheckedConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
@@ -68,5 +69,4 @@ HOOKS = (
     LogTypedParameters(),
     LogArtifacts(),
     NameTheReport(),
-    CheckConfFiles(),
 )

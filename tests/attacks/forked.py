@@ -123,10 +123,10 @@ def _child(command: Command, outcome: Connection) -> None:
     from project import Workspace
 
     from morphoclip.cli.explain import explain
-    from morphoclip.training import state
+    from morphoclip.training import checkpoints
 
     torch.set_num_threads(1)
-    state.SECONDS_BETWEEN_CHECKPOINTS = -1.0  # every epoch is written, as if epochs took long
+    checkpoints.SECONDS_BETWEEN_CHECKPOINTS = -1.0  # every epoch is written, as if epochs took long
     writes = [0]
     try:
         with _counted(writes, command), _killed_after(command.kill_after):

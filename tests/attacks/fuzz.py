@@ -24,15 +24,15 @@ def reader(name: str, folder: Path) -> tuple[Callable[[bytes], Any], tuple[type[
     from kedro.io import DatasetError
     from pydantic import ValidationError
 
+    from morphoclip.conf_files import check_conf_files
     from morphoclip.datasets.npy_file import NpyFileDataset
     from morphoclip.datasets.spreadsheet import SpreadsheetDataset
     from morphoclip.datasets.torch_file import TorchFileDataset
     from morphoclip.errors import InputError
-    from morphoclip.hooks.conf_files import check_conf_files
     from morphoclip.imaging.site_images import checked_illumination
     from morphoclip.imaging.tiff import UnusablePlane, channels_of, decode_plane
-    from morphoclip.perturbations.prompts import Clauses
     from morphoclip.perturbations.wells_table import read_wells_table
+    from morphoclip.perturbations.wording import Clauses
     from morphoclip.well_names import well_position
 
     def by_file(ending: str, read: Callable[[Path], Any]) -> Callable[[bytes], Any]:

@@ -14,7 +14,7 @@ from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.features.config import ImageFeaturesConfig, TextFeaturesConfig
 from morphoclip.gallery.source import IngestionConfig
 from morphoclip.models.config import ModelConfig
-from morphoclip.perturbations.prompts import PromptTemplates
+from morphoclip.perturbations.wording import PromptTemplates
 from morphoclip.splits.config import SplitConfig
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.fine_tuning import LoraConfig

@@ -20,7 +20,7 @@ from project import Workspace
 from morphoclip.bundle.loaded import Bundle
 from morphoclip.datasets.torch_file import TorchFileDataset
 from morphoclip.features.site_files import pack_plate
-from morphoclip.training.state import RunCheckpoints
+from morphoclip.training.checkpoints import RunCheckpoints
 from morphoclip.well_names import well_name
 
 pytestmark = pytest.mark.slow

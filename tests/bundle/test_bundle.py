@@ -38,8 +38,8 @@ from morphoclip.evaluation.profiles import prompt_embeddings, well_profiles
 from morphoclip.files import json_digest
 from morphoclip.models.embedding import embed_with_parts
 from morphoclip.models.trained import TrainedModel
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.members import train_members
-from morphoclip.training.state import CheckpointStore
 from morphoclip.wells.assemble import Wells
 
 WORDS = TextBackboneConfig(kind="ngrams", dim=10)

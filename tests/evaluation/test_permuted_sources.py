@@ -9,8 +9,8 @@ from small_training import MODEL, QUICK, SilentLog, manifest_of, wells
 
 from morphoclip.columns import PROMPT_DIGEST, SUBSET
 from morphoclip.evaluation.per_perturbation import rows_of_model
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.members import train_members
-from morphoclip.training.state import CheckpointStore
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.batch import WellBatch
 

@@ -33,8 +33,8 @@ from morphoclip.evaluation.zero_shot import (
 from morphoclip.metrics.bootstrap import Bootstrap
 from morphoclip.schemas.evaluation import ZERO_SHOT, ZERO_SHOT_SUMMARY
 from morphoclip.splits.config import SplitConfig
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.members import train_members
-from morphoclip.training.state import CheckpointStore
 
 N = 60
 DATA = wells(prompts=N)

@@ -24,7 +24,7 @@ from morphoclip.models.closed_form import (
 from morphoclip.models.config import ModelConfig, ModelShape
 from morphoclip.models.morphoclip import MorphoCLIP
 from morphoclip.models.prompt_input import PromptInput
-from morphoclip.training.state import CheckpointStore
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.trainer import train
 
 SCALED = MODEL.model_copy(update={"text_scaling": "train"})

@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from morphoclip.columns import BROAD_SAMPLE, MODALITY, PERT_INAME, PLATE, ROLE
 from morphoclip.errors import InputError
-from morphoclip.perturbations.prompts import Clauses, PromptTemplates, TextLevel, prompt_table
+from morphoclip.perturbations.prompts import prompt_table
+from morphoclip.perturbations.wording import Clauses, PromptTemplates, TextLevel
 from morphoclip.schemas.ingestion import PERTURBATIONS
 
 

@@ -27,14 +27,8 @@ from morphoclip.columns import (
 )
 from morphoclip.errors import InputError
 from morphoclip.perturbations.jump_target import perturbation_table
-from morphoclip.perturbations.prompts import (
-    PromptTemplates,
-    TextLevel,
-    digests_of,
-    prompt_of,
-    prompt_summary,
-    prompt_table,
-)
+from morphoclip.perturbations.prompts import digests_of, prompt_of, prompt_summary, prompt_table
+from morphoclip.perturbations.wording import PromptTemplates, TextLevel
 from morphoclip.schemas.features import PROMPTS
 
 SPEC = PromptTemplates()

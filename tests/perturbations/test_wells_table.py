@@ -27,8 +27,9 @@ from morphoclip.columns import (
 )
 from morphoclip.errors import InputError
 from morphoclip.perturbations.described_wells import perturbations_of, well_index_of
-from morphoclip.perturbations.prompts import PromptTemplates, TextLevel, prompt_table
+from morphoclip.perturbations.prompts import prompt_table
 from morphoclip.perturbations.wells_table import read_wells_table
+from morphoclip.perturbations.wording import PromptTemplates, TextLevel
 from morphoclip.schemas.ingestion import PERTURBATIONS, WELL_INDEX
 
 

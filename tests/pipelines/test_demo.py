@@ -24,7 +24,7 @@ from morphoclip.evaluation.profiles import (
     with_subsets,
 )
 from morphoclip.splits.manifest import assign_subsets
-from morphoclip.training.state import CheckpointStore
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.trainer import train
 from morphoclip.wells.assemble import assemble_wells
 

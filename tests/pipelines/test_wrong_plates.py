@@ -25,7 +25,7 @@ from morphoclip.datasets.spreadsheet import SpreadsheetDataset
 from morphoclip.features.config import ImageFeaturesConfig, TextFeaturesConfig
 from morphoclip.gallery.metadata import describe_wells, index_wells, read_perturbations
 from morphoclip.gallery.source import IngestionConfig
-from morphoclip.perturbations.prompts import PromptTemplates
+from morphoclip.perturbations.wording import PromptTemplates
 from morphoclip.pipelines.ingestion.nodes import check_prompts, index_sites
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "wrong_plates.csv"

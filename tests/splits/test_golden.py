@@ -21,7 +21,8 @@ from morphoclip.errors import InputError
 from morphoclip.metrics.chance import expected_metrics
 from morphoclip.perturbations.jump_target import perturbation_table
 from morphoclip.perturbations.platemaps import build_well_index
-from morphoclip.perturbations.prompts import PromptTemplates, TextLevel, prompt_table
+from morphoclip.perturbations.prompts import prompt_table
+from morphoclip.perturbations.wording import PromptTemplates, TextLevel
 from morphoclip.splits.config import SplitConfig
 from morphoclip.splits.leakage import check_no_leakage, leakage_report
 from morphoclip.splits.manifest import assign_subsets

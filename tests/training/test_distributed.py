@@ -21,9 +21,9 @@ from small_training import (
 )
 
 from morphoclip.errors import InputError
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.distributed import ALONE, World, launch
-from morphoclip.training.state import CheckpointStore
 from morphoclip.training.trainer import train
 
 LOSSES = [

@@ -22,9 +22,9 @@ from morphoclip.errors import InputError
 from morphoclip.models.embedding import embed, embed_text, embed_with_parts
 from morphoclip.models.trained import TrainedModel
 from morphoclip.splits.inner_folds import inner_manifests, with_validation_joined
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.members import best_epoch, seed_of_member, train_members
-from morphoclip.training.state import CheckpointStore
 from morphoclip.training.trainer import TrainingResult, train
 
 THREE = QUICK.model_copy(update={"epochs": 3, "members": 3})

@@ -18,8 +18,8 @@ from small_training import (
 from morphoclip.columns import ROLE
 from morphoclip.errors import InputError
 from morphoclip.schemas.evaluation import TRAINING_HISTORY
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
-from morphoclip.training.state import CheckpointStore
 from morphoclip.training.trainer import TrainingResult, train
 
 

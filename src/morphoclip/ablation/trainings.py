@@ -31,12 +31,13 @@ from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures, cache_key, encode_prompts
 from morphoclip.fingerprint import Fingerprint
 from morphoclip.loaders import Loaders
-from morphoclip.perturbations.prompts import PromptTemplates, prompt_table
+from morphoclip.perturbations.prompts import prompt_table
+from morphoclip.perturbations.wording import PromptTemplates
 from morphoclip.plate_effects import TokenNormalisation
 from morphoclip.schemas.evaluation import ABLATION_TRAININGS
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.members import train_members
 from morphoclip.training.run_log import RunLog
-from morphoclip.training.state import CheckpointStore
 from morphoclip.training.trainer import seconds_of_an_epoch
 from morphoclip.wells.assemble import Wells, assemble_wells
 

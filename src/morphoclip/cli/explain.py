@@ -11,11 +11,11 @@ from kedro.io import DatasetError
 from kedro.validation.exceptions import DataValidationError, ParameterValidationError
 from omegaconf.errors import OmegaConfBaseException
 
+from morphoclip.conf_files import unresolved
 from morphoclip.config import Config
 from morphoclip.errors import InputError, without_credentials
 from morphoclip.files import shown_path
 from morphoclip.gallery.source import redact_path
-from morphoclip.hooks.conf_files import unresolved
 from morphoclip.renamed import PARAMETERS, PIPELINES, renamed
 from morphoclip.settings import PROJECT_PATH
 

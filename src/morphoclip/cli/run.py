@@ -4,10 +4,8 @@ Everything else about the command is Kedro's own, so that options added upstream
 """
 
 import copy
-import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -18,9 +16,7 @@ from kedro.framework.project import pipelines, settings
 from morphoclip.cli.explain import explain
 from morphoclip.cli.params import read_params
 from morphoclip.errors import InputError
-from morphoclip.hooks.conf_files import check_conf_files
 from morphoclip.renamed import DATASETS, NODES, PIPELINES, renamed
-from morphoclip.settings import PROJECT_PATH
 
 kedro_command: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]
 
@@ -37,8 +33,6 @@ def _run(**options: Any) -> Any:
         options["pipelines"], options["pipeline"] = [options["pipeline"]], None
     disabled = tuple(settings.DISABLE_HOOKS_FOR_PLUGINS)
     try:
-        env = options.get("env") or os.environ.get("KEDRO_ENV") or "local"
-        check_conf_files(Path(options.get("conf_source") or PROJECT_PATH / "conf"), env)
         if set(options.get("pipelines") or ["__default__"]) <= UNTRACKED:
             settings.set("DISABLE_HOOKS_FOR_PLUGINS", (*disabled, "kedro_mlflow"))
         return kedro_command(**_with_namespaces(options))

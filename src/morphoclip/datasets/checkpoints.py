@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from kedro.io import AbstractDataset, DatasetError
 
 if TYPE_CHECKING:
-    from morphoclip.training.state import CheckpointStore
+    from morphoclip.training.checkpoints import CheckpointStore
 
 
 class CheckpointsDataset(AbstractDataset[NoReturn, "CheckpointStore"]):
@@ -17,7 +17,7 @@ class CheckpointsDataset(AbstractDataset[NoReturn, "CheckpointStore"]):
         self.metadata = metadata
 
     def load(self) -> "CheckpointStore":
-        from morphoclip.training.state import (
+        from morphoclip.training.checkpoints import (
             CheckpointStore,
         )  # torch, which others need not wait for
 

@@ -14,11 +14,11 @@ from morphoclip.models.config import ModelConfig
 from morphoclip.splits.config import SplitConfig
 from morphoclip.splits.leakage import check_no_leakage, leakage_report
 from morphoclip.splits.manifest import assign_subsets
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.members import train_members, with_chosen_epochs
 from morphoclip.training.run_identity import run_digest
 from morphoclip.training.run_log import RunLog
-from morphoclip.training.state import CheckpointStore
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from morphoclip.backbones.config import ImageBackboneConfig, TextBackboneConfig
 from morphoclip.config import Channels, Config, as_names
 from morphoclip.imaging.config import PreprocessConfig
 from morphoclip.perturbations.known_facts import FactSource
-from morphoclip.perturbations.prompts import Context, TextLevel
+from morphoclip.perturbations.wording import Context, TextLevel
 
 
 class ImageFeaturesConfig(Config):

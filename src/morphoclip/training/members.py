@@ -14,10 +14,10 @@ from morphoclip.models.config import ModelConfig
 from morphoclip.progress import watched
 from morphoclip.splits.inner_folds import inner_manifests, with_validation_joined
 from morphoclip.splits.manifest import manifest_sha256
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.run_identity import run_digest
 from morphoclip.training.run_log import RunLog
-from morphoclip.training.state import CheckpointStore
 from morphoclip.training.trainer import TrainingResult, train
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.sampler import epoch_seed

@@ -8,9 +8,9 @@ import pandas as pd
 
 from morphoclip.models.config import ModelConfig
 from morphoclip.splits.manifest import manifest_sha256
+from morphoclip.training.checkpoints import CheckpointStore, RunCheckpoints
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.fine_tuning import FineTuning
-from morphoclip.training.state import CheckpointStore, RunCheckpoints
 from morphoclip.wells.assemble import Wells
 
 

@@ -20,6 +20,7 @@ from morphoclip.models.morphoclip import MorphoCLIP, count_parameters
 from morphoclip.models.trained import Member, TrainedModel
 from morphoclip.schemas.evaluation import TRAINING_HISTORY
 from morphoclip.splits.manifest import manifest_sha256
+from morphoclip.training.checkpoints import CheckpointStore, PendingCheckpoints, RunCheckpoints
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.controls import renew_normalisation
 from morphoclip.training.data import TrainingData, training_data
@@ -37,13 +38,7 @@ from morphoclip.training.fine_tuning import (
 )
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
 from morphoclip.training.run_identity import find_run, run_description
-from morphoclip.training.state import (
-    CheckpointStore,
-    PendingCheckpoints,
-    RunCheckpoints,
-    TrainingState,
-    frozen_digest,
-)
+from morphoclip.training.state import TrainingState, frozen_digest
 from morphoclip.training.step import precision_of
 from morphoclip.training.stopping import (
     is_patience_over,

@@ -24,11 +24,11 @@ from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
 from morphoclip.loaders import Loaders
 from morphoclip.models.config import ModelConfig
-from morphoclip.perturbations.prompts import PromptTemplates
+from morphoclip.perturbations.wording import PromptTemplates
 from morphoclip.splits.config import SplitConfig
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.run_log import RunLog
-from morphoclip.training.state import CheckpointStore
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from morphoclip.gallery.ome_zarr_plates import ZarrPlates, holds_zarr
 from morphoclip.gallery.source import IngestionConfig, choose_plates
 from morphoclip.imaging.file_names import NamePattern, is_tiff
 from morphoclip.imaging.sites import SiteTables, index_plates
-from morphoclip.perturbations.prompts import PromptTemplates, prompt_table
+from morphoclip.perturbations.prompts import prompt_table
+from morphoclip.perturbations.wording import PromptTemplates
 from morphoclip.progress import watched
 
 logger = logging.getLogger(__name__)

@@ -19,9 +19,9 @@ from morphoclip.models.config import ModelConfig
 from morphoclip.models.trained import TrainedModel
 from morphoclip.plate_effects import TokenNormalisation
 from morphoclip.splits.manifest import manifest_sha256, require_recorded
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.fine_tuning import FineTuning, LoraConfig, model_to_start_from
-from morphoclip.training.state import CheckpointStore
 from morphoclip.training.trainer import LogEpoch, train
 from morphoclip.wells.assemble import assemble_wells
 from morphoclip.wells.site_images import with_images

@@ -11,7 +11,8 @@ from morphoclip.device import resolve_device
 from morphoclip.features.config import TextFeaturesConfig
 from morphoclip.features.text_features import TextFeatures, cache_key, encode_prompts
 from morphoclip.loaders import Loaders
-from morphoclip.perturbations.prompts import PromptTemplates, prompt_summary, prompt_table
+from morphoclip.perturbations.prompts import prompt_summary, prompt_table
+from morphoclip.perturbations.wording import PromptTemplates
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from morphoclip.loaders import Loaders
 from morphoclip.models.config import ModelConfig
 from morphoclip.models.trained import TrainedModel
 from morphoclip.splits.manifest import require_recorded
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.members import train_members
 from morphoclip.training.run_log import RunLog
-from morphoclip.training.state import CheckpointStore
 from morphoclip.wells.assemble import assemble_wells
 
 

@@ -19,10 +19,10 @@ from morphoclip.features.config import TextFeaturesConfig
 from morphoclip.models.config import ModelConfig
 from morphoclip.schemas.evaluation import ZERO_SHOT
 from morphoclip.splits.config import SplitConfig
+from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.members import train_members
 from morphoclip.training.run_log import RunLog
-from morphoclip.training.state import CheckpointStore
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from kedro.framework.context import KedroContext
-from kedro.framework.hooks import hook_impl
+from kedro.config import OmegaConfigLoader
 from omegaconf.errors import OmegaConfBaseException
 
 from morphoclip.errors import InputError
@@ -36,18 +35,12 @@ class _Key(NamedTuple):
     line: int
 
 
-class CheckConfFiles:
-    """Refuse what Kedro would fail at in its own words, or pass over."""
+class CheckedConfigLoader(OmegaConfigLoader):
+    """Kedro's loader, which refuses first what it would fail at in its own words, or pass over."""
 
-    @hook_impl(tryfirst=True)
-    def after_context_created(self, context: KedroContext) -> None:
-        """Read the files of the base and of the environment.
-
-        Raises:
-            InputError: As `check_conf_files` does.
-        """
-        loader: Any = context.config_loader
-        check_conf_files(Path(loader.conf_source), loader.env or loader.default_run_env)
+    def __init__(self, conf_source: str | Path, env: str | None = None, **options: Any) -> None:
+        check_conf_files(Path(conf_source), env or options.get("default_run_env") or "local")
+        super().__init__(str(conf_source), env, **options)
 
 
 def check_conf_files(conf: Path, env: str) -> None:
