@@ -18,6 +18,7 @@ from benchmarks.growth import PATHS, growth
 from benchmarks.harness import Timing
 from benchmarks.images import overlap, synthetic_plane, tiff_bytes, tiff_to_input
 from benchmarks.lora import lora_step
+from benchmarks.peaks import JOBS, peak
 from benchmarks.text import text_features
 from benchmarks.training import loading_features, training_epoch
 
@@ -74,24 +75,36 @@ def main() -> None:
     console.print(table)
     results["overlap"] = rows
     if not quick:
-        table = Table(title="growth with the work: 1, 4 and 16 times as much")
-        for column in ("path, smallest size", "seconds", "more MB", "exponent of time"):
-            table.add_column(column, justify="left" if column.startswith("path") else "right")
-        grown = [growth(path) for path in PATHS]
-        for own in grown:
-            table.add_row(
-                own.path,
-                " / ".join(f"{s:.3f}" for s in own.seconds),
-                " / ".join(f"{m:.0f}" for m in own.megabytes),
-                f"{own.exponent:.2f}",
-            )
-        console.print(table)
-        results["growth"] = [asdict(own) for own in grown]
+        _sizes(console, results)
     if torch.cuda.is_available():
         _on_device("cuda", console, results, sites=96 if quick else 480)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=2))
     console.print(f"written to {RESULTS}")
+
+
+def _sizes(console: Console, results: dict[str, object]) -> None:
+    table = Table(title="growth with the work: 1, 4 and 16 times as much")
+    for column in ("path, smallest size", "seconds", "more MB", "exponent of time"):
+        table.add_column(column, justify="left" if column.startswith("path") else "right")
+    grown = [growth(path) for path in PATHS]
+    for own in grown:
+        table.add_row(
+            own.path,
+            " / ".join(f"{s:.3f}" for s in own.seconds),
+            " / ".join(f"{m:.0f}" for m in own.megabytes),
+            f"{own.exponent:.2f}",
+        )
+    console.print(table)
+    results["growth"] = [asdict(own) for own in grown]
+    table = Table(title="memory of the largest plates and tables")
+    for column in ("job", "seconds", "MB before", "MB at most"):
+        table.add_column(column, justify="left" if column == "job" else "right")
+    peaks = [peak(job) for job in JOBS]
+    for job in peaks:
+        table.add_row(job.job, f"{job.seconds:.0f}", f"{job.held:.0f}", f"{job.peak:.0f}")
+    console.print(table)
+    results["peaks"] = [asdict(job) for job in peaks]
 
 
 def _on_device(device: str, console: Console, results: dict[str, object], *, sites: int) -> None:

@@ -146,10 +146,10 @@ def main() -> None:
     start = time.perf_counter()
     run()
     seconds = time.perf_counter() - start
-    print(seconds, _peak_megabytes())
+    print(seconds, peak_megabytes())
 
 
-def _peak_megabytes() -> float:
+def peak_megabytes() -> float:
     """The most memory this process held; Linux's ``ru_maxrss`` begins with its parent's."""
     status = Path("/proc/self/status")
     if status.exists():

@@ -11,12 +11,20 @@ from benchmarks.growth import PATHS
 from benchmarks.harness import Way, interleave
 from benchmarks.images import largest_difference, overlap, synthetic_plane, tiff_bytes
 from benchmarks.lora import lora_step
+from benchmarks.peaks import (
+    embedding,
+    evaluation,
+    leakage,
+    plate_extraction,
+    profiles_of_plates,
+)
 from benchmarks.text import literal_features, small_modernbert, synthetic_prompts
 from benchmarks.training import loading_features, training_epoch
 from morphoclip.backbones.config import ImageBackboneConfig, UntrainedViT
 from morphoclip.errors import InputError
 from morphoclip.features.text_features import encode_prompts
 from morphoclip.perturbations.prompts import prompt_digest
+from morphoclip.schemas.profiles import PROMPT_EMBEDDINGS, WELL_PROFILES
 
 
 @pytest.mark.parametrize("compression", [None, "lzw"])
@@ -129,3 +137,22 @@ def test_every_path_of_the_growth_table_does_the_work_that_its_name_says() -> No
     assert len(done["retrieval, 1,200 wells"]) == 300
     one, two = (done[f"LoRA step, {way}, 32 wells"] for way in ("one pass", "two passes"))
     torch.testing.assert_close(one, two)
+
+
+FEW_PLATES = {"compound": (4, 60), "orf": (4, 40)}
+
+
+def test_the_profiles_of_the_memory_table_are_what_the_evaluation_reads() -> None:
+    made = profiles_of_plates(FEW_PLATES)
+    WELL_PROFILES.validate(made.wells)
+    PROMPT_EMBEDDINGS.validate(made.texts)
+    assert len(made.wells) == 8 * 384
+    assert len(made.texts) == 100
+
+
+def test_every_job_of_the_memory_table_does_the_work_that_its_name_says() -> None:
+    assert plate_extraction(n_wells=1)().tokens.shape == (16, 5, 192)
+    assert embedding(FEW_PLATES, n_wells=24)().image.shape == (8 * 24, 512)
+    retrieval_metrics, _ = evaluation("score_retrieval", FEW_PLATES)()
+    assert retrieval_metrics["value"].between(0, 1).any()
+    assert set(leakage(n_plates=2)()["verdict"]) >= {"by design"}

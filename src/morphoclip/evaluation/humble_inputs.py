@@ -72,7 +72,7 @@ def benchmark_of_tables(
     scored = []
     for name, table in tables.items():
         present = keys.isin(table.index)
-        matrix = table.loc[keys[present]].to_numpy(dtype=float)
+        matrix = table.loc[keys[present]].to_numpy()
         if name == CELL_COUNT:
             matrix = on_a_quarter_circle(matrix[:, 0], np.random.default_rng(null.seed))
         words = name.replace("_", " ")

@@ -20,6 +20,10 @@ from morphoclip.metrics.matrix import Matrix
 LEVEL = 0.05
 """False discovery rate below which a group counts as retrieved."""
 
+_NUMBERS_AT_A_TIME = 2**18
+"""What copairs takes of profiles in each of its threads, about: a megabyte, which stays in a
+processor's cache. By itself it takes 20,000 pairs of profiles, however wide they are."""
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -67,7 +71,8 @@ def average_precisions(
         labels: A column of lists, any of which may be shared.
         keys: copairs' ``pos_sameby``, ``pos_diffby``, ``neg_sameby`` and ``neg_diffby``.
     """
-    arguments = {**keys, "distance": distance, "progress_bar": False}
+    at_a_time = max(1, _NUMBERS_AT_A_TIME // matrix.shape[1])
+    arguments = {**keys, "distance": distance, "batch_size": at_a_time, "progress_bar": False}
     meta = table.reset_index(drop=True)
     features = np.ascontiguousarray(matrix, dtype=np.float32)
     if labels is None:

@@ -248,16 +248,20 @@ class Consensus(NamedTuple):
 
 
 def consensus_profiles_by_condition(metadata: pd.DataFrame, matrix: Matrix) -> Consensus:
-    """The median over wells of each treatment in each condition."""
+    """The median over wells of each treatment in each condition, in float64."""
     wells = metadata.reset_index(drop=True)
-    is_treated = treated_wells(wells)
-    wells = wells[is_treated]
+    wells = wells[treated_wells(wells)]
     keys = [CONDITION, MODALITY, BROAD_SAMPLE]
     table = wells.groupby(keys)[[CELL_TYPE, GENE, TARGET_LIST]].first()
     table[SUBSET] = wells.groupby(keys)[SUBSET].agg(single_subset)
-    features = pd.DataFrame(matrix[is_treated.to_numpy()], index=wells.index)
-    medians = features.groupby([wells[key] for key in keys]).median()
-    return Consensus(table.reset_index(), medians.to_numpy())
+    medians = np.empty((len(table), matrix.shape[1]))
+    n_filled = 0
+    for _, own in wells.groupby(CONDITION):  # one after the other, so that few wells are held twice
+        features = pd.DataFrame(matrix[own.index].astype(np.float64), index=own.index)
+        found = features.groupby([own[key] for key in keys]).median()
+        medians[n_filled : n_filled + len(found)] = found
+        n_filled += len(found)
+    return Consensus(table.reset_index(), medians)
 
 
 def _shares_gene(queries: pd.DataFrame, candidates: pd.DataFrame) -> NDArray[np.bool_]:

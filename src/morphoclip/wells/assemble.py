@@ -202,7 +202,7 @@ def assemble_wells(
     )
     return Wells(
         table=table[described].reset_index(drop=True),
-        sites=sites.select(rows),
+        sites=sites if described.all() else sites.select(rows),
         prompt_of_well=torch.from_numpy(codes.astype(np.int64)),
         text=text_features.lookup(list(digests)),
         digests=tuple(digests),
@@ -253,12 +253,18 @@ def wells_with_features(
             f"dimensions, e.g. {odd[0]} {shapes[odd[0]]} and {plates[0]} {shapes[plates[0]]}: "
             "delete the packed file that is wrong and run kedro run --pipeline image_features"
         )
-    parts = [_wells_of_plate(loaded[plate], present, normalisation) for plate in plates]
-    table = pd.concat([part[0] for part in parts], ignore_index=True)
+    n_at_most = sum(len(features.tokens) for features in loaded.values())
+    tokens = torch.empty((n_at_most, *shapes[plates[0]]), dtype=torch.float16)
+    tables, n_filled = [], 0
+    for plate in plates:  # one plate beside the whole, not all of them twice
+        table, own = _wells_of_plate(loaded.pop(plate), present, normalisation)
+        tokens[n_filled : n_filled + len(own)] = own
+        n_filled += len(own)
+        tables.append(table)
+    table = pd.concat(tables, ignore_index=True)
     n_sites = torch.from_numpy(table[N_SITES].to_numpy().copy())
     offsets = torch.cat([n_sites.new_zeros(1), n_sites.cumsum(0)])
-    sites = WellBatch(torch.cat([part[1] for part in parts]), offsets)
-    return FeaturedWells(table, sites, fingerprint)
+    return FeaturedWells(table, WellBatch(tokens[:n_filled], offsets), fingerprint)
 
 
 def _wells_of_plate(
