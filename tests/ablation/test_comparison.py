@@ -110,6 +110,7 @@ def test_only_perturbations_held_out_in_both_are_compared() -> None:
     assert "not comparable" in row["finding"]
 
 
+@pytest.mark.slow
 def test_a_cell_without_effect_exceeds_the_noise_in_one_of_twenty() -> None:
     beyond = 0
     for seed in range(200):

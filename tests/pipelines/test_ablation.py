@@ -38,6 +38,7 @@ def test_without_a_grid_the_grids_are_listed(ready, caplog) -> None:
     assert (kept(ready), set(ready.load("ablation_metrics"))) == before
 
 
+@pytest.mark.slow
 def test_trainings_that_are_done_are_not_done_again(ready, monkeypatch) -> None:
     from morphoclip.ablation import trainings
 

@@ -85,6 +85,7 @@ def test_held_out_perturbations_are_found_within_their_modality(demo, tmp_path, 
     assert (mrr.loc[["compound", "crispr", "orf"], "n_queries"] >= 12).all()
 
 
+@pytest.mark.slow
 def test_wells_paired_with_wrong_perturbations_are_found_by_chance(demo, tmp_path) -> None:
     well_index = demo.load("well_index")
     ratios = []

@@ -169,6 +169,7 @@ def test_a_user_can_ask_in_words_or_by_name(finished, caplog) -> None:
     assert "the closest prompt of the training, at a cosine of 0." in caplog.text
 
 
+@pytest.mark.slow
 def test_a_single_site_can_be_asked_for(finished) -> None:
     wells = finished.load("well_profiles")
     plate, well = wells.loc[wells[ROLE] == "trt", [PLATE, WELL]].iloc[0]
@@ -190,6 +191,7 @@ def test_a_single_site_can_be_asked_for(finished) -> None:
             finished.run("find_similar", find_similar={"site": wrong})
 
 
+@pytest.mark.slow
 def test_a_packed_model_embeds_plates_as_the_catalog_has_them(finished, copied, tmp_path) -> None:
     """Moved elsewhere, in one command from images, without prompts or split."""
     copied.run("pack_model")
@@ -354,6 +356,7 @@ def test_cell_count_stands_beside_the_model(finished) -> None:
     assert "cell_count" in set(finished.load("baseline_comparison")["method"])
 
 
+@pytest.mark.slow
 def test_the_untrained_twin_is_a_row_once_it_has_features(copied) -> None:
     twin = {"name": "untrained", "backbone": {"untrained": {"seed": 5}}}
     copied.run("image_features", image_features=twin)
@@ -469,6 +472,7 @@ def test_intermediate_tables_can_be_lost_and_features_kept(fresh) -> None:
     assert fresh.load("site_qc")["mean"].isna().all()
 
 
+@pytest.mark.slow
 def test_sites_that_come_later_are_normalised_like_the_first(tmp_path) -> None:
     workspace = Workspace(tmp_path)
     workspace.run("demo_gallery")
@@ -617,6 +621,7 @@ def test_a_users_own_split_is_checked(finished, tmp_path) -> None:
     assert finished.load("external_split_leakage")["verdict"].eq("LEAK").any()
 
 
+@pytest.mark.slow
 def test_cross_validation_tests_everything_once_a_repeat_beside_baselines(copied) -> None:
     training = {"seeds": "1+2", "epochs": 2, "stopping": "inner_folds", "inner_folds": 2}
     splitting = {"folds": 3, "seeds": "7+8"}

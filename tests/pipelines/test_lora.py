@@ -66,6 +66,7 @@ def test_features_with_the_adapter_are_told_apart_and_evaluated(adapted, tmp_pat
         workspace.run("evaluation")
 
 
+@pytest.mark.slow
 def test_another_adapter_of_the_same_name_is_not_mixed_in(adapted, tmp_path) -> None:
     shutil.copytree(adapted.folder / "data", tmp_path / "data")
     workspace = Workspace(tmp_path)
@@ -78,6 +79,7 @@ def test_another_adapter_of_the_same_name_is_not_mixed_in(adapted, tmp_path) -> 
         workspace.run("image_features", image_features=WITH_ADAPTER)
 
 
+@pytest.mark.slow
 def test_a_merged_backbone_gives_the_features_of_the_adapter(adapted, tmp_path) -> None:
     shutil.copytree(adapted.folder / "data", tmp_path / "data")
     workspace = Workspace(tmp_path)

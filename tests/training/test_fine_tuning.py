@@ -84,6 +84,7 @@ def test_two_passes_give_the_gradients_of_one(dtype: torch.dtype, tolerance: flo
         assert (found[name] - gradient).abs().max() <= tolerance * scale, name
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one(tmp_path) -> None:
     data = imaged_wells()
     expected = lora_gradients(ALONE, "cpu", data, LORA, torch.float64)
