@@ -1,0 +1,1 @@
+"""Files on other machines: listed, read whole, and copied to this one."""
