@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server.faults[fault] += 1
         body = self.server.objects.get(key)
         if body is None or fault == "404":
-            self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+            self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>", with_body=with_body)
             return
         etag = self.server.etag_of(body)
         if fault == "changed" or self.headers.get("If-Match", etag) != etag:

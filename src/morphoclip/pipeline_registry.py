@@ -17,6 +17,7 @@ STAGES = ("ingestion", "image_features", "text_features", "splitting", "training
 _FROM_TEXT_ON = ("text_features", "splitting", "training", "evaluation")
 
 _OTHERS = (
+    "fetch",
     "verify_features",
     "import_features",
     "gene_annotations",

@@ -4,6 +4,7 @@ import logging
 import os
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 from dotenv import load_dotenv
 
@@ -30,6 +31,7 @@ logging.getLogger("py.warnings").addFilter(
     lambda record: not any(words in record.getMessage() for words in _OTHERS_WARNINGS)
 )
 
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.resolvers import oc
 
 from morphoclip.conf_files import CheckedConfigLoader
@@ -37,6 +39,22 @@ from morphoclip.hooks.claims import ClaimWhatIsWritten
 from morphoclip.hooks.run import NameTheReport, StopBeforeMissingInputs
 from morphoclip.hooks.tracking import LogArtifacts, LogTypedParameters, PrepareTracking
 from morphoclip.hooks.versions import PinVersions
+
+
+def copied(url: str, copies: str, part: str) -> str:
+    """Where a part of a source is read: here, where pipeline `fetch` brought all of it."""
+    if "://" not in url:
+        return url
+    from morphoclip.remote.copies import Copy
+
+    copy = Copy(url, Path(copies))
+    return copy.place.as_posix() if copy.is_whole(part) else url
+
+
+def with_endpoint(options: DictConfig, url: str | None) -> dict[str, Any]:
+    """How a source is opened, by the S3 store at this address."""
+    plain: Any = OmegaConf.to_container(options)
+    return {**plain, "endpoint_url": url}
 
 
 def mlflow_artifacts() -> str | None:
@@ -57,6 +75,8 @@ CONFIG_LOADER_ARGS = {
         "project_path": lambda: PROJECT_PATH.as_posix(),
         "mlflow_artifacts": mlflow_artifacts,
         "oc.env": oc.env,
+        "copied": copied,
+        "with_endpoint": with_endpoint,
         "first_of": lambda *values: next((value for value in values if value), None),
     },
 }

@@ -24,7 +24,8 @@ def test_places_follow_addresses(tmp_path) -> None:
     assert place_of("https://me:secret@x.org/a/../b/", tmp_path) == tmp_path / "https/x.org/a/b"
 
 
-def test_another_process_finds_what_was_copied(copy, tmp_path) -> None:
+@pytest.mark.usefixtures("copy")
+def test_another_process_finds_what_was_copied(tmp_path) -> None:
     again = Copy(URL, tmp_path)
     assert again.parts() == ["P1"]
     assert again.wanted("P1") == FILES[:2]
@@ -58,8 +59,9 @@ def test_names_that_lead_elsewhere_are_refused(copy, name) -> None:
         copy.add(RemoteFile(name, 1), b"x")
 
 
-def test_a_damaged_listing_is_a_sentence(copy, tmp_path) -> None:
+@pytest.mark.usefixtures("copy")
+def test_a_damaged_listing_is_a_sentence(tmp_path) -> None:
     (table,) = (tmp_path / "listings").rglob("*.parquet")
     table.write_bytes(table.read_bytes()[:-9])
-    with pytest.raises(InputError, match="is damaged .* run kedro run --pipeline fetch again"):
+    with pytest.raises(InputError, match=r"is damaged .* run kedro run --pipeline fetch again"):
         Copy(URL, tmp_path).listing("P1")

@@ -39,7 +39,7 @@ def test_a_bucket_is_listed_with_sizes_and_checksums(server) -> None:
     assert [file.path for file in files] == sorted(key.removeprefix("plates/") for key in OBJECTS)
     assert all(file.size == len(OBJECTS[f"plates/{file.path}"]) for file in files)
     assert all(file.md5 for file in files)
-    assert reader(server).store.folders("") == ["P1"]
+    assert reader(server).entries().folders == ["P1"]
 
 
 @pytest.mark.parametrize("fault", PASSING)
@@ -116,7 +116,7 @@ def test_other_addresses_are_read_alike(tmp_path) -> None:
     own = Reader(opened_store(f"file://{tmp_path}", {"anon": True, "endpoint_url": "http://x"}))
     (file,) = own.store.files("P1")
     assert (file.path, file.size) == ("P1/a.tiff", 3)
-    assert own.store.folders("") == ["P1"]
+    assert own.entries().folders == ["P1"]
     assert own.read(file) == b"abc"
     (tmp_path / "P1" / "a.tiff").unlink()
     with pytest.raises(InputError, match="no longer there"):

@@ -10,6 +10,7 @@ from kedro.io import AbstractDataset, DatasetError
 
 from morphoclip.errors import InputError
 from morphoclip.perturbations.jump_production import TABLES
+from morphoclip.remote.stores import options_for
 
 
 class JumpMetadataDataset(AbstractDataset[Any, Mapping[str, Callable[[], pd.DataFrame]]]):
@@ -23,8 +24,7 @@ class JumpMetadataDataset(AbstractDataset[Any, Mapping[str, Callable[[], pd.Data
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._path = path
-        is_bucket = (path or "").startswith("s3://")
-        self._fs_args = (fs_args or {}) if is_bucket else {}
+        self._fs_args = options_for(path or "", fs_args or {})
         self.metadata = metadata
 
     def load(self) -> Mapping[str, Callable[[], pd.DataFrame]]:

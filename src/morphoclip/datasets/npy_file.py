@@ -7,6 +7,8 @@ import numpy as np
 from kedro.io import AbstractDataset, DatasetError
 from numpy.typing import NDArray
 
+from morphoclip.remote.stores import options_for
+
 
 class NpyFileDataset(AbstractDataset[NoReturn, NDArray[Any]]):
     """Loads without pickles: a file that would run code is refused."""
@@ -19,7 +21,7 @@ class NpyFileDataset(AbstractDataset[NoReturn, NDArray[Any]]):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._filepath = filepath
-        self._fs_args = fs_args or {}
+        self._fs_args = options_for(filepath, fs_args or {})
         self.metadata = metadata
 
     def load(self) -> NDArray[Any]:

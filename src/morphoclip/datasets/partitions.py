@@ -12,6 +12,7 @@ from kedro_datasets._typing import TablePreview
 from kedro_datasets.partitions import PartitionedDataset
 
 from morphoclip.files import PARTIAL, written_whole
+from morphoclip.remote.stores import options_for
 
 
 class Partitions(PartitionedDataset):
@@ -32,7 +33,8 @@ class Partitions(PartitionedDataset):
         endings: list[str] | None = None,
         **arguments: Any,
     ) -> None:
-        super().__init__(**arguments)
+        options = options_for(arguments["path"], arguments.pop("fs_args", None) or {})
+        super().__init__(**arguments, fs_args=options or None)
         self._endings = tuple(endings or ("",))
         self._must_exist = must_exist and not unless
         self._is_replaced = bool(unless)

@@ -31,7 +31,7 @@ class PlateImagesDataset(AbstractDataset[PlateImages, ImageFiles]):
     """Loads a folder that lists and reads on demand; saves ``{folder: {file name: (H, W)}}``.
 
     ``instead`` is the folder, where one is named; or a LoadData table that lists images, or the
-    path of such tables with ``{plate}`` in it.
+    path of such tables with ``{plate}`` in it. Below ``copies`` lie files that were fetched.
     """
 
     def __init__(
@@ -40,20 +40,28 @@ class PlateImagesDataset(AbstractDataset[PlateImages, ImageFiles]):
         path: str,
         instead: str | None = None,
         fs_args: dict[str, Any] | None = None,
+        copies: str | None = None,
+        checksums: bool = True,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._path = instead or path
         self._fs_args = fs_args or {}
+        self._copies, self._checksums = None if copies is None else Path(copies), checksums
         self.metadata = metadata
 
     def load(self) -> ImageFiles:
         suffixes = {suffix.lower() for suffix in PurePosixPath(self._path).suffixes}
         if not suffixes & {".csv", ".parquet"}:
-            return ImageFiles(self._path, self._fs_args)
+            return self._files(self._path)
         if "{plate}" in self._path:
-            return ImageFiles(self._path, self._fs_args, read_table=self._read_table)
+            return self._files(self._path, read_table=self._read_table)
         folder = self._path.rpartition("/")[0] or "."
-        return ImageFiles(folder, self._fs_args, self._read_table(self._path))
+        return self._files(folder, table=self._read_table(self._path))
+
+    def _files(self, url: str, **tables: Any) -> ImageFiles:
+        return ImageFiles(
+            url, self._fs_args, copies=self._copies, checksums=self._checksums, **tables
+        )
 
     def _read_table(self, place: str) -> pd.DataFrame:
         called = "the LoadData table (ingestion.source.images)"

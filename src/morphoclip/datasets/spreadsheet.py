@@ -12,6 +12,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 
 from morphoclip.errors import InputError, example_of
+from morphoclip.remote.stores import options_for
 
 
 class SpreadsheetDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
@@ -26,7 +27,7 @@ class SpreadsheetDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._filepath, self._called = filepath, called
-        self._fs_args = (fs_args or {}) if "://" in (filepath or "") else {}
+        self._fs_args = options_for(filepath or "", fs_args or {})
         self.metadata = metadata
 
     def load(self) -> pd.DataFrame | None:

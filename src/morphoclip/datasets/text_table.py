@@ -8,6 +8,8 @@ import pandas as pd
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
+from morphoclip.remote.stores import options_for
+
 
 class TextTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
     """CSV (``.csv``) or TSV (anything else) on any fsspec path.
@@ -25,7 +27,7 @@ class TextTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._filepath = None if unless else filepath
-        self._fs_args = fs_args or {}
+        self._fs_args = options_for(filepath or "", fs_args or {})
         self.metadata = metadata
 
     def load(self) -> pd.DataFrame | None:

@@ -10,8 +10,9 @@ import pandas as pd
 from morphoclip.columns import PLATE, SITE, WELL
 from morphoclip.config import Channels
 from morphoclip.errors import InputError, example_of
-from morphoclip.gallery.image_files import ImageFiles, NamedImages
+from morphoclip.gallery.image_files import ImageFiles
 from morphoclip.gallery.load_data import ListedImages
+from morphoclip.gallery.named_images import NamedImages
 from morphoclip.gallery.ome_zarr_plates import ZarrPlates, holds_zarr
 from morphoclip.imaging.config import NUCLEAR_STAINS
 from morphoclip.imaging.file_names import PRESETS, Channel, ImageKey, NamePattern, is_tiff

@@ -1,5 +1,6 @@
 """``params:ingestion``: where plates are, and which of them to work on."""
 
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
@@ -8,11 +9,13 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from morphoclip.config import ColumnNames, Config, Names
 from morphoclip.errors import InputError, example_of
 from morphoclip.imaging.file_names import NamePattern
+from morphoclip.imaging.sites import FoundImage
+from morphoclip.well_names import well_name, well_position
 
 
 def _all_or_names(value: Any) -> Any:
     if value is None or value == "":
-        raise ValueError("write all, or barcodes as in BR00117010+BR00117011")
+        raise ValueError("write all, or names as in BR00117010+BR00117011")
     return None if value == "all" else value
 
 
@@ -30,6 +33,10 @@ class SourceConfig(Config):
     gene_annotations: str | None = Field(None, description="gene_annotations.tsv, optional.")
     official_splits: str | None = Field(None, description="cpjump1_metadata.csv, optional.")
     description: str | None = Field(None, description="Said about the data at the top of a report.")
+    endpoint_url: str | None = Field(None, description="Of an S3 store that is not Amazon's.")
+    checksums: bool = Field(
+        True, description="Compare what is read of a bucket with ETags that look like an MD5."
+    )
 
 
 class IngestionConfig(Config):
@@ -49,6 +56,13 @@ class IngestionConfig(Config):
         None, description="Barcodes or, of JUMP, selections; `all` takes every plate there is."
     )
 
+    wells: Annotated[Names | None, BeforeValidator(_all_or_names)] = Field(
+        None, description="Wells whose images are read; `all` takes every well."
+    )
+    sites: Annotated[Names | None, BeforeValidator(_all_or_names)] = Field(
+        None, description="Sites of each well whose images are read; `all` takes every site."
+    )
+
     @property
     def barcodes(self) -> Names | None:
         """The plates to work on, where they are named one by one; None takes what was ingested."""
@@ -66,6 +80,18 @@ class IngestionConfig(Config):
         if self.source.jump is not None and self.source.wells is not None:
             raise ValueError("source.wells and source.jump both describe wells; name one of them")
         return self
+
+    @field_validator("wells")
+    @classmethod
+    def _are_wells(cls, given: Names | None) -> Names | None:
+        return None if given is None else tuple(well_name(*well_position(well)) for well in given)
+
+    @field_validator("sites")
+    @classmethod
+    def _are_numbers(cls, given: Names | None) -> Names | None:
+        if odd := [site for site in given or () if not site.isdecimal()]:
+            raise ValueError(f"{odd[0]!r} is no number of a site: write all, or 1+2")
+        return given
 
     @field_validator("image_names")
     @classmethod
@@ -116,5 +142,31 @@ def choose_plates(
             f"{len(strangers)} plate(s) have images and are not in {listing}: "
             f"{example_of(strangers)} (there: {example_of(sorted(listed))}); add them there, or "
             "name the plates to work on in ingestion.plates"
+        )
+    return chosen
+
+
+def selected_images(
+    plate: str, images: Iterable[FoundImage], ingestion: IngestionConfig
+) -> list[FoundImage]:
+    """The images of a plate's wells and sites that `ingestion.wells` and `sites` name.
+
+    Raises:
+        InputError: A plate has none of these.
+    """
+    found = list(images)
+    wells, sites = ingestion.wells, ingestion.sites
+    chosen = [
+        image
+        for image in found
+        if (wells is None or image.well in wells) and (sites is None or str(image.site) in sites)
+    ]
+    if found and not chosen:
+        raise InputError(
+            f"plate {plate} has no image of wells {'+'.join(wells or ['all'])}, sites "
+            f"{'+'.join(sites or ['all'])}: it has wells "
+            f"{example_of(sorted({image.well for image in found}))} and sites "
+            f"{example_of(map(str, sorted({image.site for image in found})))}; check "
+            "ingestion.wells and ingestion.sites"
         )
     return chosen

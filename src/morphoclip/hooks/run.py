@@ -76,7 +76,8 @@ class StopBeforeMissingInputs:
         logger.info("environment %s: data in %s, source %s", environment, self._data, self._root)
         if environment == "base" and "params:demo_gallery" in pipeline.inputs():
             raise InputError("the demo's gallery belongs to its own environment: add --env demo")
-        if environment == "profiles" and "plate_images" in pipeline.inputs():
+        reads_images = "plate_images" in pipeline.inputs() and "site_index" in pipeline.datasets()
+        if environment == "profiles" and reads_images:
             raise InputError(
                 "the environment profiles has published profiles instead of images: run "
                 "kedro run --env profiles --pipeline profiles"

@@ -92,7 +92,8 @@ def illumination_of_plates(
     if absent:
         raise InputError(
             f"{len(absent)} illumination function(s) are not there: {example_of(absent)}; copy the "
-            "batch's illum/ folder, or set image_features.preprocess.illumination to none"
+            "batch's illum/ folder (kedro run --pipeline fetch does, with this setting), or set "
+            "image_features.preprocess.illumination to none"
         )
     if repeated := [keys[name] for name in names.values() if len(keys[name]) > 1]:
         raise InputError(

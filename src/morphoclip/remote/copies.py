@@ -95,10 +95,19 @@ class Copy:
             table.to_parquet(partial, write_page_checksum=True, index=False)
         self._read[part] = table
 
+    def files(self, part: str) -> list[RemoteFile]:
+        """The files that were listed of a part."""
+        table = self.listing(part)
+        return [] if table is None else [*_files_of(table)]
+
     def wanted(self, part: str) -> list[RemoteFile]:
         """The files that a part is to hold."""
         table = self.listing(part)
         return [] if table is None else [*_files_of(table[table["wanted"].astype(bool)])]
+
+    def is_whole(self, part: str) -> bool:
+        """Whether a part was listed, and every wanted file of it lies here."""
+        return self.listing(part) is not None and all(map(self.has, self.wanted(part)))
 
     def has(self, file: RemoteFile) -> bool:
         """Whether a listed file lies here, whole."""

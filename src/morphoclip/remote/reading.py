@@ -1,14 +1,15 @@
 """Files read whole: what a store cut short or confused is read again, and never passed on."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import NamedTuple
+from typing import NamedTuple, Self, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from morphoclip.errors import InputError
 from morphoclip.remote.stores import (
     AccessRefused,
+    Entries,
     Failed,
     FileHasChanged,
     FileIsGone,
@@ -19,6 +20,9 @@ from morphoclip.remote.stores import (
 
 SECONDS_BETWEEN_TRIES = 0.5, 30.0
 """The longest waits after the first try and after many: they double, and are drawn at random."""
+
+
+_T = TypeVar("_T")
 
 
 class Unread(NamedTuple):
@@ -42,6 +46,10 @@ class Reader:
         self._tries = tries
         self._checksums = checksums
 
+    def trying(self, tries: int) -> Self:
+        """The same reader with another number of tries."""
+        return type(self)(self.store, tries, checksums=self._checksums)
+
     def read(self, file: RemoteFile) -> bytes:
         """The content of a file, of the size and checksum that its store lists.
 
@@ -54,6 +62,22 @@ class Reader:
             raise InputError(
                 f"{self.store.url}/{file.path} cannot be read: {_reason(error)}"
             ) from error
+
+    def files(self, folder: str) -> list[RemoteFile]:
+        """All files in and below a folder of the store.
+
+        Raises:
+            InputError: They cannot be listed.
+        """
+        return self._tried(lambda: list(self.store.files(folder)), folder)
+
+    def entries(self, folder: str = "") -> Entries:
+        """What lies directly in a folder of the store.
+
+        Raises:
+            InputError: It cannot be listed.
+        """
+        return self._tried(lambda: self.store.entries(folder), folder)
 
     def read_all(
         self, files: Iterable[RemoteFile], *, at_once: int
@@ -80,15 +104,16 @@ class Reader:
                 for future in running:
                     future.cancel()
 
+    def _tried(self, listing: Callable[[], _T], folder: str) -> _T:
+        try:
+            return _again(self._tries)(listing)
+        except (FileIsGone, AccessRefused, Failed) as error:
+            raise InputError(
+                f"{self.store.url}/{folder} cannot be listed: {_reason(error)}"
+            ) from error
+
     def _read(self, file: RemoteFile) -> bytes:
-        first, most = SECONDS_BETWEEN_TRIES
-        again = Retrying(
-            stop=stop_after_attempt(self._tries),
-            wait=wait_random_exponential(multiplier=first, max=most),
-            retry=retry_if_exception_type(Failed),
-            reraise=True,
-        )
-        body: bytes = again(self._read_once, file)
+        body: bytes = _again(self._tries)(self._read_once, file)
         return body
 
     def _read_once(self, file: RemoteFile) -> bytes:
@@ -97,12 +122,23 @@ class Reader:
             raise FileHasChanged("its ETag is another")
         if file.size is not None and len(content.body) != file.size:
             raise Failed(f"{len(content.body):,} of {file.size:,} bytes came")
-        if self._checksums and file.md5 and content_digest(content.body) != file.md5:
+        md5 = file._replace(etag=file.etag or content.etag).md5
+        if self._checksums and md5 and content_digest(content.body) != md5:
             raise Failed(
                 "its content is not what its ETag says; where a bucket encrypts with keys of its "
                 "own, ETags are no checksums: set fetch.checksums to false"
             )
         return content.body
+
+
+def _again(tries: int) -> Retrying:
+    first, most = SECONDS_BETWEEN_TRIES
+    return Retrying(
+        stop=stop_after_attempt(tries),
+        wait=wait_random_exponential(multiplier=first, max=most),
+        retry=retry_if_exception_type(Failed),
+        reraise=True,
+    )
 
 
 def _outcome(file: RemoteFile, future: Future[bytes]) -> tuple[RemoteFile, bytes] | Unread:

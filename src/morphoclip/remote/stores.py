@@ -1,5 +1,6 @@
 """Where files lie that are not on this machine: buckets by obstore, anything else by fsspec."""
 
+import copy
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
@@ -44,6 +45,13 @@ class RemoteFile(NamedTuple):
         return plain if _MD5.fullmatch(plain) else None
 
 
+class Entries(NamedTuple):
+    """What lies directly in a folder: files, and names of folders; both sorted."""
+
+    files: list[RemoteFile]
+    folders: list[str]
+
+
 class Content(NamedTuple):
     """A file that was read, as its store described it then."""
 
@@ -75,8 +83,8 @@ class Store(Protocol):
     def files(self, folder: str) -> Iterator[RemoteFile]:
         """All files in and below a folder of it."""
 
-    def folders(self, folder: str) -> list[str]:
-        """Names of the folders directly in a folder of it."""
+    def entries(self, folder: str = "") -> Entries:
+        """What lies directly in a folder of it."""
 
     def read(self, file: RemoteFile) -> Content:
         """One file, whole.
@@ -101,12 +109,15 @@ def opened_store(url: str, options: Mapping[str, Any] | None = None) -> Store:
 
 
 def options_for(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What of these options concerns a URL: those of S3 mean nothing to a web server."""
+    """What of these options concerns a URL: those of S3 mean nothing to a web server.
+
+    They are copied: s3fs writes into what it is given.
+    """
     if "://" not in url:
         return {}
     if url.startswith(("s3://", "s3a://")):
-        return {name: value for name, value in options.items() if value is not None}
-    return {name: value for name, value in options.items() if name not in _OF_S3}
+        return copy.deepcopy({k: value for k, value in options.items() if value is not None})
+    return copy.deepcopy({k: value for k, value in options.items() if k not in _OF_S3})
 
 
 def content_digest(body: bytes) -> str:
@@ -148,11 +159,13 @@ class Bucket:
                 for meta in chunk:
                     yield RemoteFile(meta["path"], meta["size"], meta["e_tag"])
 
-    def folders(self, folder: str) -> list[str]:
-        """Names of the folders directly in a folder of it, sorted."""
+    def entries(self, folder: str = "") -> Entries:
+        """What lies directly in a folder of it."""
         with _obstore_errors():
             found = obstore.list_with_delimiter(self._store, prefix=folder or None)
-        return sorted(prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in found["common_prefixes"])
+        files = [RemoteFile(m["path"], m["size"], m["e_tag"]) for m in found["objects"]]
+        folders = [prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in found["common_prefixes"]]
+        return Entries(sorted(files), sorted(folders))
 
     def read(self, file: RemoteFile) -> Content:
         """One file, whole; asked for once."""
@@ -230,20 +243,27 @@ class OtherFolder:
         with _fsspec_errors():
             found = self._files.find(place, detail=True)
         for path, entry in sorted(found.items()):
-            yield RemoteFile(path[len(self._root) + 1 :], entry.get("size"), _etag(entry))
+            yield self._file(path, entry)
 
-    def folders(self, folder: str) -> list[str]:
-        """Names of the folders directly in a folder of it, sorted."""
+    def entries(self, folder: str = "") -> Entries:
+        """What lies directly in a folder of it."""
         place = f"{self._root}/{folder}".rstrip("/")
         with _fsspec_errors():
-            entries = self._files.ls(place, detail=True)
-        folders = (e["name"].rstrip("/") for e in entries if e["type"] == "directory")
-        return sorted(name.rsplit("/", 1)[-1] for name in folders)
+            if not self._files.isdir(place):
+                return Entries([], [])
+            found = self._files.ls(place, detail=True)
+        named = {str(entry["name"]).rstrip("/"): entry for entry in found}
+        folders = [n.rsplit("/", 1)[-1] for n, e in named.items() if e["type"] == "directory"]
+        files = [self._file(n, e) for n, e in named.items() if e["type"] == "file"]
+        return Entries(sorted(files), sorted(folders))
 
     def read(self, file: RemoteFile) -> Content:
         """One file, whole; asked for once."""
         with _fsspec_errors():
             return Content(self._files.cat_file(f"{self._root}/{file.path}"), None)
+
+    def _file(self, path: str, entry: Mapping[str, Any]) -> RemoteFile:
+        return RemoteFile(path[len(self._root) + 1 :], entry.get("size"), _etag(entry))
 
 
 @contextmanager

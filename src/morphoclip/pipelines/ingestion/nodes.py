@@ -7,11 +7,12 @@ import pandas as pd
 from morphoclip.columns import PLATE
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.config import ImageFeaturesConfig, TextFeaturesConfig
-from morphoclip.gallery.image_files import ImageFiles, NamedImages
+from morphoclip.gallery.image_files import ImageFiles
 from morphoclip.gallery.load_data import ListedImages, TablePerPlate
 from morphoclip.gallery.metadata import listed_plates
+from morphoclip.gallery.named_images import NamedImages
 from morphoclip.gallery.ome_zarr_plates import ZarrPlates, holds_zarr
-from morphoclip.gallery.source import IngestionConfig, choose_plates
+from morphoclip.gallery.source import IngestionConfig, choose_plates, selected_images
 from morphoclip.imaging.file_names import NamePattern, is_tiff
 from morphoclip.imaging.sites import SiteTables, index_plates
 from morphoclip.perturbations.prompts import prompt_table
@@ -51,7 +52,10 @@ def index_sites(
         pattern = NamePattern(ingestion.image_names)
         images = NamedImages(plate_images, pattern, channels, wanted)
     plates = choose_plates(images.plates, known, wanted, listing)
-    listed = ((plate, images.of(plate)) for plate in watched(plates, "listing plates"))
+    listed = (
+        (plate, selected_images(plate, images.of(plate), ingestion))
+        for plate in watched(plates, "listing plates")
+    )
     site_index, incomplete = index_plates(listed, channels)
     logger.info(
         "%d plates: %d complete sites, %d incomplete ones set aside",
