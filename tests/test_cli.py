@@ -101,7 +101,7 @@ def test_plates_are_named_on_one_line(given: object, means: object) -> None:
 
 @pytest.mark.parametrize("nothing", ["", None])
 def test_no_plate_is_not_every_plate(nothing: object) -> None:
-    with pytest.raises(ValidationError, match="write all, or barcodes"):
+    with pytest.raises(ValidationError, match="write all, or names"):
         IngestionConfig(source={"root": "r", "batch": "b"}, plates=nothing)
 
 
