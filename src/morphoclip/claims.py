@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from morphoclip.errors import InputError
+from morphoclip.files import shown_path
 from morphoclip.owner import Owner
 
 logger = logging.getLogger(__name__)
@@ -30,8 +31,14 @@ class Claim:
     """
 
     def __init__(self, path: Path, what: str, *, shared: bool = False) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._handle: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise InputError(
+                f"nothing can be written to {shown_path(path.parent)} ({error.strerror}): make the "
+                "data folder one that you may write to, or name another (MORPHOCLIP_DATA)"
+            ) from error
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
             fcntl.flock(self._handle, kind | fcntl.LOCK_NB)

@@ -135,6 +135,24 @@ def require_intact(path: Path) -> None:
         )
 
 
+def require_regular(place: str) -> None:
+    """Refuse a pipe, a socket or a device of this machine, which would be read for ever.
+
+    Raises:
+        InputError: It is one.
+    """
+    path = Path(place.removeprefix("file://"))
+    if "://" not in place.removeprefix("file://") and path.exists() and is_special(path):
+        raise InputError(
+            f"{shown_path(path)} is no file that can be read: it is a pipe or a device"
+        )
+
+
+def is_special(path: Path) -> bool:
+    """Whether it is neither a file nor a folder: a pipe, a socket, a device."""
+    return not (path.is_file() or path.is_dir())
+
+
 def shown_path(path: Path) -> str:
     """A path as a message has it: relative, where it lies below the working folder."""
     here = Path.cwd()

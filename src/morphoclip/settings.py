@@ -13,6 +13,13 @@ PROJECT_PATH = Path(__file__).resolve().parents[2]
 # .env holds what belongs to a machine; what the shell says wins.
 load_dotenv(PROJECT_PATH / ".env", override=False)
 
+# A blank MORPHOCLIP_DATA is none (it would be the root of the disk), and ~ is the home folder.
+_DATA = os.environ.get("MORPHOCLIP_DATA", "").strip()
+if _DATA:
+    os.environ["MORPHOCLIP_DATA"] = str(Path(_DATA).expanduser()) if _DATA[0] == "~" else _DATA
+else:
+    os.environ.pop("MORPHOCLIP_DATA", None)
+
 # Nothing calls out: Kedro and MLflow both send telemetry unless they are told not to. This stands
 # before any plugin imports mlflow.
 os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "true")

@@ -31,6 +31,25 @@ def require_rows(table: pd.DataFrame, columns: set[str], file: str) -> None:
         raise InputError(f"{file} has a header and no row: fill it in, or fetch it again")
 
 
+def with_named_index(table: pd.DataFrame) -> pd.DataFrame:
+    """Parquet's index as columns, where it has names: plates and wells often stand there."""
+    return table.reset_index() if any(table.index.names) else table
+
+
+def refuse_repeated_columns(names: list[str], file: str) -> None:
+    """Raise the sentence for a header that names a column twice, which pandas would rename.
+
+    Raises:
+        InputError: With the name.
+    """
+    repeated = sorted({name for name in names if name and names.count(name) > 1})
+    if repeated:
+        raise InputError(
+            f"{file} has {len(repeated)} column name(s) more than once, e.g. {repeated[0]}: keep "
+            "one column of each"
+        )
+
+
 def wells_of(column: pd.Series, file: str) -> list[str]:
     """Names of wells (``A01``) from a table's column, whose index counts rows from 0.
 

@@ -10,6 +10,8 @@ LARGEST = (32, 48)
 """Rows and columns of a plate of 1536 wells."""
 
 
+_LONGEST = 100
+
 _FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
 """Rows and columns of plates with 6, 12, 24, 48, 96, 384 and 1536 wells."""
 
@@ -24,8 +26,18 @@ def plate_format(positions: Iterable[tuple[int, int]]) -> tuple[int, int]:
 
 
 def plate_name(text: str) -> str:
-    """A barcode as it is compared: macOS writes an umlaut as two characters."""
-    return unicodedata.normalize("NFC", text)
+    """A barcode as it is compared: macOS writes an umlaut as two characters.
+
+    Raises:
+        InputError: No file or folder could be called that.
+    """
+    name = unicodedata.normalize("NFC", text).strip()
+    if name in ("", ".", "..") or len(name) > _LONGEST or re.search(r"[/\\\x00-\x1f]", name):
+        raise InputError(
+            f"{text[:_LONGEST]!r} is no name of a plate: files and folders are called by it; give "
+            f"it letters, digits and marks, at most {_LONGEST}, no slash"
+        )
+    return name
 
 
 def well_name(row: int, col: int) -> str:

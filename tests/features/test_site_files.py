@@ -96,6 +96,7 @@ def test_a_plates_record_holds_its_fingerprint_and_its_grey_levels() -> None:
         "fingerprint": FINGERPRINT,
         "backbone": "abc",
         "plate_intensities": [{CHANNEL: "DNA", "p0_1": 1.0}, {CHANNEL: "ER", "p0_1": 2.0}],
+        "images": None,
     }
 
 

@@ -295,7 +295,7 @@ REFUSED = {
     ),
     "a decimal comma": (
         with_rows(concentration=["0,5", "1"], unit=["uM", "uM"]),
-        "1 concentration(s) are written with a comma, e.g. line 2: '0,5'; write a point",
+        "1 concentration(s) are written with a comma, e.g. line 2: '0,5'; write decimals with",
     ),
     "a dose without a unit": (
         with_rows(concentration=["5", "1"], unit=["", "uM"]),

@@ -17,6 +17,9 @@ _COLON_ITEM = re.compile(r"^(\s*[\w.\-]+\s*):(.*)$", flags=re.DOTALL)
 # a dotted parameter name and its value
 _ITEM = re.compile(r"^\s*(?P<key>[\w.\-]+)\s*[:=](?P<value>.*)$", flags=re.DOTALL)
 
+# what YAML makes other numbers of
+_OTHER_NUMBER = re.compile(r"[-+]?(0\d+|0[oxb]\w+|\d+(:\d+)+|\d+(_\d+)+)")
+
 _FREE_TEXT = (
     "find_similar.text",
     "find_similar.treatment",
@@ -29,17 +32,20 @@ _FREE_TEXT = (
 
 def read_params(context: click.Context, param: click.Parameter, value: Any) -> Any:
     """Rewrite ``a.b:1`` to ``a.b=1`` and let Kedro parse the result."""
+    if isinstance(value, tuple):  # the option, given several times
+        value = ",".join(value)
     if not isinstance(value, str):
         return _split_params(context, param, value)
     _refuse_old_names(value)
     texts, items = _apart_from_text(value.split(","))
+    _refuse_repeats([*texts, *(match["key"] for item in items if (match := _ITEM.match(item)))])
     for before, item in itertools.pairwise(items):
         if not re.search("[:=]", item):
             raise click.BadParameter(
                 f"{item} stands alone after a comma; join the values of a list with a plus: "
                 f"{before}+{item}"
             )
-    rewritten = ",".join(_COLON_ITEM.sub(r"\1=\2", item, count=1) for item in items)
+    rewritten = ",".join(_COLON_ITEM.sub(r"\1=\2", _as_written(item), count=1) for item in items)
     try:
         parsed: dict[str, Any] = _split_params(context, param, rewritten)
     except (YAMLError, OmegaConfBaseException) as error:
@@ -59,6 +65,21 @@ def _refuse_old_names(value: str) -> None:
         for name in (key, key.partition(".")[0]):
             if name in PARAMETERS:
                 raise click.BadParameter(renamed("parameter", name, PARAMETERS))
+
+
+def _refuse_repeats(keys: list[str]) -> None:
+    """A parameter that is given twice has two values, of which one would be lost."""
+    for key in keys:
+        if keys.count(key) > 1:
+            raise click.BadParameter(f"{key} is given {keys.count(key)} times; give it once")
+
+
+def _as_written(item: str) -> str:
+    """YAML reads 0123 as 83, 12:30 as 750 and 1_000 as 1000: these stay what they are."""
+    match = _ITEM.match(item)
+    if match is None or not _OTHER_NUMBER.fullmatch(match["value"].strip()):
+        return item
+    return f'{match["key"]}="{match["value"].strip()}"'
 
 
 def _apart_from_text(items: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -73,10 +73,23 @@ def set_up_plates(given: PlateSetup) -> None:
         if sentence is None:
             raise
         raise click.ClickException(sentence) from error
+    _refuse_shared_data(project / "conf", given.env, name)
     source = {"images": _absolute(given.images), "wells": _absolute(given.wells)}
     texts = _configuration(proposal, source, columns, name)
     _write(project / "conf" / given.env, texts, yes=given.yes, replace=given.replace)
     _say_how_to_go_on(given.env)
+
+
+def _refuse_shared_data(conf: Path, env: str, name: str) -> None:
+    """Two environments with one data folder would take each other's features for their own."""
+    own = _GLOBALS.format(name=name).splitlines()[1].partition("#")[0].strip()
+    for file in sorted(conf.glob("*/globals.yml")):
+        lines = (line.partition("#")[0].strip() for line in file.read_text("utf-8").splitlines())
+        if file.parent.name != env and own in lines:
+            raise click.ClickException(
+                f"the environment {file.parent.name} keeps its data in {name}, too: give these "
+                "plates a name of their own, --name"
+            )
 
 
 def _check(given: PlateSetup) -> None:

@@ -79,6 +79,8 @@ def _with_colon_params(command: click.Command) -> click.Command:
     for param in command.params:
         if param.name == "params":
             param.callback = read_params
+            param.multiple = True  # a second --params adds to the first
+            param.default = ()
         if param.name == "load_versions":
             param.callback = _read_versions
     return command

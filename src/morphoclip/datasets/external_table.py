@@ -8,6 +8,8 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
 from morphoclip.errors import InputError
+from morphoclip.files import require_regular
+from morphoclip.table_checks import refuse_repeated_columns, with_named_index
 
 
 class ExternalTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
@@ -53,19 +55,35 @@ def _is_table(path: str) -> bool:
 
 def _read(place: str) -> pd.DataFrame:
     suffixes = PurePosixPath(place).suffixes
+    require_regular(place)
     try:
         if ".parquet" in suffixes:
-            table = pd.read_parquet(place)
+            table = with_named_index(pd.read_parquet(place))
             named = [column for column in table if str(column).startswith("Metadata_")]
             return table.astype(dict.fromkeys(named, "str"))
-        columns = _read_text(place, suffixes, nrows=0).columns
+        columns = [str(name) for name in _read_text(place, suffixes, header=None, nrows=1).iloc[0]]
+        _refuse_header(columns, PurePosixPath(place).name)
         named = [column for column in columns if column.startswith("Metadata_")]
-        return _read_text(place, suffixes, dtype=dict.fromkeys(named, "str"))
+        table = _read_text(place, suffixes, dtype=dict.fromkeys(named, "str"))
+        if not isinstance(table.index, pd.RangeIndex):
+            raise ValueError("rows have more cells than the header")
+        return table
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(
             f"{PurePosixPath(place).name} cannot be read as a table "
             f"({str(error).splitlines()[0]}); give a .csv, .tsv or .parquet file"
         ) from error
+
+
+def _refuse_header(columns: list[str], file: str) -> None:
+    refuse_repeated_columns([name for name in columns if name != "nan"], file)
+    if len(columns) == 1 and (";" in columns[0] or "\t" in columns[0]):
+        raise InputError(
+            f"the columns of {file} are set apart by {';' if ';' in columns[0] else 'tabs'}: save "
+            "it with commas as .csv, or with tabs as .tsv"
+        )
 
 
 def _read_text(place: str, suffixes: list[str], **options: Any) -> pd.DataFrame:

@@ -6,13 +6,16 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import fsspec
+import numpy as np
 import openpyxl
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 
 from morphoclip.errors import InputError, example_of
+from morphoclip.files import require_regular
 from morphoclip.remote.stores import options_for
+from morphoclip.table_checks import with_named_index
 
 
 class SpreadsheetDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
@@ -33,6 +36,7 @@ class SpreadsheetDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
     def load(self) -> pd.DataFrame | None:
         if self._filepath is None:
             return None
+        require_regular(self._filepath)
         with fsspec.open(self._filepath, "rb", compression="infer", **self._fs_args) as file:
             content = file.read()
         suffixes = {suffix.lower() for suffix in PurePosixPath(self._filepath).suffixes}
@@ -69,10 +73,27 @@ class SpreadsheetDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
                 f"merged cell(s), e.g. {next(iter(sheet.merged_cells.ranges))}; unmerge them and "
                 "fill in every row"
             )
-        rows = [["" if cell is None else cell for cell in row] for row in sheet.values]
+        rows = [[_shown(cell) for cell in row] for row in sheet.iter_rows()]
         if not rows:
             raise InputError(f"{self._called}: the sheet {sheet.title}, the first, is empty")
+        self._refuse_formulas_without_value(content, sheet)
         return _as_text(pd.DataFrame(rows[1:], columns=rows[0]))
+
+    def _refuse_formulas_without_value(self, content: bytes, sheet: Any) -> None:
+        """A formula that no spreadsheet has worked out would read as a blank."""
+        formulas = openpyxl.load_workbook(io.BytesIO(content)).worksheets[0]
+        blank = [
+            cell.coordinate
+            for row in formulas.iter_rows()
+            for cell in row
+            if cell.data_type == "f" and sheet[cell.coordinate].value is None
+        ]
+        if blank:
+            raise InputError(
+                f"{self._called}, {self._name}: {len(blank)} cell(s) are formulas without a value, "
+                f"e.g. {blank[0]}; open and save the file in a spreadsheet, which works them out, "
+                "or write the values"
+            )
 
     def save(self, data: pd.DataFrame) -> None:  # noqa: ARG002 - the signature is Kedro's
         raise DatasetError("the table is read-only")
@@ -119,6 +140,7 @@ def _from_text(text: str) -> pd.DataFrame:
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:
     """Values as they would be written: whole numbers without a point, nothing for missing ones."""
+    table = with_named_index(table)
     names = [str(name) for name in table.columns]
     repeated = sorted({name for name in names if names.count(name) > 1 and name})
     if repeated:
@@ -131,7 +153,19 @@ def _as_text(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(text, dtype="str")
 
 
+def _shown(cell: Any) -> Any:
+    """What a cell holds; a share as the percentage that it shows."""
+    value = cell.value
+    if isinstance(value, int | float) and "%" in (cell.number_format or ""):
+        return f"{value * 100:.10g}%"
+    return "" if value is None else value
+
+
 def _written(value: Any) -> str:
+    if isinstance(value, list | tuple | dict | set | np.ndarray):
+        raise ValueError(
+            f"a cell holds several values, {value}: write one text, entries joined by |"
+        )
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return "" if value is None or value is pd.NA or value != value else str(value)

@@ -1,5 +1,7 @@
 """A table of text: every value as it is written, nothing guessed to be missing."""
 
+import csv
+import io
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -8,7 +10,10 @@ import pandas as pd
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
+from morphoclip.errors import InputError
+from morphoclip.files import require_regular
 from morphoclip.remote.stores import options_for
+from morphoclip.table_checks import refuse_repeated_columns
 
 
 class TextTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
@@ -34,8 +39,21 @@ class TextTableDataset(AbstractDataset[pd.DataFrame, pd.DataFrame | None]):
         if self._filepath is None:
             return None
         options = {"mode": "rt", "encoding": "utf-8", "compression": "infer"} | self._fs_args
+        require_regular(self._filepath)
         with fsspec.open(self._filepath, **options) as file:
-            return pd.read_csv(file, sep=self._separator, dtype=str, keep_default_na=False)
+            text = file.read()
+        name = PurePosixPath(self._filepath).name
+        header = next(csv.reader(text.splitlines()[:1], delimiter=self._separator), [])
+        refuse_repeated_columns(header, name)
+        table = pd.read_csv(
+            io.StringIO(text), sep=self._separator, dtype=str, keep_default_na=False
+        )
+        if not isinstance(table.index, pd.RangeIndex):
+            raise InputError(
+                f"{name}: rows have more cells than the {len(header)} columns of its first line: a "
+                "separator stands in a cell, or the header lacks a name"
+            )
+        return table
 
     def save(self, data: pd.DataFrame) -> None:
         with fsspec.open(self._filepath, mode="wt", auto_mkdir=True, **self._fs_args) as file:

@@ -33,6 +33,13 @@ _OF_CELLS = ("objectnumber", "object_number", "imagenumber", "image_number", "ta
 """Words in the names of columns that number cells or their images: rows are of cells."""
 
 _INDEX = re.compile(r"(?i)|unnamed: ?\d+\w*|index|level_\d+|__index_level_\d+__|row(_?id)?")
+_PLACE_OR_DOSE = re.compile(
+    r"(?i)(well|plate|assay_plate)?_?(row|col|column|position|number|barcode|well|plate|site|field)"
+    r"|(dose|conc|concentration|timepoint|time_point|replicate|batch)(_?(um|nm|h|hours))?"
+)
+"""Names of columns that say where a well is or what was given, whatever comes before Metadata_."""
+_LARGEST = 1e18
+"""Beyond it, squares have no place in single precision."""
 _ROWS_THAT_SHOW_A_COUNT = 5
 _NO_FEATURES = ("Metadata_", "Image_Metadata_")
 
@@ -67,7 +74,13 @@ def with_places(table: pd.DataFrame, file: str) -> pd.DataFrame:
 
 def feature_columns(table: pd.DataFrame) -> list[str]:
     """Columns of real numbers that are no metadata and do not count rows."""
-    return [name for name in _numbers(table) if not _counts_rows(name, table[name])]
+    return [
+        name
+        for name in _numbers(table)
+        if not _PLACE_OR_DOSE.fullmatch(str(name))
+        and not _counts_rows(name, table[name])
+        and not _is_huge(table[name])
+    ]
 
 
 def _numbers(table: pd.DataFrame) -> list[str]:
@@ -84,13 +97,23 @@ def _counts_rows(name: object, column: pd.Series) -> bool:
     return len(steps) >= _ROWS_THAT_SHOW_A_COUNT and bool((steps == 1).all())
 
 
+def _is_huge(column: pd.Series) -> bool:
+    values = np.abs(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    return bool((values[np.isfinite(values)] > _LARGEST).any())
+
+
 def log_what_is_no_feature(table: pd.DataFrame, finite: Iterable[str], file: str) -> None:
     """Say which columns that are no metadata are passed over, how many, and why."""
     features, kept = feature_columns(table), set(finite)
     named = [name for name in table if not str(name).startswith(_NO_FEATURES)]
     numbers = set(_numbers(table))
+    others = [name for name in named if name in numbers and name not in set(features)]
+    of_wells = [name for name in others if _PLACE_OR_DOSE.fullmatch(str(name))]
+    huge = [name for name in others if name not in of_wells and _is_huge(table[name])]
     passed_over = {
-        "count rows": [name for name in named if name in numbers and name not in set(features)],
+        "say where a well is or what was given": of_wells,
+        f"hold a number beyond {_LARGEST:g}": huge,
+        "count rows": [name for name in others if name not in {*of_wells, *huge}],
         "hold no real numbers": [name for name in named if name not in numbers],
         "hold a value that is missing or not finite": [n for n in features if n not in kept],
     }

@@ -15,6 +15,7 @@ from morphoclip.columns import (
 )
 from morphoclip.config import Names
 from morphoclip.errors import InputError, example_of
+from morphoclip.features.made_of import MadeOf
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.fingerprint import NAMED_WHERE_USED, Fingerprint, require_same
 from morphoclip.imaging.preprocess import SiteImages
@@ -82,9 +83,12 @@ def were_made_by(backbone: str | None, existing: Loaders[Any], plates: Iterable[
 
 
 def plate_record(
-    fingerprint: Fingerprint, intensities: pd.DataFrame, backbone: str | None
+    fingerprint: Fingerprint,
+    intensities: pd.DataFrame,
+    backbone: str | None,
+    images: MadeOf | None = None,
 ) -> dict[str, Any]:
-    """The record beside a plate's site features: how they were made, and by which grey levels.
+    """The record beside a plate's site features: how, of which images, and by which grey levels.
 
     ``backbone`` is the digest of the backbone's parameters, from which a later run knows that its
     backbone is the same one without loading it.
@@ -93,6 +97,7 @@ def plate_record(
         "fingerprint": fingerprint,
         "backbone": backbone,
         "plate_intensities": intensities.to_dict("records"),
+        "images": images.model_dump() if images else None,
     }
 
 
@@ -154,3 +159,4 @@ class PlateRecord(BaseModel):
     fingerprint: dict[str, str]
     backbone: str | None = None
     plate_intensities: list[dict[str, str | float | None]]
+    images: MadeOf | None = None

@@ -12,6 +12,7 @@ from morphoclip.columns import PLATE, SITE, WELL
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.features.extract import named_settings
+from morphoclip.features.made_of import MadeOf, known_images, names_of_images, other_images
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.site_files import restricted, site_key
 from morphoclip.fingerprint import Fingerprint, differences
@@ -35,7 +36,8 @@ def check_plates(
     stale when it was not made with the present parameters.
     """
     rows = []
-    for plate, sites in site_index[[PLATE, WELL, SITE]].drop_duplicates().groupby(PLATE):
+    for plate, images in site_index.groupby(PLATE):
+        sites = images[[PLATE, WELL, SITE]].drop_duplicates()
         keys = {site_key(*site) for site in sites.itertuples(index=False)}
         if set_aside is not None:
             left_out = set_aside.loc[set_aside[PLATE] == plate, [PLATE, WELL, SITE]]
@@ -43,6 +45,8 @@ def check_plates(
         present = keys & set(existing)
         missing = sorted(keys - present)
         stale = _stale_settings(records.get(plate), named_settings(config, adapter))
+        if not stale:
+            stale = _of_other_images(records[plate](), images, present)
         n_tokens = None if stale else config.n_tokens  # of other parameters, others may be right
         ordered = sites.sort_values([WELL, SITE]).itertuples(index=False)
         in_order = [site_key(*site) for site in ordered]
@@ -118,6 +122,16 @@ def _holds(load: Callable[[], PlateFeatures] | None, sites: list[Tensor]) -> boo
     if any(site.shape != sites[0].shape for site in sites) or len(sites) != len(tokens):
         return False
     return not sites or torch.equal(tokens, torch.stack(sites).to(tokens.dtype))
+
+
+def _of_other_images(record: dict[str, Any], images: pd.DataFrame, present: set[str]) -> list[str]:
+    """Sites whose features were made of images of other names."""
+    known = known_images(record)
+    if known is None:
+        return []
+    now = MadeOf(first="", sites=names_of_images(images))
+    sites = (key.partition("/")[2] for key in present)
+    return [f"{site} was made of other images" for site in other_images(known, now, sites)]
 
 
 def _stale_settings(load: Callable[[], Any] | None, expected: Fingerprint) -> list[str]:

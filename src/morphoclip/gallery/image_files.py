@@ -1,5 +1,6 @@
 """The images of plates on any fsspec path: listed folder by folder, read one by one."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -9,10 +10,11 @@ import fsspec
 import pandas as pd
 from fsspec.implementations.local import LocalFileSystem
 
+from morphoclip.files import is_special
 from morphoclip.imaging.ome_zarr import STORE_SUFFIX, opened_image
 from morphoclip.imaging.tiff import OpenFile, Plane, opened_tiffs
 from morphoclip.remote.folders import RemoteFolder
-from morphoclip.remote.stores import options_for
+from morphoclip.remote.stores import content_digest, options_for
 
 
 class ImageFiles:
@@ -84,8 +86,21 @@ class ImageFiles:
         if self.remote is not None and not path.startswith(("/", "file://")):
             return self.remote.read(path)
         filesystem, place = self._at(path)
+        if is_special(Path(place)) and Path(place).exists():
+            raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file")
         content: bytes = filesystem.cat_file(place)
         return content
+
+    def content_of(self, path: str) -> str | None:
+        """What changes with a file's content: its MD5; None where that takes more than a look."""
+        filesystem, place = self._at(path)
+        if isinstance(filesystem, LocalFileSystem):
+            try:
+                return f"md5:{content_digest(Path(place).read_bytes())}"
+            except OSError:
+                return None
+        known = self.remote.known(path) if self.remote is not None and "://" not in path else None
+        return f"md5:{known.md5}" if known is not None and known.md5 else None
 
     def store(self, path: str) -> Any:
         """A folder as Zarr libraries take it, by its path below the folder, or a whole one."""
@@ -124,7 +139,14 @@ class ImageFiles:
         if not Path(self._root).is_dir():
             return []
         with os.scandir(self._root) as found:
-            return sorted(entry.name for entry in found if entry.is_dir() == directories)
+            return sorted(entry.name for entry in found if _is_folder(entry) == directories)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _below(folder: str) -> Iterator[str]:

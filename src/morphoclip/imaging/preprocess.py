@@ -80,6 +80,8 @@ def read_site(images: SiteImages) -> tuple[dict[str, Plane], dict[str, UnusableP
             planes[channel] = _middle(_even(opened[path](number), channel, images), images)
         except FileNotFoundError:
             unusable[channel] = UnusablePlane("missing", f"{path} is gone")
+        except OSError as error:
+            unusable[channel] = UnusablePlane("unreadable", f"{path}: {error.strerror or error}")
         except UnusablePlane as finding:
             unusable[channel] = UnusablePlane(finding.reason, f"{path}: {finding}")
     shapes = {plane.shape for plane in planes.values()}

@@ -135,11 +135,31 @@ def index_plate(
             image = taken[channel]
             place = (image.path, image.number, image.illumination)
             complete.append((plate, well, site, channel, str(called), *place))
+    _refuse_shared(plate, complete)
     columns = [PLATE, WELL, SITE, CHANNEL, SOURCE_CHANNEL, PATH, IMAGE_NUMBER, ILLUMINATION]
     return SiteTables(
         pd.DataFrame(complete, columns=columns).astype({ILLUMINATION: "str"}),
         pd.DataFrame(incomplete, columns=[PLATE, WELL, SITE, REASON, DETAIL]),
     )
+
+
+def _refuse_shared(
+    plate: str, images: list[tuple[str, str, int, str, str, str, int, str | None]]
+) -> None:
+    """One image is one channel of one site."""
+    place_of: dict[tuple[str, int], tuple[str, int, str]] = {}
+    shared = []
+    for _, well, site, channel, _, path, number, _ in images:
+        first = place_of.setdefault((path, number), (well, site, channel))
+        if first != (well, site, channel):
+            shared.append((path, first, (well, site, channel)))
+    if shared:
+        path, one, other = shared[0]
+        said = " and ".join(f"{well} site {site} {channel}" for well, site, channel in (one, other))
+        raise InputError(
+            f"plate {plate}: {len(shared)} image(s) stand for another channel or site, too, e.g. "
+            f"{path} for {said}; name each channel's own file"
+        )
 
 
 def _take_lowest_plane(taken: dict[str, FoundImage], channel: str, image: FoundImage) -> None:

@@ -14,6 +14,11 @@ _LARGEST_PLANE = 2**26
 """Pixels; an Opera Phenix plane has 4.7 million. More is a damaged header, not an image."""
 
 
+_MIN_IS_WHITE = tifffile.PHOTOMETRIC.MINISWHITE
+_PALETTE = tifffile.PHOTOMETRIC.PALETTE
+_ORIENTATION = 274
+"""Number of the tag that says how an image is turned; 1 is not at all."""
+
 _MOST_PAGES = 64
 
 _MOST_SATURATED = 0.5
@@ -74,7 +79,10 @@ def decode_plane(content: bytes) -> Plane:
             shape, dtype = page.shape, page.dtype
             raw_at = _place_of_raw_pixels(page, len(content))
             is_plane = len(shape) == 2 and 0 < int(np.prod(shape, dtype=np.int64)) <= _LARGEST_PLANE
-            n_images = _images_in(header, shape) if is_plane else 1
+            n_images = 1
+            if is_plane:
+                _refuse_other_meaning(page)
+                n_images = _images_in(header, shape)
     except UnusablePlane:
         raise
     except Exception as error:  # damaged headers fail in a dozen ways; all mean one thing
@@ -108,12 +116,32 @@ def _refuse_many_pages(header: tifffile.TiffFile) -> None:
         raise UnusablePlane("wrong_shape", f"{number} images in one file; {_OF_SEVERAL}")
 
 
+def _refuse_other_meaning(page: Any) -> None:
+    """A file may say that its numbers are no brightness, or its rows no rows.
+
+    Raises:
+        UnusablePlane: Bright is dark in it, numbers are places in a table of colours, or it is
+            turned or mirrored.
+    """
+    if page.photometric in (_MIN_IS_WHITE, _PALETTE):
+        raise UnusablePlane(
+            "unreadable", f"its numbers are no brightness: photometric is {page.photometric.name}"
+        )
+    orientation = page.tags.get(_ORIENTATION)
+    if orientation is not None and orientation.value != 1:
+        raise UnusablePlane(
+            "unreadable", f"it is turned or mirrored: its orientation is {int(orientation.value)}"
+        )
+
+
 def _images_in(header: tifffile.TiffFile, shape: tuple[int, ...]) -> int:
     """How many images of the first one's size a file holds; a thumbnail is smaller.
 
     ImageJ and others keep a whole stack behind one page, and say so in its description.
     """
     _refuse_many_pages(header)
+    if any(other.size > header.pages[0].size for other in header.pages):
+        raise UnusablePlane("wrong_shape", "the first of its images is smaller than another")
     pages = sum(other.shape == shape for other in header.pages)
     if pages > 1 or not header.pages[0].description:
         return pages
@@ -131,6 +159,9 @@ def _decode_several(content: bytes) -> NDArray[Any]:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
             _refuse_many_pages(file)
             series = file.series[0]
+            _refuse_other_meaning(file.pages[0])
+            if (n_alike := sum(other.shape == series.shape for other in file.series)) > 1:
+                raise UnusablePlane("wrong_shape", f"{n_alike} series of images in one file")
             order, n_channels = _axes_of_channels(series)
             images = series.asarray().transpose(order)
     except UnusablePlane:

@@ -1,5 +1,6 @@
 """Concentrations: read, brought to one unit, and told apart."""
 
+import numpy as np
 import pandas as pd
 
 from morphoclip.columns import (
@@ -18,6 +19,7 @@ _TO_MICROMOLAR = {"m": 1e6, "mm": 1e3, "um": 1.0, "nm": 1e-3, "pm": 1e-6}
 _TO_MICROGRAMS = {"g/l": 1e3, "mg/ml": 1e3, "ug/ml": 1.0, "mg/l": 1.0, "ng/ml": 1e-3}
 _KEPT = {"%": "%", "moi": "MOI", "u/ml": "U/mL", "iu/ml": "IU/mL"}
 _BEFORE_DOSE = " @ "
+_POINT = "write decimals with a point and thousands without a mark: 0.5, 1000"
 KNOWN = "M, mM, uM, nM, pM, mg/mL, ug/mL, ng/mL, %, U/mL, MOI"
 
 
@@ -37,10 +39,12 @@ def read_doses(wells: pd.DataFrame, file: str) -> pd.DataFrame:
     has_dose = ~wells[ROLE].isin([Role.NEGCON, Role.EMPTY]) & wells[CONCENTRATION].notna()
     written = wells[CONCENTRATION].where(has_dose)
     with_comma = written.str.contains(r"\d,\d", regex=True, na=False)
-    _refuse(written[with_comma], "are written with a comma", "write a point: 0.5", file)
+    _refuse(written[with_comma], "are written with a comma", _POINT, file)
+    in_percent = wells[CONCENTRATION_UNIT].str.strip().eq("%")
+    written = written.mask(in_percent, written.str.removesuffix("%"))
     numbers = pd.to_numeric(written, errors="coerce")
     _refuse(
-        written[has_dose & ~(numbers >= 0)],
+        written[has_dose & ~((numbers >= 0) & np.isfinite(numbers))],
         "are no number",
         "write a number, and its unit in the column unit",
         file,
@@ -87,6 +91,13 @@ def _with_doses_told_apart(wells: pd.DataFrame, has_dose: pd.Series) -> pd.DataF
         )
     wells[DOSE] = dose.astype("str")
     with_it = wells[BROAD_SAMPLE] + _BEFORE_DOSE + dose
+    taken = wells[BROAD_SAMPLE][~several & wells[BROAD_SAMPLE].isin(set(with_it[several]))]
+    if len(taken):
+        raise InputError(
+            f"{len(taken)} row(s) call a perturbation as one with its dose is called, e.g. line "
+            f"{taken.index[0]}: {taken.iloc[0]!r}; write the perturbation alone, and its dose in "
+            "concentration and unit"
+        )
     wells[BROAD_SAMPLE] = wells[BROAD_SAMPLE].where(~several, with_it)
     return wells
 

@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from morphoclip.columns import (
@@ -42,6 +43,8 @@ from morphoclip.well_names import plate_name, well_name, well_position
 
 logger = logging.getLogger(__name__)
 
+_VEHICLES = ("dmso", "untreated", "vehicle", "water", "pbs", "media", "medium", "control")
+"""What a lab calls its controls, lower case."""
 _CONTROLS = {
     "": Role.TRT,
     "trt": Role.TRT,
@@ -54,6 +57,7 @@ _CONTROLS = {
     "empty": Role.EMPTY,
     "blank": Role.EMPTY,
 }
+_DATE_OR_TIME = r"\d{4}-\d\d-\d\d([ T].*)?|\d\d?:\d\d(:\d\d)?(\.\d+)?|-?\d+ days?\b.*"
 _OF_PLATES = (CELL_TYPE, CELL_LINE, TIMEPOINT, DENSITY, SOURCE, BATCH)
 _OF_PERTURBATIONS = (
     ROLE,
@@ -108,8 +112,8 @@ def _refuse_dates(wells: pd.DataFrame) -> None:
     """Excel turns names such as MARCH1 and SEPT2 into dates."""
     for column in (BROAD_SAMPLE, PERT_INAME, GENE, TARGET_LIST):
         _refuse(
-            wells[wells[column].str.fullmatch(r"\d{4}-\d\d-\d\d( 00:00:00)?", na=False)],
-            f"hold a date in the column {called(column)}",
+            wells[wells[column].str.fullmatch(_DATE_OR_TIME, na=False)],
+            f"hold a date or a time in the column {called(column)}",
             "Excel makes dates of names such as MARCH1: format the column as text, then type the "
             "names again",
             column,
@@ -128,6 +132,16 @@ def _with_places(wells: pd.DataFrame) -> pd.DataFrame:
         wells.assign(place=places)[named.isna()],
         "have a well that is none",
         "wells read A01 to P24 (AF48 on plates of 1536)",
+        "place",
+    )
+    numbered = (wells["row"] + " " + wells["column"]).where(by_name & by_number)
+    other = numbered.map(_well_or_none, na_action="ignore").astype("str")
+    _refuse(
+        wells.assign(place=places + ", row and column " + numbered)[
+            other.notna() & (other != named)
+        ],
+        "have a well that is not that of their row and column",
+        "keep one of the two",
         "place",
     )
     wells = wells.assign(**{WELL: named})
@@ -155,6 +169,17 @@ def _well_or_none(place: str) -> str | None:
 
 def _roles(wells: pd.DataFrame) -> pd.Series:
     words = wells[ROLE].fillna("").str.lower().str.strip()
+    ids = wells[BROAD_SAMPLE].str.lower().where(words == "")
+    vehicles = ids[ids.isin(_VEHICLES)]
+    if len(vehicles):
+        logger.warning(
+            "%s: %d well(s) of %s are treatments, e.g. line %d, since their column control is "
+            "blank; write negcon there if they are controls",
+            FILE,
+            len(vehicles),
+            example_of(sorted(set(wells.loc[vehicles.index, BROAD_SAMPLE]))),
+            vehicles.index[0],
+        )
     _refuse(
         wells[~words.isin(_CONTROLS)],
         "have a word in the column control that is not known",
@@ -192,7 +217,7 @@ def _hours(wells: pd.DataFrame) -> pd.Series:
     text = wells[TIMEPOINT].str.lower().str.replace(r"\s*(h|hrs?|hours?)$", "", regex=True)
     hours = pd.to_numeric(text, errors="coerce")
     _refuse(
-        wells[text.notna() & ~(hours >= 0)],
+        wells[text.notna() & ~((hours >= 0) & np.isfinite(hours))],
         "have a timepoint that is no number of hours",
         "write hours, as in 48",
         TIMEPOINT,

@@ -76,12 +76,12 @@ class RemoteFolder:
         Raises:
             InputError: It cannot be read.
         """
-        file = self._known(path)
+        file = self.known(path)
         if file is not None and self.copy is not None and self.copy.has(file):
             return self.copy.path_of(path).read_bytes()
         return self.reader.read(file or RemoteFile(path, None))
 
-    def _known(self, path: str) -> RemoteFile | None:
+    def known(self, path: str) -> RemoteFile | None:
         """A file as it was listed, here or before."""
         folder = path.partition("/")[0]
         is_listed = self.copy is not None and self.copy.listing(folder) is not None

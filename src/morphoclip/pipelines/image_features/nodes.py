@@ -24,6 +24,7 @@ from morphoclip.features.extract import (
     named_settings,
     require_memory,
 )
+from morphoclip.features.made_of import images_of_plates, known_images
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.site_files import (
     pack_plate,
@@ -116,6 +117,16 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
         _illumination(illumination_functions, indexed, plate_images, config),
         config.preprocess.side,
     )
+    made_of = images_of_plates(
+        indexed, existing_records, existing_features, plate_images.content_of
+    )
+    renewed = {
+        plate: record | {"images": made_of[plate].model_dump()}
+        for plate in plates
+        if plate in existing_records
+        for record in [existing_records[plate]()]
+        if known_images(record) != made_of[plate]
+    }
     kept = [existing_features, existing_tensors] if config.save_tensors else [existing_features]
     missing = without_features(images, *kept)
     device = resolve_device(config.device)
@@ -123,7 +134,7 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     of_adapter = [adapter.digest] if adapter else []
     digest = parameters_digest(config.backbone, config.backbone.folder, *of_adapter)
     if not missing and were_made_by(digest, existing_records, plates):
-        yield {"records": {}, "site_qc": {}, "thumbnails": {}, "features": {}, "tensors": {}}
+        yield {"records": renewed, "site_qc": {}, "thumbnails": {}, "features": {}, "tensors": {}}
         return
 
     backbone = load_image_backbone(config.backbone, len(config.channels))
@@ -135,11 +146,15 @@ def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
     refuse_mixing(existing_records, plates, fingerprint)
     records = {
         plate: plate_record(
-            fingerprint, plate_intensities[plate_intensities[PLATE] == plate], digest
+            fingerprint,
+            plate_intensities[plate_intensities[PLATE] == plate],
+            digest,
+            made_of[plate],
         )
         for plate in plates
         if plate not in existing_records
     }
+    records |= renewed
     yield {"records": records, "site_qc": {}, "thumbnails": {}, "features": {}, "tensors": {}}
 
     ranges: dict[str, dict[str, GreyRange]] = {
