@@ -137,3 +137,10 @@ def test_the_same_training_in_two_processes_is_refused_and_loses_nothing(tmp_pat
     assert found == [2]
     for name, weights in alone.model.members[0].state.items():
         assert torch.equal(weights, beside.model.members[0].state[name]), name
+
+
+@pytest.mark.parametrize("place", ["file/x.lock", "/proc/x/x.lock"])
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path, place) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"nothing can be written to .*MORPHOCLIP_DATA"):
+        Claim(tmp_path / place, "it")

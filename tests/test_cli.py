@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pandas as pd
@@ -51,6 +52,25 @@ def test_colon_and_equals_mean_the_same(text: str) -> None:
 )
 def test_only_the_first_separator_counts(text: str, value: dict[str, object]) -> None:
     assert parsed(text) == value
+
+
+@pytest.mark.parametrize("text", ["0123", "12:30", "1_000", "010", "0x10"])
+def test_what_yaml_would_make_another_number_of_stays_as_it_is_written(text: str) -> None:
+    assert parsed(f"ingestion.plates:{text}") == {"ingestion": {"plates": text}}
+
+
+def test_a_second_option_adds_to_the_first() -> None:
+    given = ["--params", "splitting.seed:1", "--params", "splitting.val_fraction:0.2"]
+    with run.make_context("run", given) as context:
+        assert context.params["params"] == {"splitting": {"seed": 1, "val_fraction": 0.2}}
+
+
+@pytest.mark.parametrize(
+    "given", [["--params", "a.b:1,a.b:2"], ["--params", "a.b:1", "--params", "a.b=2"]]
+)
+def test_a_parameter_with_two_values_is_refused(given: list[str]) -> None:
+    with pytest.raises(click.BadParameter, match=r"a\.b is given 2 times"):
+        run.make_context("run", given)
 
 
 def test_a_key_alone_is_kedros_own_error() -> None:
@@ -264,3 +284,16 @@ def test_a_table_of_an_older_version_is_made_again() -> None:
     assert sentence is not None
     assert sentence.startswith("the table well_index on disk lacks the column Metadata_source")
     assert "kedro run --pipeline ingestion" in sentence
+
+
+@pytest.mark.parametrize(
+    ("given", "means"),
+    [("", "None"), ("  ", "None"), ("~/x", str(Path.home() / "x")), ("a", "a")],
+)
+def test_a_blank_data_folder_is_none_and_a_tilde_is_home(given: str, means: str) -> None:
+    code = "import os, morphoclip.settings; print(os.environ.get('MORPHOCLIP_DATA'))"
+    environment = os.environ | {"MORPHOCLIP_DATA": given}
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == means

@@ -1,5 +1,6 @@
 """Files on disk: whole or not at all, and read back safely."""
 
+import os
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from kedro.io import DatasetError
 from lab_plates import lab, wells_table
 
 from morphoclip.columns import PLATE
+from morphoclip.datasets.external_table import ExternalTableDataset
 from morphoclip.datasets.partitions import Partitions, PlateTablesDataset
 from morphoclip.datasets.plate_images import PlateImagesDataset
 from morphoclip.datasets.spreadsheet import SpreadsheetDataset
@@ -183,9 +185,76 @@ def merged_cells(path: Path) -> None:
     book.save(path)
 
 
+def formulas(path: Path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    sheet.append(["well", "concentration"])
+    sheet.append(["A01", "=5*2"])
+    book.save(path)
+
+
+def lists(path: Path) -> None:
+    pd.DataFrame({"well": ["A01"], "targets": [["HDAC1"]]}).to_parquet(path)
+
+
+def test_shares_in_excel_are_read_as_they_are_shown(tmp_path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    sheet.append(["well", "concentration"])
+    sheet.append(["A01", 0.1])
+    sheet["B2"].number_format = "0%"
+    book.save(tmp_path / "a.xlsx")
+    assert spreadsheet(tmp_path / "a.xlsx").load()["concentration"].tolist() == ["10%"]
+
+
+def test_named_indices_of_parquet_are_columns(tmp_path) -> None:
+    table = pd.DataFrame({"plate": ["P"], "well": ["A01"], "x": [1.0]}).set_index(["plate", "well"])
+    table.to_parquet(tmp_path / "a.parquet")
+    assert list(spreadsheet(tmp_path / "a.parquet").load()) == ["plate", "well", "x"]
+    external = ExternalTableDataset(filepath=str(tmp_path / "a.parquet")).load()
+    assert list(external) == ["plate", "well", "x"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
+        ("a.csv", "Metadata_Plate,x,x\nP,1,2\n", "1 column name(s) more than once, e.g. x"),
+        ("a.csv", "Metadata_Plate;x\nP;1\n", "are set apart by ;: save it with commas"),
+        ("a.csv", "Metadata_Plate,x\nP,1,2\nP,1,2\n", "rows have more cells than the header"),
+    ],
+)
+def test_profiles_with_a_header_that_misleads_are_refused(tmp_path, name, content, said) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DatasetError, match=re.escape(said)):
+        ExternalTableDataset(filepath=str(tmp_path / name)).load()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a\tb\n1\t2\t3\n1\t2\t3\n", "rows have more cells than the 2 columns of its first"),
+        ("a\ta\n1\t2\n", "1 column name(s) more than once, e.g. a"),
+    ],
+)
+def test_tables_of_a_gallery_with_shifted_columns_are_refused(tmp_path, content, said) -> None:
+    (tmp_path / "a.tsv").write_text(content)
+    with pytest.raises(DatasetError, match=re.escape(said)):
+        TextTableDataset(filepath=str(tmp_path / "a.tsv")).load()
+
+
+@pytest.mark.parametrize("kind", [SpreadsheetDataset, ExternalTableDataset, TextTableDataset])
+def test_a_pipe_is_no_table(tmp_path, kind) -> None:
+    os.mkfifo(tmp_path / "a.csv")
+    options = {"called": "the table"} if kind is SpreadsheetDataset else {}
+    with pytest.raises(DatasetError, match="it is a pipe or a device"):
+        kind(filepath=str(tmp_path / "a.csv"), **options).load()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.xlsx", formulas, "1 cell(s) are formulas without a value, e.g. B2; open and save"),
+        ("a.parquet", lists, "a cell holds several values, ['HDAC1']: write one text"),
         (
             "a.csv",
             "a,b\n1,2,3\n",

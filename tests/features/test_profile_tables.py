@@ -105,3 +105,21 @@ def test_what_names_no_well_is_refused_with_its_line(well) -> None:
 def test_a_header_alone_is_refused() -> None:
     with pytest.raises(InputError, match="x has a header and no row"):
         with_places(pd.DataFrame({PLATE: [], WELL: [], "f": []}), "x")
+
+
+def test_positions_doses_and_huge_numbers_are_no_features_and_said(caplog) -> None:
+    table = pd.DataFrame(
+        {
+            FEATURES[0]: [1.0, 2.0],
+            "column": [1, 7],
+            "dose": [0.1, 5.0],
+            "plate_number": [3, 4],
+            "Well_Row": [1, 2],
+            "concentration_um": [1, 9],
+            FEATURES[1]: [1e300, 2.0],
+        }
+    )
+    assert feature_columns(table) == FEATURES[:1]
+    log_what_is_no_feature(table, FEATURES[:1], "x")
+    assert "5 column(s) say where a well is or what was given" in caplog.text
+    assert "1 column(s) hold a number beyond 1e+18" in caplog.text

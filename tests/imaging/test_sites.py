@@ -73,3 +73,19 @@ def test_a_plate_without_any_of_the_channels_names_those_that_it_has() -> None:
 
 def test_stems_are_the_specs() -> None:
     assert site_name("P24", 9) == "r16c24f09"
+
+
+def test_an_image_that_stands_for_two_channels_or_sites_is_refused() -> None:
+    """As where a LoadData table names one file twice."""
+    one = [FoundImage("P", "A01", 1, channel, "a.tif") for channel in (4, 5)]
+    with pytest.raises(
+        InputError, match=r"1 image\(s\) .* a\.tif for A01 site 1 DNA and A01 site 1 ER"
+    ):
+        index_plate("P", one, TWO)
+    two = [
+        FoundImage("P", "A01", site, channel, f"{channel}.tif")
+        for site in (1, 2)
+        for channel in (4, 5)
+    ]
+    with pytest.raises(InputError, match=r"2 image\(s\) stand for another channel or site, too"):
+        index_plate("P", two, TWO)

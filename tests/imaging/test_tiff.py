@@ -23,6 +23,15 @@ def tiff(image: np.ndarray, **options: object) -> bytes:
     return buffer.getvalue()
 
 
+def several(*images: np.ndarray) -> bytes:
+    """Pages of different sizes."""
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for image in images:
+            writer.write(image)
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize("compression", [None, "lzw", "zlib"])
 def test_planes_come_back_as_they_were(compression: str | None) -> None:
     assert np.array_equal(decode_plane(tiff(PLANE, compression=compression)), PLANE)
@@ -37,6 +46,13 @@ def test_planes_come_back_as_they_were(compression: str | None) -> None:
         (tiff(PLANE, compression="lzw")[:-300], "unreadable"),
         (imagecodecs.png_encode(PLANE), "unreadable"),
         (tiff(np.zeros_like(PLANE)), "all_zero"),
+        (tiff(PLANE, photometric="miniswhite"), "unreadable"),
+        (tiff(PLANE, extratags=[(274, 3, 1, 6, True)]), "unreadable"),
+        (
+            tiff(PLANE % 256, photometric="palette", colormap=np.zeros((3, 65536), np.uint16)),
+            "unreadable",
+        ),
+        (several(PLANE[:9, :9], PLANE), "wrong_shape"),
         (tiff(PLANE.astype(np.float32)), "wrong_dtype"),
         (tiff(np.stack([PLANE] * 3, axis=-1), photometric="rgb"), "wrong_shape"),
         (tiff(np.ones((1, 7), np.uint16))[:4] + b"\xff" * 60, "unreadable"),

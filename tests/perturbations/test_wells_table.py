@@ -297,6 +297,45 @@ REFUSED = {
         with_rows(concentration=["0,5", "1"], unit=["uM", "uM"]),
         "1 concentration(s) are written with a comma, e.g. line 2: '0,5'; write decimals with",
     ),
+    "an endless time": (with_rows(timepoint=["inf", ""]), "no number of hours"),
+    "an endless dose": (
+        with_rows(concentration=["1e400", "1"], unit=["uM", "uM"]),
+        "1 concentration(s) are no number, e.g. line 2: '1e400'",
+    ),
+    "a well against its row and column": (
+        with_rows(row=["5", ""], column=["7", ""]),
+        "1 row(s) have a well that is not that of their row and column, e.g. line 2",
+    ),
+    "a dash for a perturbation": (
+        with_rows(perturbation=["c1", "-"]),
+        "1 row(s) name no perturbation and no control, e.g. line 3",
+    ),
+    "a word for empty without control": (
+        with_rows(perturbation=["c1", "blank"]),
+        "1 row(s) name no perturbation and no control, e.g. line 3",
+    ),
+    "a perturbation that nobody sees": (
+        with_rows(perturbation=["c1", "\u200b"]),
+        "1 row(s) name no perturbation and no control, e.g. line 3",
+    ),
+    "an ID as one with its dose": (
+        with_rows(
+            well=["A01", "A02"],
+            perturbation=["asp", "asp @ 5 µM"],
+            concentration=["5", "1"],
+            unit=["uM", "uM"],
+        ).pipe(lambda t: pd.concat([t, t.iloc[:1].assign(well="A03", concentration="10")])),
+        "1 row(s) call a perturbation as one with its dose is called, e.g. line 3: 'asp @ 5 µM'",
+    ),
+    "a time of day for a name": (
+        with_rows(name=["10:30:00", ""]),
+        "1 row(s) hold a date or a time in the column name, e.g. line 2: '10:30:00'",
+    ),
+    "a date with a time for a name": (
+        with_rows(name=["2026-01-02 03:04:00", ""]),
+        "1 row(s) hold a date or a time in the column name",
+    ),
+    "a plate of no name": (with_rows(plate=["..", ".."]), "'..' is no name of a plate"),
     "a dose without a unit": (
         with_rows(concentration=["5", "1"], unit=["", "uM"]),
         "1 concentration(s) have no unit, e.g. line 2: '5'; fill in the column unit",
@@ -344,3 +383,21 @@ def test_what_cannot_be_used_ends_in_a_sentence(fault: str) -> None:
 def test_names_of_columns_that_are_wrong_are_refused(names: dict[str, str], said: str) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
         read_wells_table(with_rows(), names)
+
+
+def test_characters_that_look_alike_are_one() -> None:
+    names = ["caf\u00e9", "cafe\u0301", "ca\u200bfé"]
+    wells = ["A01", "A02", "A03"]
+    perturbations, _ = tables(text(plate=["P"] * 3, well=wells, perturbation=names))
+    assert list(perturbations.index) == ["caf\u00e9"]
+
+
+def test_percent_means_percent() -> None:
+    table = with_rows(concentration=["10%", "5"], unit=["%", "%"])
+    _, wells = tables(table)
+    assert wells[CONCENTRATION].tolist() == [10.0, 5.0]
+
+
+def test_treatments_that_are_called_as_controls_are_said(caplog) -> None:
+    tables(with_rows(perturbation=["c1", "DMSO"]))
+    assert "1 well(s) of DMSO are treatments, e.g. line 3, since their column" in caplog.text
