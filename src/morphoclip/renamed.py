@@ -29,6 +29,9 @@ DATASETS = {
 
 NODES = {
     "look_up": "find_similar",
+    "measure_grey_levels": "extract_plates",
+    "extract_site_features": "extract_plates",
+    "pack_plates": "extract_plates",
     "score_profiles": "score_matching",
     "answer_questions": "find_treatments",
     "summarise_folds": "compare_over_folds",

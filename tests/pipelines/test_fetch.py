@@ -2,7 +2,9 @@
 
 import random
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +191,86 @@ def test_a_bucket_that_fails_for_good_stops_soon(lab, server) -> None:
     ):
         lab.run("fetch", fetch={"tries": 2, "requests": 4})
     assert sum(server.faults.values()) < 60
+
+
+def alike(one: Workspace, other: Workspace) -> bool:
+    ours, theirs = one.load("plate_features"), other.load("plate_features")
+    return set(ours) == set(theirs) and all(ours[p]().equals(theirs[p]()) for p in ours)
+
+
+def test_features_straight_from_a_bucket_ask_for_each_image_once(
+    lab, server, objects, at_home
+) -> None:
+    """Those whose grey levels are measured, too; none stays on the disk."""
+    lab.run("ingestion", "image_features")
+    asked = {key: server.asked[key] for key in images_of(objects)}
+    assert {key for key, n in asked.items() if n} == set(wanted_of(objects))
+    assert set(asked.values()) == {0, 1}
+    assert alike(lab, at_home)
+    assert not [path for path in lab.copied() if path.endswith(".tiff")]
+    lab.run("ingestion", "image_features", "verify_features")
+    assert {key: server.asked[key] for key in images_of(objects)} == asked
+
+
+def test_a_streamed_run_holds_little_on_the_disk(lab, server, objects, at_home) -> None:
+    sizes: dict[str, int] = {}
+    for key in wanted_of(objects):
+        folder = key.rsplit("/", 3)[1]
+        sizes[folder] = sizes.get(folder, 0) + len(objects[key])
+    room = max(sizes.values()) * 1.2
+    with sampled_disk(lab) as most:
+        lab.run("ingestion", "image_features", fetch={"stream": True, "max_disk": room / 1e9})
+    assert 0 < max(most) <= room
+    assert {server.asked[key] for key in wanted_of(objects)} == {1}
+    assert alike(lab, at_home)
+    assert not [path for path in lab.copied() if path.endswith(".tiff")]
+
+
+def test_a_stream_leaves_what_nobody_fetched_and_what_could_not_be_used(
+    lab, server, objects
+) -> None:
+    bad = wanted_of(objects)[7]
+    server.objects[bad] = b"no TIFF"
+    place = lab.data / "01_raw" / "s3" / BUCKET
+    own = place / wanted_of(objects)[0].replace("ch", "own")
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    lab.run("ingestion", "image_features", fetch={"stream": True})
+    assert own.read_bytes() == b"mine"
+    left = {f"lab/{path}" for path in lab.copied() if path.endswith(".tiff")}
+    stem = bad[: bad.index("ch")]
+    assert left - {str(own.relative_to(place))} == {k for k in wanted_of(objects) if stem in k}
+    assert len(lab.load("set_aside_sites")) == 2
+
+
+def test_a_plate_larger_than_the_room_is_refused_before_anything_comes(lab, server) -> None:
+    lab.run("ingestion")
+    with pytest.raises(InputError, match=r"3 of 3 plate\(s\) take more than fetch\.max_disk"):
+        lab.run("image_features", fetch={"stream": True, "max_disk": 1e-6})
+    assert not any(key.endswith(".tiff") for key in server.asked)
+
+
+@contextmanager
+def sampled_disk(lab: Lab) -> Iterator[list[int]]:
+    """Bytes of images on the disk, half written ones too, again and again."""
+    found, ended = [0], threading.Event()
+    place = lab.data / "01_raw" / "s3"
+
+    def sample() -> None:
+        while not ended.is_set():
+            total = 0
+            for path in place.rglob("*.tiff*"):
+                with suppress(OSError):
+                    total += path.stat().st_size
+            found.append(total)
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield found
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_profiles_come_with_the_tables_alone(lab, server) -> None:

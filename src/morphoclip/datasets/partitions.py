@@ -1,7 +1,7 @@
 """Folders of files: partitions that load {} when empty, and tables that are kept plate by plate."""
 
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from kedro_datasets._typing import TablePreview
 from kedro_datasets.partitions import PartitionedDataset
 
 from morphoclip.files import PARTIAL, written_whole
+from morphoclip.loaders import Listing
 from morphoclip.remote.stores import options_for
 
 
@@ -39,9 +40,10 @@ class Partitions(PartitionedDataset):
         self._must_exist = must_exist and not unless
         self._is_replaced = bool(unless)
 
-    def load(self) -> dict[str, Callable[[], Any]]:
+    def load(self) -> Listing:
         self._invalidate_caches()
-        return {self._name_of(path): _Loader(self, path) for path in self._list_partitions()}
+        found = {self._name_of(path): _Loader(self, path) for path in self._list_partitions()}
+        return Listing(found, self.load)
 
     def _name_of(self, path: str) -> str:
         name: str = self._path_to_partition(path)

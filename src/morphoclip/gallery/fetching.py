@@ -21,7 +21,7 @@ from morphoclip.imaging.file_names import Channel, NamePattern
 from morphoclip.imaging.sites import index_plates
 from morphoclip.progress import bytes_watched, watched
 from morphoclip.remote.copies import Copy
-from morphoclip.remote.folders import ROOT, RemoteFolder
+from morphoclip.remote.folders import ROOT, RemoteFolder, part_of
 from morphoclip.remote.reading import Reader, Unread
 from morphoclip.remote.stores import RemoteFile
 
@@ -44,6 +44,12 @@ class FetchConfig(Config):
     )
     dry_run: bool = Field(False, description="List, measure and say how much it is; fetch nothing.")
     requests: int = Field(32, ge=1, le=1024, description="Files that are asked for at once.")
+    stream: bool = Field(
+        False, description="Fetch a plate, encode it, verify its features, delete its images."
+    )
+    max_disk: float | None = Field(
+        None, gt=0, le=10**6, description="With stream: GB of disk for images, at most."
+    )
     tries: int = Field(8, ge=1, le=100, description="How often a file is asked for.")
 
 
@@ -136,13 +142,10 @@ def list_images(
     )
     wanted: dict[str, list[str]] = defaultdict(list)
     for path in index_plates(listed, channels).site_index[PATH].unique():
-        wanted[path.partition("/")[0] if "/" in path else ROOT].append(path)
-    entries = fresh.remote.entries()
-    listing = [*entries.files, *(RemoteFile(f"{name}/", None) for name in entries.folders)]
+        wanted[part_of(path)].append(path)
     parts = [Part(files.remote, name) for name in sorted({ROOT, *wanted})]
     for part in parts:
-        own = listing if part.name == ROOT else fresh.remote.files(part.name)
-        part.copy.list_anew(part.name, own, wanted[part.name])
+        files.remote.list_anew(part.name, wanted[part.name])
     return [part for part in parts if wanted[part.name]]
 
 

@@ -6,10 +6,16 @@ from typing import Any
 
 from morphoclip.remote.copies import Copy
 from morphoclip.remote.reading import Reader
+from morphoclip.remote.staging import Staging
 from morphoclip.remote.stores import Entries, RemoteFile, opened_store
 
 ROOT = "folder"
 """The part of a copy that lists what lies directly in its folder."""
+
+
+def part_of(path: str) -> str:
+    """The part of a copy that lists a file: its first folder."""
+    return path.partition("/")[0] if "/" in path else ROOT
 
 
 class RemoteFolder:
@@ -35,6 +41,8 @@ class RemoteFolder:
         self.url = url.rstrip("/")
         self.reader = Reader(opened_store(url, options), tries, checksums=checksums)
         self.copy = Copy(url, copies) if copies is not None else None
+        self.ahead: Staging | None = None
+        """What is fetched ahead of being read, while it is."""
         self._listed: dict[str, RemoteFile] = {}
 
     def entries(self) -> Entries:
@@ -63,11 +71,20 @@ class RemoteFolder:
         self._remembered(Entries(found, []))
         return found
 
-    def list_anew(self, folder: str, wanted: Iterable[str]) -> list[RemoteFile]:
-        """List a folder again, and keep what is listed; which files are ``wanted`` is kept, too."""
+    def list_anew(self, part: str, wanted: Iterable[str]) -> list[RemoteFile]:
+        """List a folder again, or what lies directly here, and keep what is listed.
+
+        Which files are ``wanted`` is kept, too.
+        """
         assert self.copy is not None
-        found = self.reader.files(folder)
-        self.copy.list_anew(folder, found, wanted)
+        if part == ROOT:
+            entries = self.reader.entries()
+            folders = [RemoteFile(f"{name}/", None) for name in entries.folders]
+            found = [*entries.files, *folders]
+        else:
+            found = self.reader.files(part)
+        self.copy.list_anew(part, found, wanted)
+        self._remembered(Entries(found, []))
         return found
 
     def read(self, path: str) -> bytes:
@@ -76,6 +93,8 @@ class RemoteFolder:
         Raises:
             InputError: It cannot be read.
         """
+        if self.ahead is not None and self.ahead.expects(path):
+            return self.ahead.read(path)
         file = self.known(path)
         if file is not None and self.copy is not None and self.copy.has(file):
             return self.copy.path_of(path).read_bytes()
@@ -83,10 +102,10 @@ class RemoteFolder:
 
     def known(self, path: str) -> RemoteFile | None:
         """A file as it was listed, here or before."""
-        folder = path.partition("/")[0]
-        is_listed = self.copy is not None and self.copy.listing(folder) is not None
+        part = part_of(path)
+        is_listed = self.copy is not None and self.copy.listing(part) is not None
         if self.copy and is_listed and path not in self._listed:
-            self._remembered(Entries(self.copy.files(folder), []))
+            self._remembered(Entries(self.copy.files(part), []))
         return self._listed.get(path)
 
     def _remembered(self, entries: Entries) -> Entries:

@@ -56,6 +56,13 @@ def fetch_source(
     plan, folder = plan_table(parts), parts[0].copy.place
     rate = measured_rate(reversed(parts), config) if config.dry_run else None
     say_plan(plan, folder, rate)
+    if config.stream and config.what == "images":
+        logger.info(
+            "fetch.stream: images come while they are encoded: kedro run --pipelines "
+            "ingestion,image_features --params fetch.stream:true"
+        )
+        parts = [part for part in parts if part.name in gallery_tables.below]
+        plan = plan_table(parts)
     require_room(plan, folder)
     if config.dry_run:
         logger.info("fetch.dry_run: nothing was fetched")

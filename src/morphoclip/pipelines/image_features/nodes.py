@@ -1,30 +1,21 @@
-"""Image nodes: site features as they are computed, plate features when a plate is complete."""
+"""Image nodes: plate after plate to features and a packed file, then what was seen on the way."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, assert_never
 
 import pandas as pd
-import torch
 
 from morphoclip.backbone_identity import parameters_digest
-from morphoclip.backbones.adapter import Adapter, named_adapter, put_on
-from morphoclip.backbones.image import load_image_backbone
-from morphoclip.columns import (
-    CHANNEL,
-    PLATE,
-    SITE,
-    WELL,
-)
+from morphoclip.backbones.adapter import Adapter, named_adapter
+from morphoclip.columns import CHANNEL, PLATE, SITE, WELL
 from morphoclip.device import resolve_device
+from morphoclip.errors import InputError, example_of
 from morphoclip.features.config import ImageFeaturesConfig
-from morphoclip.features.extract import (
-    extract_features,
-    fingerprint_of,
-    named_settings,
-    require_memory,
-)
-from morphoclip.features.made_of import images_of_plates, known_images
+from morphoclip.features.encoding import Chunk, Encoder, chunk_of, key_of
+from morphoclip.features.extract import named_settings
+from morphoclip.features.made_of import MadeOf, images_of_plates, known_images
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.site_files import (
     pack_plate,
@@ -35,157 +26,179 @@ from morphoclip.features.site_files import (
     were_made_by,
     without_features,
 )
-from morphoclip.features.site_qc import QcTables, by_plate, qc_parts, qc_rows, summarise_qc
+from morphoclip.features.site_qc import QcTables, summarise_qc
+from morphoclip.features.verify import check_plates, require_complete
+from morphoclip.gallery.fetching import FetchConfig
 from morphoclip.gallery.image_files import ImageFiles
+from morphoclip.gallery.read_ahead import read_ahead
 from morphoclip.gallery.source import IngestionConfig
-from morphoclip.imaging.grey_levels import GreyRange, range_of, sample_sites
-from morphoclip.imaging.preprocess import measure_plate, prepare_sites
+from morphoclip.imaging.grey_levels import sample_sites
+from morphoclip.imaging.preprocess import SiteImages, measure_plate
 from morphoclip.imaging.site_images import (
     illumination_of_plates,
     images_of_sites,
     listed_illumination,
     require_channels,
 )
-from morphoclip.loaders import Loaders
+from morphoclip.loaders import Loaders, listed_again
 from morphoclip.progress import watched
 from morphoclip.schemas.features import PLATE_INTENSITIES
 
 logger = logging.getLogger(__name__)
 
-Chunk = dict[str, dict[str, Any]]
 
-
-def measure_grey_levels(
+def extract_plates(  # noqa: PLR0913 - one argument per catalog entry
     site_index: pd.DataFrame,
     plate_images: ImageFiles,
-    illumination_functions: Loaders[Any],
-    existing_records: Loaders[Any],
-    ingestion: IngestionConfig,
-    config: ImageFeaturesConfig,
-) -> dict[str, pd.DataFrame]:
-    """Grey levels of each plate's channels over a sample of its sites.
-
-    A plate that has features keeps the levels they were made with: measured again over sites that
-    came later, its sites would not be normalised alike.
-    """
-    indexed = sites_of_plates(site_index, ingestion.barcodes)
-    require_channels(indexed, config.channels)
-    config.preprocess.nuclear_channel(config.channels)  # a name of no channel is told here
-    measured = [plate for plate in indexed[PLATE].unique() if plate in existing_records]
-    rows = [row for plate in measured for row in existing_records[plate]()["plate_intensities"]]
-    not_measured = indexed[~indexed[PLATE].isin(measured)]
-    sampled = not_measured.merge(sample_sites(not_measured), on=[PLATE, WELL, SITE])
-    for plate, sites in watched(sampled.groupby(PLATE), "measuring grey levels", transient=True):
-        images = images_of_sites(
-            sites,
-            plate_images.images(_stored_pixels(config)),
-            _illumination(illumination_functions, sites, plate_images, config),
-            config.preprocess.side,
-        )
-        levels = measure_plate(images, config.channels, workers=config.preprocess.n_workers)
-        rows += [{PLATE: plate, CHANNEL: channel, **numbers} for channel, numbers in levels.items()]
-    table = pd.DataFrame(rows).reindex(columns=list(PLATE_INTENSITIES.columns))
-    return by_plate(table, sorted(indexed[PLATE].unique()))
-
-
-def extract_site_features(  # noqa: PLR0913 - one argument per catalog entry
-    site_index: pd.DataFrame,
-    plate_images: ImageFiles,
-    plate_intensities: pd.DataFrame,
     illumination_functions: Loaders[Any],
     existing_features: Loaders[Any],
     existing_tensors: Loaders[Any],
     existing_records: Loaders[Any],
+    existing_plates: Loaders[Any],
     adapters: Loaders[Adapter],
     ingestion: IngestionConfig,
     config: ImageFeaturesConfig,
+    fetch: FetchConfig,
 ) -> Iterator[Chunk]:
-    """Features of the sites that have none yet, a batch at a time, each batch with its QC.
+    """Plate after plate: its grey levels, the features of its sites, and all of them packed.
 
-    A first chunk carries the plates' records alone (fingerprint and grey levels), so that there is
-    one even when nothing is left to do and so that features never lie on disk without theirs. Where
-    nothing is left to do and the records name this backbone, it is not loaded.
+    Of each plate a first chunk carries grey levels and record (fingerprint, images), so that
+    features never lie on disk without theirs; then come features, a batch at a time, each with its
+    QC; the last carries the packed plate. Sites that have features keep them. Where nothing is left
+    to do and the records name this backbone, it is not loaded. With ``fetch.stream`` a plate's
+    images are deleted once its features are verified.
     """
     indexed = sites_of_plates(site_index, ingestion.barcodes)
     require_channels(indexed, config.channels)
+    config.preprocess.nuclear_channel(config.channels)  # a name of no channel is told here
     plates = sorted(indexed[PLATE].unique())
     adapter = named_adapter(adapters, config.backbone.adapter)
     refuse_mixing(existing_records, plates, named_settings(config, adapter))
-    images = images_of_sites(
-        indexed,
-        plate_images.images(_stored_pixels(config)),
-        _illumination(illumination_functions, indexed, plate_images, config),
-        config.preprocess.side,
-    )
     made_of = images_of_plates(
         indexed, existing_records, existing_features, plate_images.content_of
     )
-    renewed = {
-        plate: record | {"images": made_of[plate].model_dump()}
-        for plate in plates
-        if plate in existing_records
-        for record in [existing_records[plate]()]
-        if known_images(record) != made_of[plate]
+    rows_of = {str(plate): rows for plate, rows in indexed.groupby(PLATE)}
+    images = {
+        plate: images_of_sites(
+            rows,
+            plate_images.images(_stored_pixels(config)),
+            _illumination(illumination_functions, rows, plate_images, config),
+            config.preprocess.side,
+        )
+        for plate, rows in rows_of.items()
     }
     kept = [existing_features, existing_tensors] if config.save_tensors else [existing_features]
-    missing = without_features(images, *kept)
-    device = resolve_device(config.device)
-    logger.info("%d of %d sites to extract on %s", len(missing), len(images), device)
-    of_adapter = [adapter.digest] if adapter else []
-    digest = parameters_digest(config.backbone, config.backbone.folder, *of_adapter)
-    if not missing and were_made_by(digest, existing_records, plates):
-        yield {"records": renewed, "site_qc": {}, "thumbnails": {}, "features": {}, "tensors": {}}
-        return
-
-    backbone = load_image_backbone(config.backbone, len(config.channels))
-    backbone.check_size(config.preprocess.size)
-    require_memory(backbone, config, device)
-    if adapter is not None:
-        put_on(backbone, adapter, name=str(config.backbone.adapter))
-    fingerprint = fingerprint_of(backbone, config)
-    refuse_mixing(existing_records, plates, fingerprint)
-    records = {
-        plate: plate_record(
-            fingerprint,
-            plate_intensities[plate_intensities[PLATE] == plate],
-            digest,
-            made_of[plate],
-        )
-        for plate in plates
+    missing = {plate: without_features(own, *kept) for plate, own in images.items()}
+    sampled = {
+        plate: _sampled(own, rows_of[plate])
+        for plate, own in images.items()
         if plate not in existing_records
     }
-    records |= renewed
-    yield {"records": records, "site_qc": {}, "thumbnails": {}, "features": {}, "tensors": {}}
-
-    ranges: dict[str, dict[str, GreyRange]] = {
-        plate: {row[CHANNEL]: range_of(row) for row in rows.to_dict("records")}
-        for plate, rows in plate_intensities.groupby(PLATE)
-    }
-    batches = extract_features(
-        prepare_sites(missing, ranges, config.preprocess, ahead=2 * config.batch_size),
-        backbone,
-        batch_size=config.batch_size,
-        device=device,
+    n_missing = sum(map(len, missing.values()))
+    device = resolve_device(config.device)
+    logger.info(
+        "%d of %d sites to extract on %s", n_missing, sum(map(len, images.values())), device
     )
-    n_batches = -(-len(missing) // config.batch_size)
-    for batch in watched(batches, "extracting features", total=n_batches):
-        keys = [site_key(s.images.plate, s.images.well, s.images.site) for s in batch.usable]
-        qc = qc_rows(batch.sites)
-        yield {
-            "records": {},
-            "site_qc": qc_parts(qc),
-            "thumbnails": {
-                key: site.thumbnail
-                for key, site in zip(keys, batch.usable, strict=True)
-                if site.thumbnail is not None
-            },
-            "features": dict(zip(keys, batch.features, strict=True)),
-            "tensors": {
-                key: torch.from_numpy(site.pixels).to(torch.float16)
-                for key, site in zip(keys, batch.usable, strict=True)
-                if config.save_tensors and site.pixels is not None
-            },
-        }
+    digest = parameters_digest(
+        config.backbone, config.backbone.folder, *([adapter.digest] if adapter else [])
+    )
+    encoder = Encoder(config, adapter, device, digest)
+    if n_missing or not were_made_by(digest, existing_records, plates):
+        refuse_mixing(existing_records, plates, encoder.fingerprint)
+    levels_of = partial(_levels, existing_records, sampled, config)
+
+    order = {plate: _paths(own) for plate, own in missing.items()}
+    read_twice = {path for own in sampled.values() for path in _paths(own)}
+    with read_ahead(plate_images, order, read_twice, fetch) as discard:
+        levels = {}
+        if plate_images.remote is None:  # what stops a plate is told before hours of work
+            measured = watched(plates, "measuring grey levels", transient=True)
+            levels = {plate: levels_of(plate) for plate in measured}
+        for number, plate in enumerate(plates, start=1):
+            own = levels[plate] if plate in levels else levels_of(plate)
+            record = _record(plate, existing_records, own, made_of[plate], encoder)
+            is_new = plate not in existing_records or record != existing_records[plate]()
+            yield chunk_of(intensities={plate: own}, records={plate: record} if is_new else {})
+            loaders, without = dict(existing_features), []
+            batches = encoder.encode(missing[plate], own)
+            n_batches = -(-len(missing[plate]) // config.batch_size)
+            what = f"extracting features of {plate}, plate {number} of {len(plates)}"
+            for batch in watched(batches, what, total=n_batches):
+                chunk = encoder.chunk(batch)
+                loaders |= {key: partial(_same, own) for key, own in chunk["features"].items()}
+                without += [site.images for site in batch.sites if site.pixels is None]
+                yield chunk
+            if any(key_of(site) in loaders for site in images[plate]):
+                packed = pack_plate(plate, rows_of[plate], loaders, record["fingerprint"])
+                if not _is_packed(plate, existing_plates, packed):
+                    yield chunk_of(packed={plate: packed})
+            if fetch.stream and plate_images.remote is not None:
+                check = check_plates(
+                    rows_of[plate],
+                    _set_aside(without),
+                    listed_again(existing_features),
+                    listed_again(existing_records),
+                    listed_again(existing_plates),
+                    config,
+                    adapter,
+                )
+                require_complete(check)
+                done = [site for site in images[plate] if site not in without]
+                n_deleted = discard(plate, _paths(done))
+                logger.info("the features of %s are verified; %d images deleted", plate, n_deleted)
+            else:
+                discard(plate, _paths(sampled.get(plate, [])))
+
+
+def _levels(
+    records: Loaders[Any],
+    sampled: dict[str, list[SiteImages]],
+    config: ImageFeaturesConfig,
+    plate: str,
+) -> pd.DataFrame:
+    """Grey levels of a plate's channels over a sample of its sites.
+
+    A plate that has features keeps the levels they were made with: measured again over sites that
+    came later, its sites would not be normalised alike.
+    """
+    if plate in records:
+        rows = records[plate]()["plate_intensities"]
+    else:
+        levels = measure_plate(sampled[plate], config.channels, workers=config.preprocess.n_workers)
+        rows = [{PLATE: plate, CHANNEL: channel, **own} for channel, own in levels.items()]
+    return pd.DataFrame(rows).reindex(columns=list(PLATE_INTENSITIES.columns))
+
+
+def _record(
+    plate: str,
+    records: Loaders[Any],
+    levels: pd.DataFrame,
+    made_of: MadeOf,
+    encoder: Encoder,
+) -> dict[str, Any]:
+    """The record of before, with the images that came since; or a new one."""
+    if plate not in records:
+        return plate_record(encoder.fingerprint, levels, encoder.digest, made_of)
+    record: dict[str, Any] = records[plate]()
+    return record if known_images(record) == made_of else record | {"images": made_of.model_dump()}
+
+
+def _sampled(images: list[SiteImages], rows: pd.DataFrame) -> list[SiteImages]:
+    chosen = {site_key(*site) for site in sample_sites(rows).itertuples(index=False)}
+    return [site for site in images if key_of(site) in chosen]
+
+
+def _paths(sites: Iterable[SiteImages]) -> list[str]:
+    return [file.path for site in sites for file in site.files.values()]
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _set_aside(sites: list[SiteImages]) -> pd.DataFrame:
+    rows = [(site.plate, site.well, site.site) for site in sites]
+    return pd.DataFrame(rows, columns=[PLATE, WELL, SITE])
 
 
 def _stored_pixels(config: ImageFeaturesConfig) -> int | None:
@@ -243,31 +256,24 @@ def _is_packed(plate: str, existing: Loaders[Any], packed: PlateFeatures) -> boo
         return False
 
 
-def pack_plates(
+def check_packed(
     site_index: pd.DataFrame,
-    site_features: Loaders[Any],
-    existing_records: Loaders[Any],
-    existing_plates: Loaders[Any],
+    plate_features: Loaders[Any],
     set_aside_sites: pd.DataFrame,
     ingestion: IngestionConfig,
-) -> Iterator[dict[str, PlateFeatures]]:
-    """One packed file per plate, of plates whose packed file is missing or out of date.
+) -> None:
+    """Every plate is packed; a plate none of whose sites could be used ends the run.
 
-    Takes ``set_aside_sites`` because a plate is complete when each of its sites has features or
-    a reason.
+    Takes ``set_aside_sites``, which says why.
+
+    Raises:
+        InputError: Naming the plates.
     """
-    indexed = sites_of_plates(site_index, ingestion.barcodes)
-    plates = sorted(indexed[PLATE].unique())
-    n_packed = 0
-    yield {}
-    for plate in plates:
-        packed = pack_plate(plate, indexed, site_features, existing_records[plate]()["fingerprint"])
-        if not _is_packed(plate, existing_plates, packed):
-            yield {plate: packed}
-            n_packed += 1
-    logger.info(
-        "%d of %d plates packed anew; %d sites set aside in all",
-        n_packed,
-        len(plates),
-        len(set_aside_sites),
-    )
+    plates = sorted(sites_of_plates(site_index, ingestion.barcodes)[PLATE].unique())
+    absent = [plate for plate in plates if plate not in plate_features]
+    if absent:
+        raise InputError(
+            f"no site of {len(absent)} of {len(plates)} plates could be used: "
+            f"{example_of(absent)}; set_aside_sites says why: check their images"
+        )
+    logger.info("%d plates packed; %d sites set aside in all", len(plates), len(set_aside_sites))

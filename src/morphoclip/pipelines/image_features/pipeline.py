@@ -1,56 +1,41 @@
-"""Image pipeline: TIFFs to frozen CLS features, site by site, then packed by plate."""
+"""Image pipeline: TIFFs to frozen CLS features, plate after plate, packed by plate."""
 
 from kedro.pipeline import Node, Pipeline
 
-from morphoclip.pipelines.image_features.nodes import (
-    collect_qc,
-    extract_site_features,
-    measure_grey_levels,
-    pack_plates,
-)
+from morphoclip.pipelines.image_features.nodes import check_packed, collect_qc, extract_plates
 
 
 def create_pipeline(
     settings: str = "params:image_features", adapters: str = "adapters", **_: object
 ) -> Pipeline:
-    """Build ``site_index``, ``plate_images`` -> ``site_features`` -> ``plate_features``."""
+    """Build ``site_index``, ``plate_images`` -> ``site_features`` and ``plate_features``."""
     return Pipeline(
         [
             Node(
-                func=measure_grey_levels,
+                func=extract_plates,
                 inputs={
                     "site_index": "site_index",
                     "plate_images": "plate_images",
-                    "illumination_functions": "illumination_functions",
-                    "existing_records": "existing_plate_records",
-                    "ingestion": "params:ingestion",
-                    "config": settings,
-                },
-                outputs="plate_intensities",
-                name="measure_grey_levels",
-            ),
-            Node(
-                func=extract_site_features,
-                inputs={
-                    "site_index": "site_index",
-                    "plate_images": "plate_images",
-                    "plate_intensities": "plate_intensities",
                     "illumination_functions": "illumination_functions",
                     "existing_features": "existing_site_features",
                     "existing_tensors": "existing_site_tensors",
                     "existing_records": "existing_plate_records",
+                    "existing_plates": "existing_plate_features",
                     "adapters": adapters,
                     "ingestion": "params:ingestion",
                     "config": settings,
+                    "fetch": "params:fetch",
                 },
                 outputs={
+                    "intensities": "plate_intensities",
                     "records": "plate_records",
                     "site_qc": "site_qc_parts",
                     "thumbnails": "thumbnails",
                     "features": "site_features",
                     "tensors": "site_tensors",
+                    "packed": "plate_features",
                 },
-                name="extract_site_features",
+                name="extract_plates",
             ),
             Node(
                 func=collect_qc,
@@ -66,17 +51,15 @@ def create_pipeline(
                 name="collect_qc",
             ),
             Node(
-                func=pack_plates,
+                func=check_packed,
                 inputs={
                     "site_index": "site_index",
-                    "site_features": "site_features",
-                    "existing_records": "plate_records",
-                    "existing_plates": "existing_plate_features",
+                    "plate_features": "plate_features",
                     "set_aside_sites": "set_aside_sites",
                     "ingestion": "params:ingestion",
                 },
-                outputs="plate_features",
-                name="pack_plates",
+                outputs=None,
+                name="check_packed",
             ),
         ]
     )

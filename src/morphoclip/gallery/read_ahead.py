@@ -1,0 +1,107 @@
+"""Images of a bucket on their way while others are encoded; each file is fetched once."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from morphoclip.gallery.fetching import FetchConfig
+from morphoclip.gallery.image_files import ImageFiles
+from morphoclip.remote.folders import RemoteFolder, part_of
+from morphoclip.remote.staging import Staging, require_room_for
+from morphoclip.remote.stores import RemoteFile
+
+Discard = Callable[[str, Sequence[str]], int]
+"""Deletes these images of a plate, which are done with; how many files there were."""
+
+_MEMORY = 2**29
+"""Bytes of images that wait in memory to be read."""
+
+
+@contextmanager
+def read_ahead(
+    files: ImageFiles,
+    plates: Mapping[str, Sequence[str]],
+    read_twice: Collection[str],
+    config: FetchConfig,
+) -> Iterator[Discard]:
+    """Fetch the images of plates ahead of being read.
+
+    With ``fetch.stream`` they go to the disk, as far ahead as ``fetch.max_disk`` has room, and are
+    deleted when their plate is done. Otherwise they wait in memory, except those that are read
+    twice. Images on this machine are read where they are.
+
+    Args:
+        files: The folder of images.
+        plates: Barcode -> paths of its images, in the order in which they are read.
+        read_twice: Paths of images that are read before the others, and again with them.
+        config: `params:fetch`.
+
+    Raises:
+        InputError: A folder cannot be listed, or a plate is larger than the room.
+    """
+    folder = files.remote
+    if folder is None or folder.copy is None:
+        yield lambda _plate, _paths: 0
+        return
+    ordered = {
+        plate: sorted(
+            dict.fromkeys(path for path in paths if _is_below(path)), key=_first(read_twice)
+        )
+        for plate, paths in plates.items()
+    }
+    listed = {plate: _listed(folder, paths) for plate, paths in ordered.items()}
+    most = int(config.max_disk * 1e9) if config.max_disk is not None else None
+    if config.stream:
+        sizes = {plate: sum(file.size or 0 for file in own) for plate, own in listed.items()}
+        require_room_for(sizes, most)
+    everything = [file for own in listed.values() for file in own]
+    on_disk = {file.path for file in everything} if config.stream else set(read_twice)
+    staging = Staging(
+        folder.reader.trying(config.tries),
+        folder.copy,
+        everything,
+        on_disk=on_disk,
+        at_once=config.requests,
+        most_bytes=most if config.stream else _MEMORY,
+    )
+    with staging.running() as folder.ahead:
+        try:
+            yield lambda _plate, paths: _discard(folder, staging, paths, config)
+        finally:
+            folder.ahead = None
+
+
+def _discard(
+    folder: RemoteFolder, staging: Staging, paths: Sequence[str], config: FetchConfig
+) -> int:
+    """Without ``stream``, what pipeline `fetch` brought on purpose stays."""
+    assert folder.copy is not None
+    n_deleted = 0
+    for part in sorted({part_of(path) for path in paths}):
+        own = [path for path in paths if part_of(path) == part]
+        meant = set() if config.stream else {file.path for file in folder.copy.wanted(part)}
+        n_deleted += staging.discard(part, [path for path in own if path not in meant])
+    return n_deleted
+
+
+def _listed(folder: RemoteFolder, paths: Sequence[str]) -> list[RemoteFile]:
+    """Files as their store lists them now; as it listed them before where all of them lie here."""
+    assert folder.copy is not None
+    files: dict[str, RemoteFile] = {}
+    for part in sorted({part_of(path) for path in paths}):
+        own = {path for path in paths if part_of(path) == part}
+        known = {file.path: file for file in folder.copy.files(part) if file.path in own}
+        if len(known) < len(own) or not all(map(folder.copy.has, known.values())):
+            meant = [file.path for file in folder.copy.wanted(part)]
+            found = folder.list_anew(part, meant)
+            known = {file.path: file for file in found if file.path in own}
+        files |= known
+    return [files.get(path, RemoteFile(path, None)) for path in paths]
+
+
+def _first(paths: Collection[str]) -> Callable[[str], bool]:
+    chosen = set(paths)
+    return lambda path: path not in chosen
+
+
+def _is_below(path: str) -> bool:
+    return "://" not in path and not path.startswith("/")

@@ -1,0 +1,176 @@
+"""Files of a store fetched ahead of being read: to this machine's disk, or to its memory."""
+
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+from morphoclip.errors import InputError
+from morphoclip.remote.copies import Copy
+from morphoclip.remote.reading import Reader
+from morphoclip.remote.stores import RemoteFile
+
+
+class Staging:
+    """Fetches files in order, many at once, as far ahead as there is room.
+
+    Files that go to the disk take room until they are discarded, the others until they are read.
+
+    Args:
+        reader: Reads the store's files.
+        copy: Where files of the store lie on the disk.
+        order: What is going to be read, in about this order.
+        on_disk: Paths of the files that go to the disk.
+        at_once: Files that are asked for at once.
+        most_bytes: Room; None has no bound.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        copy: Copy,
+        order: Iterable[RemoteFile],
+        *,
+        on_disk: Collection[str],
+        at_once: int,
+        most_bytes: int | None,
+    ) -> None:
+        self._reader, self._copy, self._on_disk = reader, copy, on_disk
+        self._order = list(order)
+        self._place = {file.path: place for place, file in enumerate(self._order)}
+        self._most = most_bytes
+        self._at_once = at_once
+        self._coming: dict[str, Future[bytes | None]] = {}
+        self._taken: set[str] = set()
+        self._room = threading.Condition()
+        self._held: dict[str, int] = {}
+        self._n_held = 0
+        self._waiting: int | None = None
+        self._ended = False
+        self.most_held = 0
+        """The most bytes that were held, or on their way."""
+
+    @contextmanager
+    def running(self) -> Iterator["Staging"]:
+        """Fetch until the block ends."""
+        for file in self._order:
+            if file.path in self._on_disk and self._copy.has(file):
+                self._hold(file)
+        with ThreadPoolExecutor(self._at_once, thread_name_prefix="fetch") as pool:
+            scheduler = threading.Thread(target=self._schedule, args=(pool,), daemon=True)
+            scheduler.start()
+            try:
+                yield self
+            finally:
+                with self._room:
+                    self._ended = True
+                    self._room.notify_all()
+                scheduler.join()
+                for future in self._coming.values():
+                    future.cancel()
+
+    def expects(self, path: str) -> bool:
+        """Whether a file is among those that are fetched ahead."""
+        return path in self._place and path not in self._taken
+
+    def read(self, path: str) -> bytes:
+        """A file; waits for it where it is on its way, and fetches it where it is not yet.
+
+        Raises:
+            InputError: It cannot be read, or there is no room for it.
+        """
+        return self._from_disk(path) if path in self._on_disk else self._from_memory(path)
+
+    def _from_memory(self, path: str) -> bytes:
+        with self._room:
+            future = self._coming.get(path)
+            self._taken.add(path)
+        content = future.result() if future is not None else None
+        self._release([path])
+        return self._reader.read(self._order[self._place[path]]) if content is None else content
+
+    def _from_disk(self, path: str) -> bytes:
+        place = self._place[path]
+        if not self._copy.has(self._order[place]):
+            with self._room:
+                self._room.wait_for(lambda: path in self._coming or self._is_stuck(place))
+                future = self._coming.get(path)
+            if future is None:
+                raise InputError(
+                    f"there is no room for {path}: fetch.max_disk is {(self._most or 0) / 1e9:.2f} "
+                    f"GB, and files that were fetched before take {self._n_held / 1e9:.2f}; raise "
+                    "it, or delete the copies below 01_raw"
+                )
+            future.result()
+        return self._copy.path_of(path).read_bytes()
+
+    def _is_stuck(self, place: int) -> bool:
+        """Whether files wait for room up to one that is being read, so that none will be made."""
+        return self._ended or (self._waiting is not None and self._waiting <= place)
+
+    def discard(self, part: str, paths: Iterable[str]) -> int:
+        """Delete files from the disk that the copy lists, which makes room; how many there were."""
+        chosen = [path for path in paths if path in self._place]
+        n_deleted = self._copy.delete(part, chosen)
+        self._release(chosen)
+        return n_deleted
+
+    def _schedule(self, pool: ThreadPoolExecutor) -> None:
+        for place, file in enumerate(self._order):
+            with self._room:
+                if file.path in self._held or file.path in self._taken:
+                    continue
+                while not (self._ended or self._fits(file)):
+                    self._waiting = place
+                    self._room.notify_all()
+                    self._room.wait()
+                self._waiting = None
+                if self._ended:
+                    return
+                if file.path not in self._taken:
+                    self._hold(file)
+                    self._coming[file.path] = pool.submit(self._fetch, file)
+                    self._room.notify_all()
+
+    def _fetch(self, file: RemoteFile) -> bytes | None:
+        content = self._reader.read(file)
+        if file.path not in self._on_disk:
+            return content
+        self._copy.add(file, content)
+        return None
+
+    def _fits(self, file: RemoteFile) -> bool:
+        return self._most is None or self._n_held + (file.size or 0) <= self._most
+
+    def _hold(self, file: RemoteFile) -> None:
+        with self._room:
+            self._held[file.path] = file.size or 0
+            self._n_held += file.size or 0
+            self.most_held = max(self.most_held, self._n_held)
+
+    def _release(self, paths: Iterable[str]) -> None:
+        with self._room:
+            for path in paths:
+                self._n_held -= self._held.pop(path, 0)
+                self._coming.pop(path, None)
+            self._room.notify_all()
+
+
+def require_room_for(plates: dict[str, int], most_bytes: int | None) -> None:
+    """Refuse a plate that is larger than the room for images.
+
+    Args:
+        plates: Barcode -> bytes of its images.
+        most_bytes: `fetch.max_disk`.
+
+    Raises:
+        InputError: With the plate and what it needs.
+    """
+    too_large = {plate: size for plate, size in plates.items() if most_bytes and size > most_bytes}
+    if too_large:
+        plate, size = max(too_large.items(), key=lambda item: item[1])
+        raise InputError(
+            f"the images of {len(too_large)} of {len(plates)} plate(s) take more than "
+            f"fetch.max_disk, {(most_bytes or 0) / 1e9:,.2f} GB; {plate} takes {size / 1e9:,.2f}: "
+            "raise it, or set fetch.stream to false, which reads images without a disk"
+        )
