@@ -9,8 +9,8 @@ from morphoclip.remote.folders import RemoteFolder, part_of
 from morphoclip.remote.staging import Staging, require_room_for
 from morphoclip.remote.stores import RemoteFile
 
-Discard = Callable[[str, Sequence[str]], int]
-"""Deletes these images of a plate, which are done with; how many files there were."""
+Discard = Callable[[Sequence[str]], int]
+"""Deletes images that are done with; how many files there were."""
 
 _MEMORY = 2**29
 """Bytes of images that wait in memory to be read."""
@@ -20,6 +20,7 @@ _MEMORY = 2**29
 def read_ahead(
     files: ImageFiles,
     plates: Mapping[str, Sequence[str]],
+    needed: Collection[str],
     read_twice: Collection[str],
     config: FetchConfig,
 ) -> Iterator[Discard]:
@@ -32,6 +33,7 @@ def read_ahead(
     Args:
         files: The folder of images.
         plates: Barcode -> paths of its images, in the order in which they are read.
+        needed: Paths of images that are read; the others may lie on the disk since before.
         read_twice: Paths of images that are read before the others, and again with them.
         config: `params:fetch`.
 
@@ -40,32 +42,30 @@ def read_ahead(
     """
     folder = files.remote
     if folder is None or folder.copy is None:
-        yield lambda _plate, _paths: 0
+        yield lambda _paths: 0
         return
     ordered = {
-        plate: sorted(
-            dict.fromkeys(path for path in paths if _is_below(path)), key=_first(read_twice)
-        )
+        plate: sorted(dict.fromkeys(filter(_is_below, paths)), key=_last_but(read_twice))
         for plate, paths in plates.items()
     }
-    listed = {plate: _listed(folder, paths) for plate, paths in ordered.items()}
+    listed = {plate: _listed(folder, paths, needed) for plate, paths in ordered.items()}
     most = int(config.max_disk * 1e9) if config.max_disk is not None else None
     if config.stream:
         sizes = {plate: sum(file.size or 0 for file in own) for plate, own in listed.items()}
         require_room_for(sizes, most)
     everything = [file for own in listed.values() for file in own]
-    on_disk = {file.path for file in everything} if config.stream else set(read_twice)
     staging = Staging(
         folder.reader.trying(config.tries),
         folder.copy,
-        everything,
-        on_disk=on_disk,
+        [file for file in everything if file.path in needed],
+        on_disk={file.path for file in everything} if config.stream else set(read_twice),
         at_once=config.requests,
         most_bytes=most if config.stream else _MEMORY,
+        others=[file for file in everything if file.path not in needed],
     )
     with staging.running() as folder.ahead:
         try:
-            yield lambda _plate, paths: _discard(folder, staging, paths, config)
+            yield lambda paths: _discard(folder, staging, paths, config)
         finally:
             folder.ahead = None
 
@@ -83,14 +83,17 @@ def _discard(
     return n_deleted
 
 
-def _listed(folder: RemoteFolder, paths: Sequence[str]) -> list[RemoteFile]:
-    """Files as their store lists them now; as it listed them before where all of them lie here."""
+def _listed(
+    folder: RemoteFolder, paths: Sequence[str], needed: Collection[str]
+) -> list[RemoteFile]:
+    """Files as their store lists them now; as before, where what is needed of them lies here."""
     assert folder.copy is not None
     files: dict[str, RemoteFile] = {}
     for part in sorted({part_of(path) for path in paths}):
         own = {path for path in paths if part_of(path) == part}
         known = {file.path: file for file in folder.copy.files(part) if file.path in own}
-        if len(known) < len(own) or not all(map(folder.copy.has, known.values())):
+        lacking = own & set(needed) - {path for path in known if folder.copy.has(known[path])}
+        if lacking:
             meant = [file.path for file in folder.copy.wanted(part)]
             found = folder.list_anew(part, meant)
             known = {file.path: file for file in found if file.path in own}
@@ -98,7 +101,8 @@ def _listed(folder: RemoteFolder, paths: Sequence[str]) -> list[RemoteFile]:
     return [files.get(path, RemoteFile(path, None)) for path in paths]
 
 
-def _first(paths: Collection[str]) -> Callable[[str], bool]:
+def _last_but(paths: Collection[str]) -> Callable[[str], bool]:
+    """Sorts these paths before the others."""
     chosen = set(paths)
     return lambda path: path not in chosen
 

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 from morphoclip.errors import InputError
+from morphoclip.files import PARTIAL, remove_leftovers
 from morphoclip.remote.copies import Copy
 from morphoclip.remote.reading import Reader
 from morphoclip.remote.stores import RemoteFile
@@ -23,6 +24,7 @@ class Staging:
         on_disk: Paths of the files that go to the disk.
         at_once: Files that are asked for at once.
         most_bytes: Room; None has no bound.
+        others: Files that are not fetched, and take room where they lie on the disk.
     """
 
     def __init__(
@@ -34,9 +36,11 @@ class Staging:
         on_disk: Collection[str],
         at_once: int,
         most_bytes: int | None,
+        others: Iterable[RemoteFile] = (),
     ) -> None:
         self._reader, self._copy, self._on_disk = reader, copy, on_disk
         self._order = list(order)
+        self._others = {file.path: file for file in others}
         self._place = {file.path: place for place, file in enumerate(self._order)}
         self._most = most_bytes
         self._at_once = at_once
@@ -53,7 +57,8 @@ class Staging:
     @contextmanager
     def running(self) -> Iterator["Staging"]:
         """Fetch until the block ends."""
-        for file in self._order:
+        remove_leftovers(self._copy.place.rglob(f".*{PARTIAL}"))
+        for file in {**self._others, **dict(zip(self._place, self._order, strict=True))}.values():
             if file.path in self._on_disk and self._copy.has(file):
                 self._hold(file)
         with ThreadPoolExecutor(self._at_once, thread_name_prefix="fetch") as pool:
@@ -110,7 +115,7 @@ class Staging:
 
     def discard(self, part: str, paths: Iterable[str]) -> int:
         """Delete files from the disk that the copy lists, which makes room; how many there were."""
-        chosen = [path for path in paths if path in self._place]
+        chosen = [path for path in paths if path in self._place or path in self._others]
         n_deleted = self._copy.delete(part, chosen)
         self._release(chosen)
         return n_deleted

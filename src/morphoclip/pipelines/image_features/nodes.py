@@ -107,9 +107,10 @@ def extract_plates(  # noqa: PLR0913 - one argument per catalog entry
         refuse_mixing(existing_records, plates, encoder.fingerprint)
     levels_of = partial(_levels, existing_records, sampled, config)
 
-    order = {plate: _paths(own) for plate, own in missing.items()}
+    order = {plate: _paths(own) for plate, own in images.items()}
+    needed = {path for own in missing.values() for path in _paths(own)}
     read_twice = {path for own in sampled.values() for path in _paths(own)}
-    with read_ahead(plate_images, order, read_twice, fetch) as discard:
+    with read_ahead(plate_images, order, needed | read_twice, read_twice, fetch) as discard:
         levels = {}
         if plate_images.remote is None:  # what stops a plate is told before hours of work
             measured = watched(plates, "measuring grey levels", transient=True)
@@ -144,10 +145,10 @@ def extract_plates(  # noqa: PLR0913 - one argument per catalog entry
                 )
                 require_complete(check)
                 done = [site for site in images[plate] if site not in without]
-                n_deleted = discard(plate, _paths(done))
+                n_deleted = discard(_paths(done))
                 logger.info("the features of %s are verified; %d images deleted", plate, n_deleted)
             else:
-                discard(plate, _paths(sampled.get(plate, [])))
+                discard(_paths(sampled.get(plate, [])))
 
 
 def _levels(
