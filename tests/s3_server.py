@@ -4,8 +4,9 @@ import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
@@ -53,6 +54,28 @@ def serving(objects: Mapping[str, bytes], fault_of: FaultOf | None = None) -> It
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def sampled_disk(folder: Path) -> Iterator[list[int]]:
+    """Bytes of TIFFs below a folder, half written ones too, looked at again and again."""
+    found, ended = [0], threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.002):
+            total = 0
+            for path in folder.rglob("*.tiff*"):
+                with suppress(OSError):
+                    total += path.stat().st_size
+            found.append(total)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield found
+    finally:
+        ended.set()
+        thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,41 +1,16 @@
 """A streamed run that is killed again and again: the same features, and a bound that is kept."""
 
 import random
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from attacks.forked import Command, Ended, run
-from s3_server import BUCKET, serving
+from s3_server import BUCKET, sampled_disk, serving
 
 pytestmark = pytest.mark.slow
 
 KILLS = 20
 SITES = {"demo_gallery": {"sites_per_well": 6}}
-
-
-@contextmanager
-def most_on_disk(folder: Path) -> Iterator[list[int]]:
-    """Bytes of images in a folder, half written ones too, looked at again and again."""
-    found, ended = [0], threading.Event()
-
-    def look() -> None:
-        while not ended.wait(0.005):
-            total = 0
-            for path in folder.rglob("*.tiff*"):
-                with suppress(OSError):
-                    total += path.stat().st_size
-            found.append(total)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield found
-    finally:
-        ended.set()
-        thread.join()
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
@@ -79,7 +54,7 @@ def test_twenty_kills_lose_nothing(tmp_path) -> None:
         must(run(Command(lab, ("ingestion",), {"ingestion": {"source": source}})))
         data = lab / "data" / "test"
         copies = data / "01_raw" / "s3"
-        with most_on_disk(copies) as held:
+        with sampled_disk(copies) as held:
             before: dict[str, int] = {}
             for _ in range(KILLS):
                 kill_at, when = drawn.randint(40, 110), drawn.choice(["before", "after", "half"])

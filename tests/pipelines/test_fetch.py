@@ -2,15 +2,13 @@
 
 import random
 import shutil
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from project import Workspace
-from s3_server import BUCKET, FAULTS, S3Server, serving
+from s3_server import BUCKET, FAULTS, S3Server, sampled_disk, serving
 
 from morphoclip.errors import InputError
 from morphoclip.gallery import fetching
@@ -218,7 +216,7 @@ def test_a_streamed_run_holds_little_on_the_disk(lab, server, objects, at_home) 
         folder = key.rsplit("/", 3)[1]
         sizes[folder] = sizes.get(folder, 0) + len(objects[key])
     room = max(sizes.values()) * 1.2
-    with sampled_disk(lab) as most:
+    with sampled_disk(lab.data / "01_raw" / "s3") as most:
         lab.run("ingestion", "image_features", fetch={"stream": True, "max_disk": room / 1e9})
     assert 0 < max(most) <= room
     assert {server.asked[key] for key in wanted_of(objects)} == {1}
@@ -248,29 +246,6 @@ def test_a_plate_larger_than_the_room_is_refused_before_anything_comes(lab, serv
     with pytest.raises(InputError, match=r"3 of 3 plate\(s\) take more than fetch\.max_disk"):
         lab.run("image_features", fetch={"stream": True, "max_disk": 1e-6})
     assert not any(key.endswith(".tiff") for key in server.asked)
-
-
-@contextmanager
-def sampled_disk(lab: Lab) -> Iterator[list[int]]:
-    """Bytes of images on the disk, half written ones too, again and again."""
-    found, ended = [0], threading.Event()
-    place = lab.data / "01_raw" / "s3"
-
-    def sample() -> None:
-        while not ended.is_set():
-            total = 0
-            for path in place.rglob("*.tiff*"):
-                with suppress(OSError):
-                    total += path.stat().st_size
-            found.append(total)
-
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
-        yield found
-    finally:
-        ended.set()
-        thread.join()
 
 
 def test_profiles_come_with_the_tables_alone(lab, server) -> None:

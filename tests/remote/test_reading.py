@@ -7,17 +7,11 @@ import pytest
 from s3_server import BUCKET, FAULTS, S3Server, serving
 
 from morphoclip.errors import InputError
-from morphoclip.remote import reading
 from morphoclip.remote.reading import Reader, Unread
 from morphoclip.remote.stores import RemoteFile, opened_store
 
 OBJECTS = {f"plates/P1/{n}.tiff": random.Random(n).randbytes(200 + 37 * n) for n in range(40)}
 PASSING = ("500", "503", "cut", "short", "wrong")
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch) -> None:
-    monkeypatch.setattr(reading, "SECONDS_BETWEEN_TRIES", (0.001, 0.01))
 
 
 @pytest.fixture

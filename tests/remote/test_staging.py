@@ -8,17 +8,11 @@ import pytest
 from s3_server import BUCKET, S3Server, serving
 
 from morphoclip.errors import InputError
-from morphoclip.remote import reading
 from morphoclip.remote.folders import RemoteFolder
 from morphoclip.remote.staging import Staging, require_room_for
 
 OBJECTS = {f"plates/P{n // 30}/{n:03d}": random.Random(n).randbytes(1000) for n in range(90)}
 PATHS = sorted(key.removeprefix("plates/") for key in OBJECTS)
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch) -> None:
-    monkeypatch.setattr(reading, "SECONDS_BETWEEN_TRIES", (0.001, 0.01))
 
 
 @pytest.fixture

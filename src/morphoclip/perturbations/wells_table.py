@@ -35,6 +35,7 @@ from morphoclip.columns import (
     Role,
 )
 from morphoclip.errors import InputError, example_of
+from morphoclip.perturbations.control_words import roles_of
 from morphoclip.perturbations.doses import read_doses
 from morphoclip.perturbations.missing_values import with_missing
 from morphoclip.perturbations.well_columns import COLUMNS, FILE, called, with_our_columns
@@ -43,20 +44,6 @@ from morphoclip.well_names import plate_name, well_name, well_position
 
 logger = logging.getLogger(__name__)
 
-_VEHICLES = ("dmso", "untreated", "vehicle", "water", "pbs", "media", "medium", "control")
-"""What a lab calls its controls, lower case."""
-_CONTROLS = {
-    "": Role.TRT,
-    "trt": Role.TRT,
-    "treatment": Role.TRT,
-    "negcon": Role.NEGCON,
-    "poscon": Role.POSCON_CP,
-    "poscon_cp": Role.POSCON_CP,
-    "poscon_orf": Role.POSCON_ORF,
-    "poscon_diverse": Role.POSCON_DIVERSE,
-    "empty": Role.EMPTY,
-    "blank": Role.EMPTY,
-}
 _DATE_OR_TIME = r"\d{4}-\d\d-\d\d([ T].*)?|\d\d?:\d\d(:\d\d)?(\.\d+)?|-?\d+ days?\b.*"
 _OF_PLATES = (CELL_TYPE, CELL_LINE, TIMEPOINT, DENSITY, SOURCE, BATCH)
 _OF_PERTURBATIONS = (
@@ -92,7 +79,7 @@ def read_wells_table(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFr
     wells[PLATE] = wells[PLATE].map(plate_name, na_action="ignore").astype("str")
     _refuse_dates(wells)
     wells = _with_places(wells)
-    wells[ROLE] = _roles(wells)
+    wells[ROLE] = roles_of(wells)
     wells[MODALITY] = _modalities(wells)
     wells[TIMEPOINT] = _hours(wells)
     wells[[GENE, TARGET_LIST]] = wells[[GENE, TARGET_LIST]].apply(lambda c: c.str.upper())
@@ -165,28 +152,6 @@ def _well_or_none(place: str) -> str | None:
         return well_name(*well_position(place.replace(" ", "")))
     except InputError:
         return None
-
-
-def _roles(wells: pd.DataFrame) -> pd.Series:
-    words = wells[ROLE].fillna("").str.lower().str.strip()
-    ids = wells[BROAD_SAMPLE].str.lower().where(words == "")
-    vehicles = ids[ids.isin(_VEHICLES)]
-    if len(vehicles):
-        logger.warning(
-            "%s: %d well(s) of %s are treatments, e.g. line %d, since their column control is "
-            "blank; write negcon there if they are controls",
-            FILE,
-            len(vehicles),
-            example_of(sorted(set(wells.loc[vehicles.index, BROAD_SAMPLE]))),
-            vehicles.index[0],
-        )
-    _refuse(
-        wells[~words.isin(_CONTROLS)],
-        "have a word in the column control that is not known",
-        "known are negcon, poscon, empty and blank; treatments have none",
-        ROLE,
-    )
-    return words.map(lambda word: str(_CONTROLS[word])).astype("str")
 
 
 def _modalities(wells: pd.DataFrame) -> pd.Series:

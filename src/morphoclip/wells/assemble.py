@@ -242,8 +242,7 @@ def wells_with_features(
     if len({tuple(sorted(fingerprint.items())) for fingerprint in made_by.values()}) > 1:
         made_by = {plate: as_models_see_it(fingerprint) for plate, fingerprint in made_by.items()}
     fingerprint = require_same(
-        made_by,
-        "extract those plates again, or run ingestion with plates that go together",
+        made_by, "extract those plates again, or run ingestion with plates that go together"
     )
     shapes = {plate: tuple(features.tokens.shape[1:]) for plate, features in loaded.items()}
     odd = [plate for plate in plates if shapes[plate] != shapes[plates[0]]]
@@ -256,7 +255,7 @@ def wells_with_features(
     n_at_most = sum(len(features.tokens) for features in loaded.values())
     tokens = torch.empty((n_at_most, *shapes[plates[0]]), dtype=torch.float16)
     tables, n_filled = [], 0
-    for plate in plates:  # one plate beside the whole, not all of them twice
+    for plate in plates:  # one beside the whole, not all of them twice
         table, own = _wells_of_plate(loaded.pop(plate), present, normalisation)
         tokens[n_filled : n_filled + len(own)] = own
         n_filled += len(own)
