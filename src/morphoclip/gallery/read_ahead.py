@@ -12,6 +12,8 @@ from morphoclip.remote.stores import RemoteFile
 Discard = Callable[[Sequence[str]], int]
 """Deletes images that are done with; how many files there were."""
 
+_MOST_LOST = 400
+"""A killed run fetches again what was on its way: with ``stream``, one file in so many at most."""
 _MEMORY = 2**29
 """Bytes of images that wait in memory to be read."""
 
@@ -54,12 +56,15 @@ def read_ahead(
         sizes = {plate: sum(file.size or 0 for file in own) for plate, own in listed.items()}
         require_room_for(sizes, most)
     everything = [file for own in listed.values() for file in own]
+    at_once = config.requests
+    if config.stream:
+        at_once = min(at_once, max(len(everything) // _MOST_LOST, 2))
     staging = Staging(
         folder.reader.trying(config.tries),
         folder.copy,
         [file for file in everything if file.path in needed],
         on_disk={file.path for file in everything} if config.stream else set(read_twice),
-        at_once=config.requests,
+        at_once=at_once,
         most_bytes=most if config.stream else _MEMORY,
         others=[file for file in everything if file.path not in needed],
     )
