@@ -105,6 +105,7 @@ def test_a_run_after_fetch_asks_the_bucket_for_no_image_again(
     assert sum(len(load().sites) for load in ours.values()) == len(wanted_of(objects)) // 5
 
 
+@pytest.mark.slow
 def test_a_second_fetch_fetches_nothing_and_sees_what_is_new(lab, server, objects) -> None:
     lab.run("fetch")
     once = server.asked.copy()
@@ -118,6 +119,7 @@ def test_a_second_fetch_fetches_nothing_and_sees_what_is_new(lab, server, object
     assert place.read_bytes() == objects[gone]
 
 
+@pytest.mark.slow
 def test_wells_and_sites_are_chosen_for_fetch_and_ingestion_alike(lab, server, objects) -> None:
     *_, folder, _, name = wanted_of(objects)[-1].split("/")
     plate, well = folder.partition("__")[0], name[:6]
@@ -224,6 +226,7 @@ def test_a_streamed_run_holds_little_on_the_disk(lab, server, objects, at_home) 
     assert not [path for path in lab.copied() if path.endswith(".tiff")]
 
 
+@pytest.mark.slow
 def test_a_stream_leaves_what_nobody_fetched_and_what_could_not_be_used(
     lab, server, objects
 ) -> None:

@@ -1,7 +1,8 @@
-"""Commands that Kedro finds here: ``run``, ``init-plates``, ``explore``, ``where``, ``prune``."""
+"""Commands that Kedro finds here: ``run``, ``init-plates``, ``doctor`` and others."""
 
 import click
 
+from morphoclip.cli.doctor import doctor
 from morphoclip.cli.explore import explore
 from morphoclip.cli.housekeeping import prune, where
 from morphoclip.cli.init_plates import init_plates
@@ -15,6 +16,7 @@ def cli() -> None:
 
 cli.add_command(run, name="run")
 cli.add_command(init_plates)
+cli.add_command(doctor)
 cli.add_command(explore)
 cli.add_command(where)
 cli.add_command(prune)
