@@ -82,6 +82,7 @@ CONFIG_LOADER_ARGS = {
         "project_path": lambda: PROJECT_PATH.as_posix(),
         "mlflow_artifacts": mlflow_artifacts,
         "oc.env": oc.env,
+        "below_project": lambda path: Path(PROJECT_PATH, path).as_posix(),
         "copied": copied,
         "with_endpoint": with_endpoint,
         "first_of": lambda *values: next((value for value in values if value), None),

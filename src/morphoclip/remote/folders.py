@@ -9,7 +9,7 @@ from morphoclip.remote.reading import Reader
 from morphoclip.remote.staging import Staging
 from morphoclip.remote.stores import Entries, RemoteFile, opened_store
 
-ROOT = "folder"
+ROOT = "(all folders)"
 """The part of a copy that lists what lies directly in its folder."""
 
 
