@@ -9,7 +9,7 @@ from s3_server import BUCKET, S3Server, serving
 
 from morphoclip.errors import InputError
 from morphoclip.remote.folders import RemoteFolder
-from morphoclip.remote.staging import Staging, require_room_for
+from morphoclip.remote.staging import Room, Staging, require_room_for
 
 OBJECTS = {f"plates/P{n // 30}/{n:03d}": random.Random(n).randbytes(1000) for n in range(90)}
 PATHS = sorted(key.removeprefix("plates/") for key in OBJECTS)
@@ -33,8 +33,22 @@ def staging(folder: RemoteFolder, most: int | None, on_disk=PATHS, at_once: int 
     assert folder.copy is not None
     order = [file for plate in ("P0", "P1", "P2") for file in folder.copy.files(plate)]
     return Staging(
-        folder.reader, folder.copy, order, on_disk=set(on_disk), at_once=at_once, most_bytes=most
+        folder.reader,
+        folder.copy,
+        order,
+        on_disk=set(on_disk),
+        at_once=at_once,
+        room=Room(most, of_disk=set(on_disk) == set(PATHS)),
     )
+
+
+def test_what_is_read_twice_takes_no_room_in_memory(folder, server) -> None:
+    """The sampled sites of a real plate are larger than the room for images on their way."""
+    with staging(folder, 4_000, on_disk=PATHS[:25]).running() as ahead:
+        for path in [*PATHS[:25], *PATHS]:
+            assert ahead.read(path) == OBJECTS[f"plates/{path}"]
+        assert ahead.most_held <= 4_000
+    assert set(server.asked.values()) == {1}
 
 
 def test_plates_pass_through_a_disk_that_holds_one_and_a_half(folder, server) -> None:

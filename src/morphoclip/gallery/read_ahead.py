@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from morphoclip.gallery.fetching import FetchConfig
 from morphoclip.gallery.image_files import ImageFiles
 from morphoclip.remote.folders import RemoteFolder, part_of
-from morphoclip.remote.staging import Staging, require_room_for
+from morphoclip.remote.staging import Room, Staging, require_room_for
 from morphoclip.remote.stores import RemoteFile
 
 Discard = Callable[[Sequence[str]], int]
@@ -65,7 +65,7 @@ def read_ahead(
         [file for file in everything if file.path in needed],
         on_disk={file.path for file in everything} if config.stream else set(read_twice),
         at_once=at_once,
-        most_bytes=most if config.stream else _MEMORY,
+        room=Room(most if config.stream else _MEMORY, of_disk=config.stream),
         others=[file for file in everything if file.path not in needed],
     )
     with staging.running() as folder.ahead:

@@ -4,12 +4,23 @@ import threading
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from morphoclip.errors import InputError
 from morphoclip.files import PARTIAL, remove_leftovers
 from morphoclip.remote.copies import Copy
 from morphoclip.remote.reading import Reader
 from morphoclip.remote.stores import RemoteFile
+
+
+class Room(NamedTuple):
+    """How many bytes may be held; None has no bound.
+
+    It is ``of_disk``, or else of memory: files that go to the other take none of it.
+    """
+
+    most: int | None
+    of_disk: bool
 
 
 class Staging:
@@ -23,7 +34,7 @@ class Staging:
         order: What is going to be read, in about this order.
         on_disk: Paths of the files that go to the disk.
         at_once: Files that are asked for at once.
-        most_bytes: Room; None has no bound.
+        room: For files that were fetched and are not done with.
         others: Files that are not fetched, and take room where they lie on the disk.
     """
 
@@ -35,14 +46,14 @@ class Staging:
         *,
         on_disk: Collection[str],
         at_once: int,
-        most_bytes: int | None,
+        room: Room,
         others: Iterable[RemoteFile] = (),
     ) -> None:
         self._reader, self._copy, self._on_disk = reader, copy, on_disk
         self._order = list(order)
         self._others = {file.path: file for file in others}
         self._place = {file.path: place for place, file in enumerate(self._order)}
-        self._most = most_bytes
+        self._most, self._bounds_disk = room
         self._at_once = at_once
         self._coming: dict[str, Future[bytes | None]] = {}
         self._taken: set[str] = set()
@@ -111,7 +122,9 @@ class Staging:
 
     def _is_stuck(self, place: int) -> bool:
         """Whether files wait for room up to one that is being read, so that none will be made."""
-        return self._ended or (self._waiting is not None and self._waiting <= place)
+        if self._ended or self._waiting is None:
+            return self._ended
+        return self._waiting <= place and not self._fits(self._order[self._waiting])
 
     def discard(self, part: str, paths: Iterable[str]) -> int:
         """Delete files from the disk that the copy lists, which makes room; how many there were."""
@@ -145,12 +158,15 @@ class Staging:
         return None
 
     def _fits(self, file: RemoteFile) -> bool:
-        return self._most is None or self._n_held + (file.size or 0) <= self._most
+        return self._most is None or self._n_held + self._room_of(file) <= self._most
+
+    def _room_of(self, file: RemoteFile) -> int:
+        return (file.size or 0) if (file.path in self._on_disk) == self._bounds_disk else 0
 
     def _hold(self, file: RemoteFile) -> None:
         with self._room:
-            self._held[file.path] = file.size or 0
-            self._n_held += file.size or 0
+            self._held[file.path] = self._room_of(file)
+            self._n_held += self._room_of(file)
             self.most_held = max(self.most_held, self._n_held)
 
     def _release(self, paths: Iterable[str]) -> None:

@@ -53,6 +53,11 @@ def fetch_source(
         if image_features.preprocess.illumination == "npy":
             parts += list_tables(gallery_tables, ["illumination"])
         parts += list_images(plate_images, ingestion, image_features.channels)
+    if not parts:
+        raise InputError(
+            "nothing of this environment's source lies in a bucket: its images are on this "
+            "machine, and one table names its wells"
+        )
     plan, folder = plan_table(parts), parts[0].copy.place
     rate = measured_rate(reversed(parts), config) if config.dry_run else None
     say_plan(plan, folder, rate)
