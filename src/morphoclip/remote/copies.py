@@ -50,10 +50,6 @@ class Copy:
             raise InputError(f"{self.url} lists {path!r}, which is no name of a file in a folder")
         return place
 
-    def parts(self) -> list[str]:
-        """Names of what was listed."""
-        return sorted(path.stem for path in self._tables.glob("*.parquet"))
-
     def listing(self, part: str) -> pd.DataFrame | None:
         """What was listed of a part; None where it was not.
 
