@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO_DONE := .demo-done
+S3_SERVER := .venv-s3/.installed
 SOURCES := $(shell find src conf/base conf/demo -type f -not -name '*.pyc' -not -path '*.egg-info/*')
 
 export DO_NOT_TRACK := true
@@ -22,10 +23,10 @@ demo: $(DEMO_DONE)  ## install, run the whole job on synthetic plates, print the
 test: $(INSTALLED)  ## install, run the tests
 	@$(BIN)/pytest -q -m "not slow" -n 2 --dist loadfile
 
-test-slow: $(INSTALLED)  ## run the tests that kill and restart whole processes
+test-slow: $(INSTALLED) $(S3_SERVER)  ## run the tests that kill and restart whole processes
 	@$(BIN)/pytest -q -m slow -n 2 --dist loadfile
 
-attack: $(INSTALLED)  ## all attacks: kills, full disks, bad input (most of an hour)
+attack: $(INSTALLED) $(S3_SERVER)  ## all attacks: kills, full disks, bad input (most of an hour)
 	@MORPHOCLIP_ATTACKS=all $(BIN)/pytest -q tests/attacks
 
 fuzz: $(INSTALLED)  ## a fuzzer on the readers of files from outside; SECONDS_EACH=60
@@ -73,6 +74,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV): about 3 GB, some minutes the first time"
 	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	@touch $@
+
+# an S3 server for tests, which needs another botocore than s3fs does
+$(S3_SERVER): tests/s3-server.txt
+	@test -x .venv-s3/bin/python || $(PYTHON) -m venv .venv-s3
+	@.venv-s3/bin/python -m pip install -q -r tests/s3-server.txt
 	@touch $@
 
 .env:

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faulty_server import BUCKET
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from project import Workspace
-from s3_server import BUCKET, serving
+from s3_server import serving
 
 from morphoclip.cli import machine_check
 from morphoclip.cli.machine_check import Finding, data_folder, findings, weights_of

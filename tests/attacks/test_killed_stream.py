@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from attacks.forked import Command, Ended, run
-from s3_server import BUCKET, sampled_disk, serving
+from faulty_server import BUCKET, sampled_disk
+from s3_server import serving
 
 pytestmark = pytest.mark.slow
 

@@ -1,47 +1,17 @@
 """A bucket's plates come to this machine once, whole, and are read from here."""
 
-import random
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from project import Workspace
-from s3_server import BUCKET, FAULTS, S3Server, sampled_disk, serving
+from bucket_plates import Lab, alike, images_of, wanted_of
+from faulty_server import sampled_disk
+from s3_server import S3Server, serving
 
 from morphoclip.errors import InputError
 from morphoclip.gallery import fetching
-from morphoclip.remote import reading
 
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch) -> None:
-    monkeypatch.setattr(reading, "SECONDS_BETWEEN_TRIES", (0.001, 0.01))
-
-
-@pytest.fixture(scope="module")
-def at_home(tmp_path_factory) -> Workspace:
-    """Synthetic plates on a disk, one site without a channel, to features."""
-    workspace = Workspace(tmp_path_factory.mktemp("home"))
-    workspace.run("demo_gallery")
-    next(iter(sorted((workspace.data / "01_raw").rglob("*ch5*.tiff")))).unlink()
-    workspace.run("ingestion", "image_features")
-    return workspace
-
-
-@pytest.fixture(scope="module")
-def objects(at_home) -> dict[str, bytes]:
-    """The same plates in a bucket, with a brightfield channel."""
-    root = at_home.data / "01_raw"
-    found = {
-        f"lab/{path.relative_to(root).as_posix()}": path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and path.relative_to(root).parts[0] in ("images", "workspace")
-    }
-    dna = [key for key in found if "ch5" in key]
-    found |= {key.replace("ch5", "ch8"): found[key] for key in dna}
-    return found
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 @pytest.fixture
@@ -50,42 +20,9 @@ def server(objects) -> Iterator[S3Server]:
         yield server
 
 
-class Lab(Workspace):
-    """A machine that has the bucket's address."""
-
-    def __init__(self, folder: Path, server: S3Server, home: Workspace) -> None:
-        super().__init__(folder)
-        raw = home.data / "01_raw"
-        self.source = {
-            "root": f"s3://{BUCKET}/lab",
-            "endpoint_url": server.endpoint,
-            "experiment_metadata": str(raw / "experiment-metadata.tsv"),
-            "annotations": str(raw / "compound_annotations.tsv"),
-        }
-
-    def run(self, *pipelines: str, **params: Any) -> None:
-        ingestion = {"source": self.source} | params.pop("ingestion", {})
-        super().run(*pipelines, ingestion=ingestion, **params)
-
-    def copied(self) -> list[str]:
-        place = self.data / "01_raw" / "s3" / BUCKET / "lab"
-        return sorted(p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file())
-
-
 @pytest.fixture
 def lab(tmp_path, server, at_home) -> Lab:
     return Lab(tmp_path, server, at_home)
-
-
-def images_of(objects: dict[str, bytes]) -> list[str]:
-    return [key for key in objects if key.endswith(".tiff")]
-
-
-def wanted_of(objects: dict[str, bytes]) -> list[str]:
-    """The files that a run reads: no brightfield, nothing of the incomplete site."""
-    images = images_of(objects)
-    sites = {key[: key.index("ch")] for key in images if "ch5" in key}
-    return [k for k in images if "ch8" not in k and k[: k.index("ch")] in sites]
 
 
 def test_a_run_after_fetch_asks_the_bucket_for_no_image_again(
@@ -115,7 +52,7 @@ def test_a_second_fetch_fetches_nothing_and_sees_what_is_new(lab, server, object
     server.objects[changed] = objects[gone]
     lab.run("fetch")
     assert {key for key in server.asked if server.asked[key] != once[key]} == {changed}
-    place = lab.data / "01_raw" / "s3" / BUCKET / changed
+    place = lab.copies / changed
     assert place.read_bytes() == objects[gone]
 
 
@@ -158,32 +95,6 @@ def test_what_does_not_fit_is_refused_before_anything_comes(lab, server, monkeyp
     assert not server.asked
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
-def test_faults_end_in_right_files_or_a_sentence(lab, server, objects, seed) -> None:
-    """At least twenty faults a seed; what stays is named, and the next fetch goes on."""
-    drawn = random.Random(seed)
-    hit = drawn.sample(wanted_of(objects), 24)
-    plan = {key: drawn.choice(FAULTS) for key in hit}
-    lasting = {"404", "changed"}
-    server.fault_of = lambda key, nth: (
-        plan[key] if key in plan and (nth < 2 or plan[key] in lasting) else None
-    )
-    stays = [key for key in hit if plan[key] in lasting]
-    if stays:
-        with pytest.raises(InputError, match=r"could not be fetched, e.g. .* run the same command"):
-            lab.run("fetch")
-    server.fault_of = lambda _key, _nth: None
-    asked = server.asked.copy()
-    lab.run("fetch")
-    assert sum(server.faults.values()) >= 20
-    again = {key for key in server.asked if server.asked[key] != asked[key]}
-    assert set(stays) <= again
-    for key in wanted_of(objects):
-        place = lab.data / "01_raw" / "s3" / BUCKET / key
-        assert place.read_bytes() == objects[key]
-
-
 def test_a_bucket_that_fails_for_good_stops_soon(lab, server) -> None:
     server.fault_of = lambda key, _nth: "500" if key.endswith(".tiff") else None
     with pytest.raises(
@@ -191,11 +102,6 @@ def test_a_bucket_that_fails_for_good_stops_soon(lab, server) -> None:
     ):
         lab.run("fetch", fetch={"tries": 2, "requests": 4})
     assert sum(server.faults.values()) < 60
-
-
-def alike(one: Workspace, other: Workspace) -> bool:
-    ours, theirs = one.load("plate_features"), other.load("plate_features")
-    return set(ours) == set(theirs) and all(ours[p]().equals(theirs[p]()) for p in ours)
 
 
 def test_features_straight_from_a_bucket_ask_for_each_image_once(
@@ -232,7 +138,7 @@ def test_a_stream_leaves_what_nobody_fetched_and_what_could_not_be_used(
 ) -> None:
     bad = wanted_of(objects)[7]
     server.objects[bad] = b"no TIFF"
-    place = lab.data / "01_raw" / "s3" / BUCKET
+    place = lab.copies
     own = place / wanted_of(objects)[0].replace("ch", "own")
     own.parent.mkdir(parents=True)
     own.write_bytes(b"mine")

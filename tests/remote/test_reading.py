@@ -4,7 +4,8 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from s3_server import BUCKET, FAULTS, S3Server, serving
+from faulty_server import BUCKET, FAULTS
+from s3_server import S3Server, serving
 
 from morphoclip.errors import InputError
 from morphoclip.remote.reading import Reader, Unread

@@ -5,7 +5,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from s3_server import BUCKET, S3Server, serving
+from faulty_server import BUCKET
+from s3_server import S3Server, serving
 
 from morphoclip.errors import InputError
 from morphoclip.remote.folders import RemoteFolder

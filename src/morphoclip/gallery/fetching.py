@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 from pydantic import Field
 
-from morphoclip.columns import PATH
+from morphoclip.columns import DETAIL, PATH, PLATE, SITE, WELL
 from morphoclip.config import Config
 from morphoclip.errors import InputError, example_of
 from morphoclip.gallery.image_files import ImageFiles
@@ -102,7 +102,7 @@ def list_tables(tables: Tables, parts: Iterable[str]) -> list[Part]:
                 "ingestion.source.root and ingestion.source.batch"
             )
         part = Part(tables.folder, name)
-        part.copy.list_anew(name, files, wanted)
+        tables.folder.keep(name, files, wanted)
         listed.append(part)
     return listed
 
@@ -140,12 +140,20 @@ def list_images(
         (plate, selected_images(plate, images.of(plate), ingestion))
         for plate in watched(plates, "listing plates")
     )
+    site_index, incomplete = index_plates(listed, channels)
+    if not incomplete.empty:
+        first = incomplete.iloc[0]
+        logger.warning(
+            "%d site(s) lack a channel and are not fetched, e.g. plate %s well %s site %s: %s",
+            len(incomplete),
+            *first[[PLATE, WELL, SITE, DETAIL]],
+        )
     wanted: dict[str, list[str]] = defaultdict(list)
-    for path in index_plates(listed, channels).site_index[PATH].unique():
+    for path in site_index[PATH].unique():
         wanted[part_of(path)].append(path)
     parts = [Part(files.remote, name) for name in sorted({ROOT, *wanted})]
     for part in parts:
-        files.remote.list_anew(part.name, wanted[part.name])
+        files.remote.keep(part.name, fresh.remote.listed(part.name), wanted[part.name])
     return [part for part in parts if wanted[part.name]]
 
 

@@ -65,7 +65,7 @@ class ImageFiles:
     def files(self, folder: str | None = None) -> list[str]:
         """Paths of all files in and below a folder, or directly in this one; sorted."""
         if self.remote is not None:
-            found = self.remote.entries().files if folder is None else self.remote.files(folder)
+            found = self.remote.entries().files if folder is None else self.remote.listed(folder)
             return sorted(file.path for file in found)
         if folder is None:
             return self._here(directories=False)

@@ -43,7 +43,8 @@ class RemoteFolder:
         self.copy = Copy(url, copies) if copies is not None else None
         self.ahead: Staging | None = None
         """What is fetched ahead of being read, while it is."""
-        self._listed: dict[str, RemoteFile] = {}
+        self._parts: dict[str, list[RemoteFile]] = {}
+        self._files: dict[str, RemoteFile] = {}
 
     def entries(self) -> Entries:
         """What lies directly in the folder.
@@ -51,41 +52,39 @@ class RemoteFolder:
         Raises:
             InputError: It cannot be listed.
         """
-        table = self.copy.listing(ROOT) if self.copy else None
-        if table is None:
-            return self._remembered(self.reader.entries())
-        assert self.copy is not None
-        listed = self.copy.files(ROOT)
-        folders = [file.path.rstrip("/") for file in listed if file.path.endswith("/")]
-        files = [file for file in listed if not file.path.endswith("/")]
-        return self._remembered(Entries(files, folders))
+        found = self.listed(ROOT)
+        folders = [file.path.rstrip("/") for file in found if file.path.endswith("/")]
+        return Entries([file for file in found if not file.path.endswith("/")], folders)
 
-    def files(self, folder: str) -> list[RemoteFile]:
-        """All files in and below one of its folders.
+    def listed(self, part: str) -> list[RemoteFile]:
+        """A part as its copy lists it, or else as the store does: it is asked once.
+
+        Of what lies directly in the folder, names of folders end with a slash.
 
         Raises:
-            InputError: They cannot be listed.
+            InputError: It cannot be listed.
         """
-        is_known = self.copy is not None and self.copy.listing(folder) is not None
-        found = self.copy.files(folder) if self.copy and is_known else self.reader.files(folder)
-        self._remembered(Entries(found, []))
-        return found
+        if part not in self._parts:
+            is_kept = self.copy is not None and self.copy.listing(part) is not None
+            found = self.copy.files(part) if self.copy and is_kept else self._list(part)
+            self._remember(part, found)
+        return self._parts[part]
 
     def list_anew(self, part: str, wanted: Iterable[str]) -> list[RemoteFile]:
-        """List a folder again, or what lies directly here, and keep what is listed.
+        """List a part again and keep what is listed, and which files are ``wanted``.
 
-        Which files are ``wanted`` is kept, too.
+        Raises:
+            InputError: It cannot be listed.
         """
-        assert self.copy is not None
-        if part == ROOT:
-            entries = self.reader.entries()
-            folders = [RemoteFile(f"{name}/", None) for name in entries.folders]
-            found = [*entries.files, *folders]
-        else:
-            found = self.reader.files(part)
-        self.copy.list_anew(part, found, wanted)
-        self._remembered(Entries(found, []))
+        found = self._list(part)
+        self.keep(part, found, wanted)
         return found
+
+    def keep(self, part: str, found: list[RemoteFile], wanted: Iterable[str]) -> None:
+        """Keep what was listed of a part, and which files are ``wanted``."""
+        assert self.copy is not None
+        self.copy.list_anew(part, found, wanted)
+        self._remember(part, found)
 
     def read(self, path: str) -> bytes:
         """A file, from here where it lies here whole.
@@ -103,11 +102,16 @@ class RemoteFolder:
     def known(self, path: str) -> RemoteFile | None:
         """A file as it was listed, here or before."""
         part = part_of(path)
-        is_listed = self.copy is not None and self.copy.listing(part) is not None
-        if self.copy and is_listed and path not in self._listed:
-            self._remembered(Entries(self.copy.files(part), []))
-        return self._listed.get(path)
+        if self.copy is not None and self.copy.listing(part) is not None:
+            self.listed(part)
+        return self._files.get(path)
 
-    def _remembered(self, entries: Entries) -> Entries:
-        self._listed |= {file.path: file for file in entries.files}
-        return entries
+    def _list(self, part: str) -> list[RemoteFile]:
+        if part != ROOT:
+            return self.reader.files(part)
+        entries = self.reader.entries()
+        return [*entries.files, *(RemoteFile(f"{name}/", None) for name in entries.folders)]
+
+    def _remember(self, part: str, found: list[RemoteFile]) -> None:
+        self._parts[part] = found
+        self._files |= {file.path: file for file in found}
