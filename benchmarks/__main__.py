@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.bucket import extracting, fetching
 from benchmarks.cuda import Precision, epoch, extraction
 from benchmarks.evaluation import retrieval
 from benchmarks.growth import PATHS, growth
@@ -74,6 +75,18 @@ def main() -> None:
         table.add_row(f"{cost} x", *(f"{s:.2f}" for s in (decoding, backbone, both, share)))
     console.print(table)
     results["overlap"] = rows
+    for pause in (0.0, 0.03):
+        for n_files, size in ((3000, 64_000), (200, 2_000_000), (60, 10_000_000)):
+            n_files = n_files // 10 if quick else n_files
+            title = f"{n_files:,} files of {size / 1e6:g} MB of a bucket that waits {pause:g} s"
+            timings = fetching(n_files, size, rounds=2 if quick else 5, pause=pause)
+            console.print(_table(title, timings))
+            results[title] = [asdict(timing) for timing in timings]
+    n_sites = 9 if quick else 90
+    title = f"{n_sites} sites to features, a small backbone"
+    timings = extracting(n_sites, rounds=2 if quick else 5)
+    console.print(_table(title, timings))
+    results[title] = [asdict(timing) for timing in timings]
     if not quick:
         _sizes(console, results)
     if torch.cuda.is_available():

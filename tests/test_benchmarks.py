@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from benchmarks import dtype_gate
+from benchmarks.bucket import extracting, fetching
 from benchmarks.cuda import Precision, epoch, extraction
 from benchmarks.evaluation import retrieval
 from benchmarks.growth import PATHS
@@ -156,3 +157,10 @@ def test_every_job_of_the_memory_table_does_the_work_that_its_name_says() -> Non
     retrieval_metrics, _ = evaluation("score_retrieval", FEW_PLATES)()
     assert retrieval_metrics["value"].between(0, 1).any()
     assert set(leakage(n_plates=2)()["verdict"]) >= {"by design"}
+
+
+@pytest.mark.slow
+def test_all_ways_to_a_bucket_read_all_bytes() -> None:
+    """`fetching` raises where bytes are missing, `extracting` where sites are."""
+    assert len(fetching(20, 1000, rounds=1)) == 5
+    assert len(extracting(2, rounds=1)) == 2
