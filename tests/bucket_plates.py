@@ -1,9 +1,10 @@
 """Synthetic plates that lie in a bucket, and a lab that works on them from there."""
 
+from http.server import HTTPServer
 from pathlib import Path
 from typing import Any
 
-from faulty_server import BUCKET, FaultyServer
+from faulty_server import BUCKET
 from project import Workspace
 
 PREFIX = "lab/"
@@ -38,12 +39,12 @@ def wanted_of(objects: dict[str, bytes]) -> list[str]:
 class Lab(Workspace):
     """A machine that has the bucket's address."""
 
-    def __init__(self, folder: Path, server: FaultyServer, home: Workspace) -> None:
+    def __init__(self, folder: Path, server: HTTPServer, home: Workspace) -> None:
         super().__init__(folder)
         raw = home.data / "01_raw"
         self.source = {
             "root": f"s3://{BUCKET}/{PREFIX.rstrip('/')}",
-            "endpoint_url": server.endpoint,
+            "endpoint_url": "http://{}:{}".format(*server.server_address),
             "experiment_metadata": str(raw / "experiment-metadata.tsv"),
             "annotations": str(raw / "compound_annotations.tsv"),
         }

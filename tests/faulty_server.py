@@ -69,7 +69,7 @@ class FaultyServer(ThreadingHTTPServer):
         return fault
 
 
-Server = TypeVar("Server", bound=FaultyServer)
+Server = TypeVar("Server", bound=ThreadingHTTPServer)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
-from kedro.io import DatasetError
+from kedro.io import AbstractDataset, DatasetError
 from kedro.io.core import Version
 from kedro.validation.exceptions import DataValidationError, ParameterValidationError
 from kedro_datasets.pandas import CSVDataset, ParquetDataset
@@ -20,6 +20,7 @@ from pydantic import ValidationError
 import morphoclip.pipeline_registry  # noqa: F401 - explain() looks through all parameter models
 from morphoclip.cli import cli, run
 from morphoclip.cli.explain import explain
+from morphoclip.datasets.partitions import Partitions
 from morphoclip.datasets.unfinished import UnfinishedVersions
 from morphoclip.datasets.whole_files import JsonFile
 from morphoclip.device import resolve_device
@@ -87,7 +88,21 @@ def test_a_users_mistake_is_found_below_what_kedro_wraps_it_in() -> None:
     wrapped = DatasetError("Failed while loading data")
     wrapped.__cause__ = InputError("the sentence")
     assert explain(wrapped) == "the sentence"
-    assert explain(DatasetError("first line\nsecond")) == "first line"
+    assert explain(DatasetError("\nfirst line\nsecond")) == "first line"
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("gs://bucket/x", 'opened by gcsfs, which is not installed: pip install "morphoclip[gs]"'),
+        ("az://c/x", 'opened by adlfs, which is not installed: pip install "morphoclip[azure]"'),
+        ("foo://x", "foo:// is no kind of address that fsspec opens"),
+    ],
+)
+def test_addresses_that_nothing_here_opens(url: str, sentence: str) -> None:
+    with pytest.raises(DatasetError) as caught:
+        AbstractDataset.from_config("x", {"type": Partitions, "path": url, "dataset": CSVDataset})
+    assert sentence in (explain(caught.value) or "")
 
 
 def test_a_damaged_file_is_named_with_its_cause() -> None:

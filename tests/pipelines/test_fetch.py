@@ -2,16 +2,23 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from bucket_plates import Lab, alike, images_of, wanted_of
-from faulty_server import sampled_disk
+from faulty_server import in_background, sampled_disk
 from s3_server import S3Server, serving
 
 from morphoclip.errors import InputError
 from morphoclip.gallery import fetching
 
 pytestmark = pytest.mark.usefixtures("short_waits")
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 @pytest.fixture
@@ -172,3 +179,27 @@ def test_profiles_come_with_the_tables_alone(lab, server) -> None:
 def test_a_source_on_this_machine_has_nothing_to_fetch(at_home) -> None:
     with pytest.raises(InputError, match="the source lies on this machine"):
         at_home.run("fetch")
+
+
+def test_one_table_of_wells_and_images_on_this_machine_leave_nothing_to_fetch(
+    lab, at_home, tmp_path
+) -> None:
+    wells = tmp_path / "wells.csv"
+    wells.write_text("Metadata_Plate,Metadata_Well\nP,A01\n")
+    images = str(at_home.data / "01_raw" / "images" / "synthetic" / "images")
+    lab.source |= {"wells": str(wells), "images": images}
+    with pytest.raises(InputError, match="nothing of this environment's source lies in a bucket"):
+        lab.run("fetch")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [[], ["fetch"]])
+def test_a_web_server_with_pages_of_links_is_a_source(tmp_path, at_home, caplog, first) -> None:
+    caplog.set_level("INFO")
+    handler = partial(Quiet, directory=str(at_home.data / "01_raw"))
+    with in_background(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
+        lab = Lab(tmp_path, server, at_home)
+        lab.source["root"] = f"http://127.0.0.1:{server.server_address[1]}"
+        lab.run(*first, "ingestion", "image_features")
+    assert alike(lab, at_home)
+    assert ("not told" in caplog.text) == bool(first)

@@ -9,7 +9,7 @@ from s3_server import S3Server, serving
 
 from morphoclip.errors import InputError
 from morphoclip.remote.reading import Reader, Unread
-from morphoclip.remote.stores import RemoteFile, opened_store
+from morphoclip.remote.stores import RemoteFile, opened_store, options_for
 
 OBJECTS = {f"plates/P1/{n}.tiff": random.Random(n).randbytes(200 + 37 * n) for n in range(40)}
 PASSING = ("500", "503", "cut", "short", "wrong")
@@ -124,3 +124,11 @@ def test_a_bucket_that_is_not_there_is_a_sentence() -> None:
     store = opened_store(f"s3://{BUCKET}/plates", options)
     with pytest.raises(InputError, match="cannot be read: "):
         Reader(store, tries=2).read(RemoteFile("a", 1))
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/plates", "az://container/plates"])
+def test_buckets_of_other_clouds_are_asked_without_credentials(url, monkeypatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "lab")
+    settings = options_for(url, {"anon": True, "endpoint_url": None, "config_kwargs": {}})
+    assert settings in ({"token": "anon"}, {"anon": True})
+    assert opened_store(url, {"anon": True})._store.config["skip_signature"] in (True, "true")

@@ -16,6 +16,7 @@ from morphoclip.config import Config
 from morphoclip.errors import InputError, without_credentials
 from morphoclip.files import shown_path
 from morphoclip.gallery.source import redact_path
+from morphoclip.remote.stores import CLIENTS
 from morphoclip.renamed import PARAMETERS, PIPELINES, renamed
 from morphoclip.settings import PROJECT_PATH
 
@@ -109,7 +110,7 @@ def _explain_dataset(error: DatasetError, root: BaseException) -> str:
     described = str(error)
     place = re.search(r"(?:file)?path=(?:PurePosixPath\()?'([^']+)'", described)
     if place is None:
-        return described.splitlines()[0]
+        return _no_client(root) or described.strip().splitlines()[0]
     path, is_local = place[1], "://" not in place[1]
     shown = shown_path(Path(path)) if is_local else redact_path(path)
     cause = (str(root).strip() or type(root).__name__).splitlines()[0].split(". ")[0]
@@ -129,6 +130,22 @@ def _explain_dataset(error: DatasetError, root: BaseException) -> str:
         f"the folder of this version alone, {shown}/{version[1]}: the version before it is read "
         "then; or run the pipeline that makes it again"
     )
+
+
+def _no_client(root: BaseException) -> str | None:
+    """Of a kind of address that nothing here opens."""
+    missing = getattr(root, "name", None)
+    if isinstance(root, ImportError) and missing in CLIENTS:
+        kind, group = CLIENTS[missing]
+        return (
+            f"sources at {kind} are opened by {missing}, which is not installed: pip install "
+            f'"morphoclip[{group}]"'
+        )
+    if isinstance(root, ValueError) and (
+        found := re.match(r"Protocol not known: (\S+)", str(root))
+    ):
+        return f"{found[1]}:// is no kind of address that fsspec opens: s3://, gs://, https://, ..."
+    return None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -181,7 +181,7 @@ def say_plan(plan: pd.DataFrame, folder: Path, megabytes_a_second: float | None)
         {
             "part": plan["part"],
             "files": plan["files"].map("{:,}".format),
-            "size": plan["bytes"].map(_said),
+            "size": plan["bytes"].map(_said).where(plan["bytes"].gt(0), "not told"),
             "here": plan["files_here"].map("{:,}".format),
         }
     )

@@ -20,6 +20,9 @@ from obstore.store import S3Store, from_url
 
 _BUCKETS = ("s3://", "gs://", "az://")
 _OF_S3 = ("anon", "config_kwargs", "client_kwargs", "endpoint_url", "key", "secret", "token")
+CLIENTS = {"gcsfs": ("gs://", "gs"), "adlfs": ("az://", "azure")}
+"""Packages through which fsspec opens what is not S3: their addresses, and our optional groups."""
+
 _SECONDS_TO_CONNECT = timedelta(seconds=10)
 _SECONDS_WITHOUT_A_BYTE = timedelta(seconds=30)
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -117,7 +120,12 @@ def options_for(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     if url.startswith(("s3://", "s3a://")):
         return copy.deepcopy({k: value for k, value in options.items() if value is not None})
-    return copy.deepcopy({k: value for k, value in options.items() if k not in _OF_S3})
+    others = copy.deepcopy({k: value for k, value in options.items() if k not in _OF_S3})
+    if options.get("anon") and url.startswith("gs://"):
+        others["token"] = "anon"
+    if options.get("anon") and url.startswith("az://"):
+        others["anon"] = True
+    return others
 
 
 def content_digest(body: bytes) -> str:
@@ -150,7 +158,11 @@ class Bucket:
                 credential_provider=_credentials(options),
             )
         else:
-            self._store = from_url(self.url, client_options=client, retry_config=retries)
+            is_nobody = options.get("anon") is True or options.get("token") == "anon"
+            of_clouds: Any = {"skip_signature": True} if is_nobody else {}
+            self._store = from_url(
+                self.url, config=of_clouds, client_options=client, retry_config=retries
+            )
 
     def files(self, folder: str) -> Iterator[RemoteFile]:
         """All files in and below a folder of it, as they are listed."""
