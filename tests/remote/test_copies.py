@@ -4,7 +4,7 @@ import pytest
 
 from morphoclip.errors import InputError
 from morphoclip.remote.copies import Copy, place_of
-from morphoclip.remote.stores import RemoteFile
+from morphoclip.remote.remote_files import RemoteFile
 
 URL = "s3://bucket/plates"
 FILES = [RemoteFile(f"P1/{name}", 3, f'"{name}"') for name in ("a", "b", "c")]

@@ -9,7 +9,8 @@ from s3_server import S3Server, serving
 
 from morphoclip.errors import InputError
 from morphoclip.remote.reading import Reader, Unread
-from morphoclip.remote.stores import RemoteFile, opened_store, options_for
+from morphoclip.remote.remote_files import RemoteFile
+from morphoclip.remote.stores import opened_store, options_for
 
 OBJECTS = {f"plates/P1/{n}.tiff": random.Random(n).randbytes(200 + 37 * n) for n in range(40)}
 PASSING = ("500", "503", "cut", "short", "wrong")

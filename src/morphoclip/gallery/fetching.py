@@ -23,7 +23,7 @@ from morphoclip.progress import bytes_watched, watched
 from morphoclip.remote.copies import Copy
 from morphoclip.remote.folders import ROOT, RemoteFolder, part_of
 from morphoclip.remote.reading import Reader, Unread
-from morphoclip.remote.stores import RemoteFile
+from morphoclip.remote.remote_files import RemoteFile
 
 _KEPT_FREE = 2 * 10**9
 """Bytes of the disk that are left to other things."""

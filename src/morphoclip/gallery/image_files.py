@@ -14,7 +14,8 @@ from morphoclip.files import is_special
 from morphoclip.imaging.ome_zarr import STORE_SUFFIX, opened_image
 from morphoclip.imaging.tiff import OpenFile, Plane, opened_tiffs
 from morphoclip.remote.folders import RemoteFolder
-from morphoclip.remote.stores import content_digest, options_for
+from morphoclip.remote.remote_files import content_digest
+from morphoclip.remote.stores import options_for
 
 
 class ImageFiles:

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from morphoclip.gallery.fetching import FetchConfig
 from morphoclip.gallery.image_files import ImageFiles
 from morphoclip.remote.folders import RemoteFolder, part_of
+from morphoclip.remote.remote_files import RemoteFile
 from morphoclip.remote.staging import Room, Staging, require_room_for
-from morphoclip.remote.stores import RemoteFile
 
 Discard = Callable[[Sequence[str]], int]
 """Deletes images that are done with; how many files there were."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from morphoclip.errors import InputError
 from morphoclip.files import shown_path, written_whole
-from morphoclip.remote.stores import RemoteFile
+from morphoclip.remote.remote_files import RemoteFile
 
 COLUMNS = ("path", "size", "etag", "wanted", "listed")
 

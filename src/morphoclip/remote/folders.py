@@ -6,8 +6,9 @@ from typing import Any
 
 from morphoclip.remote.copies import Copy
 from morphoclip.remote.reading import Reader
+from morphoclip.remote.remote_files import Entries, RemoteFile
 from morphoclip.remote.staging import Staging
-from morphoclip.remote.stores import Entries, RemoteFile, opened_store
+from morphoclip.remote.stores import opened_store
 
 ROOT = "(all folders)"
 """The part of a copy that lists what lies directly in its folder."""

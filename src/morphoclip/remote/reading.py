@@ -7,7 +7,7 @@ from typing import NamedTuple, Self, TypeVar
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from morphoclip.errors import InputError
-from morphoclip.remote.stores import (
+from morphoclip.remote.remote_files import (
     AccessRefused,
     Entries,
     Failed,

@@ -10,7 +10,7 @@ from morphoclip.errors import InputError
 from morphoclip.files import PARTIAL, remove_leftovers
 from morphoclip.remote.copies import Copy
 from morphoclip.remote.reading import Reader
-from morphoclip.remote.stores import RemoteFile
+from morphoclip.remote.remote_files import RemoteFile
 
 
 class Room(NamedTuple):
