@@ -42,7 +42,7 @@ def watched(
         now = clock()
         if number and now - said >= SECONDS_BETWEEN_LINES:
             said = now
-            logger.info("%s: %s", what, _so_far(number, total, now - begun))
+            logger.info("%s: %s", what, so_far(number, total, now - begun))
         yield item
 
 
@@ -89,8 +89,8 @@ def bytes_watched(
         yield item
 
 
-def _so_far(number: int, total: int | None, seconds: float) -> str:
-    """Such as ``40 of 160, about 12 min left``."""
+def so_far(number: int, total: int | None, seconds: float) -> str:
+    """How far work is, such as ``40 of 160, about 12 min left``."""
     if total is None:
         return f"{number} done"
     minutes = seconds / number * (total - number) / 60

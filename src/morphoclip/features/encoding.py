@@ -40,13 +40,10 @@ class Encoder:
         config: `params:image_features`.
         adapter: An adapter that is put on the backbone, or None.
         device: Where it runs.
-        digest: Of the backbone's parameters, where it is known.
     """
 
-    def __init__(
-        self, config: ImageFeaturesConfig, adapter: Adapter | None, device: str, digest: str | None
-    ) -> None:
-        self.config, self.device, self.digest = config, device, digest
+    def __init__(self, config: ImageFeaturesConfig, adapter: Adapter | None, device: str) -> None:
+        self.config, self.device = config, device
         self._adapter = adapter
 
     @cached_property

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,12 @@ class ImageFiles:
         self._others: dict[str, RemoteFolder] = {}
         self.table, self.read_table = table, read_table
         self.url = url
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The folder as another process opens it; tables of images stay here."""
+        url = self.url if "://" in self.url else self._root
+        opened = partial(ImageFiles, copies=self._copies, checksums=self._checksums)
+        return opened, (url, self._url_options)
 
     def afresh(self) -> "ImageFiles":
         """The same folder as its store lists it now, without what lies here."""

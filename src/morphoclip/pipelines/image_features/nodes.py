@@ -1,39 +1,35 @@
 """Image nodes: plate after plate to features and a packed file, then what was seen on the way."""
 
 import logging
-from collections.abc import Iterable, Iterator
-from functools import partial
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, assert_never
 
 import pandas as pd
 
 from morphoclip.backbone_identity import parameters_digest
 from morphoclip.backbones.adapter import Adapter, named_adapter
-from morphoclip.columns import CHANNEL, PLATE, SITE, WELL
+from morphoclip.columns import PLATE, SITE, WELL
 from morphoclip.device import resolve_device
 from morphoclip.errors import InputError, example_of
 from morphoclip.features.config import ImageFeaturesConfig
-from morphoclip.features.encoding import Chunk, Encoder, chunk_of, key_of
+from morphoclip.features.dask_cluster import threads_of_each
+from morphoclip.features.dask_extraction import DaskExtraction
+from morphoclip.features.dask_workers import Recipe
+from morphoclip.features.encoding import Chunk, Encoder, key_of
 from morphoclip.features.extract import named_settings
-from morphoclip.features.made_of import MadeOf, images_of_plates, known_images
-from morphoclip.features.plate_features import PlateFeatures
-from morphoclip.features.site_files import (
-    pack_plate,
-    plate_record,
-    refuse_mixing,
-    site_key,
-    sites_of_plates,
-    were_made_by,
-    without_features,
-)
+from morphoclip.features.made_of import images_of_plates
+from morphoclip.features.plate_extraction import Existing, extracted, paths_of, planned
+from morphoclip.features.plate_work import Extraction, LocalExtraction, PlateFailed
+from morphoclip.features.site_files import refuse_mixing, sites_of_plates, were_made_by
 from morphoclip.features.site_qc import QcTables, summarise_qc
 from morphoclip.features.verify import check_plates, require_complete
 from morphoclip.gallery.fetching import FetchConfig
 from morphoclip.gallery.image_files import ImageFiles
-from morphoclip.gallery.read_ahead import read_ahead
+from morphoclip.gallery.read_ahead import Discard, read_ahead
 from morphoclip.gallery.source import IngestionConfig
-from morphoclip.imaging.grey_levels import sample_sites
-from morphoclip.imaging.preprocess import SiteImages, measure_plate
+from morphoclip.imaging.preprocess import SiteImages
 from morphoclip.imaging.site_images import (
     illumination_of_plates,
     images_of_sites,
@@ -41,8 +37,6 @@ from morphoclip.imaging.site_images import (
     require_channels,
 )
 from morphoclip.loaders import Loaders, listed_again
-from morphoclip.progress import watched
-from morphoclip.schemas.features import PLATE_INTENSITIES
 
 logger = logging.getLogger(__name__)
 
@@ -71,130 +65,132 @@ def extract_plates(  # noqa: PLR0913 - one argument per catalog entry
     indexed = sites_of_plates(site_index, ingestion.barcodes)
     require_channels(indexed, config.channels)
     config.preprocess.nuclear_channel(config.channels)  # a name of no channel is told here
-    plates = sorted(indexed[PLATE].unique())
     adapter = named_adapter(adapters, config.backbone.adapter)
-    refuse_mixing(existing_records, plates, named_settings(config, adapter))
+    rows_of = {str(plate): rows for plate, rows in indexed.groupby(PLATE)}
+    refuse_mixing(existing_records, rows_of, named_settings(config, adapter))
+    existing = Existing(existing_features, existing_tensors, existing_records, existing_plates)
     made_of = images_of_plates(
         indexed, existing_records, existing_features, plate_images.content_of
     )
-    rows_of = {str(plate): rows for plate, rows in indexed.groupby(PLATE)}
-    images = {
-        plate: images_of_sites(
-            rows,
-            plate_images.images(_stored_pixels(config)),
-            _illumination(illumination_functions, rows, plate_images, config),
-            config.preprocess.side,
+    open_image = plate_images.images(_stored_pixels(config))
+    plates = {}
+    for plate, rows in rows_of.items():
+        functions = _illumination(illumination_functions, rows, plate_images, config)
+        sites = images_of_sites(rows, open_image, functions, config.preprocess.side)
+        plates[plate] = planned(
+            rows, sites, made_of[plate], existing, save_tensors=config.save_tensors
         )
-        for plate, rows in rows_of.items()
-    }
-    kept = [existing_features, existing_tensors] if config.save_tensors else [existing_features]
-    missing = {plate: without_features(own, *kept) for plate, own in images.items()}
-    sampled = {
-        plate: _sampled(own, rows_of[plate])
-        for plate, own in images.items()
-        if plate not in existing_records
-    }
-    n_missing = sum(map(len, missing.values()))
-    device = resolve_device(config.device)
-    logger.info(
-        "%d of %d sites to extract on %s", n_missing, sum(map(len, images.values())), device
-    )
+    works = {plate: own.work for plate, own in plates.items()}
+    n_missing = sum(len(work.missing) for work in works.values())
     digest = parameters_digest(
         config.backbone, config.backbone.folder, *([adapter.digest] if adapter else [])
     )
-    encoder = Encoder(config, adapter, device, digest)
-    if n_missing or not were_made_by(digest, existing_records, plates):
-        refuse_mixing(existing_records, plates, encoder.fingerprint)
-    levels_of = partial(_levels, existing_records, sampled, config)
-
-    order = {plate: _paths(own) for plate, own in images.items()}
-    needed = {path for own in missing.values() for path in _paths(own)}
-    read_twice = {path for own in sampled.values() for path in _paths(own)}
-    with read_ahead(plate_images, order, needed | read_twice, read_twice, fetch) as discard:
-        levels = {}
-        if plate_images.remote is None:  # what stops a plate is told before hours of work
-            measured = watched(plates, "measuring grey levels", transient=True)
-            levels = {plate: levels_of(plate) for plate in measured}
-        for number, plate in enumerate(plates, start=1):
-            own = levels[plate] if plate in levels else levels_of(plate)
-            record = _record(plate, existing_records, own, made_of[plate], encoder)
-            is_new = plate not in existing_records or record != existing_records[plate]()
-            yield chunk_of(intensities={plate: own}, records={plate: record} if is_new else {})
-            loaders, without = dict(existing_features), []
-            batches = encoder.encode(missing[plate], own)
-            n_batches = -(-len(missing[plate]) // config.batch_size)
-            what = f"extracting features of {plate}, plate {number} of {len(plates)}"
-            for batch in watched(batches, what, total=n_batches):
-                chunk = encoder.chunk(batch)
-                loaders |= {key: partial(_same, own) for key, own in chunk["features"].items()}
-                without += [site.images for site in batch.sites if site.pixels is None]
-                yield chunk
-            if any(key_of(site) in loaders for site in images[plate]):
-                packed = pack_plate(plate, rows_of[plate], loaders, record["fingerprint"])
-                if not _is_packed(plate, existing_plates, packed):
-                    yield chunk_of(packed={plate: packed})
-            if fetch.stream and plate_images.remote is not None:
-                check = check_plates(
-                    rows_of[plate],
-                    _set_aside(without),
-                    listed_again(existing_features),
-                    listed_again(existing_records),
-                    listed_again(existing_plates),
-                    config,
-                    adapter,
+    is_needed = bool(n_missing) or not were_made_by(digest, existing_records, plates)
+    n_sites = sum(len(own.images) for own in plates.values())
+    where = "Dask workers" if config.executor == "dask" else resolve_device(config.device)
+    logger.info("%d of %d sites to extract on %s", n_missing, n_sites, where)
+    read_twice = {path for work in works.values() for path in paths_of(work.sampled)}
+    needed = {path for work in works.values() for path in paths_of(work.missing)} | read_twice
+    order = {plate: own.paths for plate, own in plates.items()}
+    failed: dict[str, str] = {}
+    with (
+        _extraction(config, adapter, plate_images, fetch, is_needed=is_needed) as extraction,
+        _ahead(plate_images, order, needed, read_twice, fetch, config) as discard,
+    ):
+        if is_needed:
+            refuse_mixing(existing_records, plates, extraction.fingerprint)
+        with extraction.running(works):
+            for number, (plate, own) in enumerate(plates.items(), start=1):
+                n_batches = -(-len(own.work.missing) // config.batch_size)
+                what = f"extracting features of {plate}, plate {number} of {len(plates)}"
+                chunks = extracted(
+                    own, extraction, existing, digest=digest, n_batches=n_batches, what=what
                 )
-                require_complete(check)
-                done = [site for site in images[plate] if site not in without]
-                n_deleted = discard(_paths(done))
-                logger.info("the features of %s are verified; %d images deleted", plate, n_deleted)
-            else:
-                discard(_paths(sampled.get(plate, [])))
+                without: set[str] = set()
+                try:
+                    for chunk, not_encoded in chunks:
+                        without.update(not_encoded)
+                        yield chunk
+                except PlateFailed as error:
+                    failed[plate] = str(error)
+                    logger.error("plate %s is set aside: %s", plate, error)
+                    continue
+                done = [site for site in own.images if key_of(site) not in without]
+                if fetch.stream and plate_images.remote is not None:
+                    left_out = [site for site in own.images if key_of(site) in without]
+                    _require_verified(own.rows, left_out, existing, config, adapter)
+                    n_deleted = discard(paths_of(done))
+                    logger.info(
+                        "the features of %s are verified; %d images deleted", plate, n_deleted
+                    )
+                else:
+                    discard(paths_of(own.work.sampled))
+    if failed:
+        plate, reason = next(iter(failed.items()))
+        raise InputError(
+            f"{len(failed)} of {len(plates)} plate(s) could not be extracted, e.g. {plate}: "
+            f"{reason}. The others are whole; mend this and run the same command again"
+        )
 
 
-def _levels(
-    records: Loaders[Any],
-    sampled: dict[str, list[SiteImages]],
+def _extraction(
     config: ImageFeaturesConfig,
-    plate: str,
-) -> pd.DataFrame:
-    """Grey levels of a plate's channels over a sample of its sites.
+    adapter: Adapter | None,
+    files: ImageFiles,
+    fetch: FetchConfig,
+    *,
+    is_needed: bool,
+) -> AbstractContextManager[Extraction]:
+    """Who encodes; no cluster is started where nothing is left to do."""
+    if config.executor == "dask" and fetch.stream:
+        raise InputError(
+            "fetch.stream passes images through this machine's disk, and the workers of "
+            "image_features.executor dask read them where they are: choose one of both"
+        )
+    if config.executor == "local" or not is_needed:
+        encoder = Encoder(config, adapter, resolve_device(config.device))
+        return nullcontext(LocalExtraction(encoder, measure_first=files.remote is None))
+    threads = threads_of_each(config.dask)
+    name = uuid.uuid4().hex
+    recipe = Recipe(name, config, files, _stored_pixels(config), adapter, threads)
+    return DaskExtraction(recipe, config.dask).connected()
 
-    A plate that has features keeps the levels they were made with: measured again over sites that
-    came later, its sites would not be normalised alike.
+
+def _ahead(
+    files: ImageFiles,
+    order: dict[str, list[str]],
+    needed: set[str],
+    read_twice: set[str],
+    fetch: FetchConfig,
+    config: ImageFeaturesConfig,
+) -> AbstractContextManager[Discard]:
+    if config.executor == "dask":
+        return nullcontext(lambda _paths: 0)
+    return read_ahead(files, order, needed, read_twice, fetch)
+
+
+def _require_verified(
+    rows: pd.DataFrame,
+    left_out: list[SiteImages],
+    existing: Existing,
+    config: ImageFeaturesConfig,
+    adapter: Adapter | None,
+) -> None:
+    """Read what was saved of a plate again.
+
+    Raises:
+        InputError: Something is missing or damaged.
     """
-    if plate in records:
-        rows = records[plate]()["plate_intensities"]
-    else:
-        levels = measure_plate(sampled[plate], config.channels, workers=config.preprocess.n_workers)
-        rows = [{PLATE: plate, CHANNEL: channel, **own} for channel, own in levels.items()]
-    return pd.DataFrame(rows).reindex(columns=list(PLATE_INTENSITIES.columns))
-
-
-def _record(
-    plate: str,
-    records: Loaders[Any],
-    levels: pd.DataFrame,
-    made_of: MadeOf,
-    encoder: Encoder,
-) -> dict[str, Any]:
-    """The record of before, with the images that came since; or a new one."""
-    if plate not in records:
-        return plate_record(encoder.fingerprint, levels, encoder.digest, made_of)
-    record: dict[str, Any] = records[plate]()
-    return record if known_images(record) == made_of else record | {"images": made_of.model_dump()}
-
-
-def _sampled(images: list[SiteImages], rows: pd.DataFrame) -> list[SiteImages]:
-    chosen = {site_key(*site) for site in sample_sites(rows).itertuples(index=False)}
-    return [site for site in images if key_of(site) in chosen]
-
-
-def _paths(sites: Iterable[SiteImages]) -> list[str]:
-    return [file.path for site in sites for file in site.files.values()]
-
-
-def _same(value: Any) -> Any:
-    return value
+    check = check_plates(
+        rows,
+        _set_aside(left_out),
+        listed_again(existing.features),
+        listed_again(existing.records),
+        listed_again(existing.plates),
+        config,
+        adapter,
+    )
+    require_complete(check)
 
 
 def _set_aside(sites: list[SiteImages]) -> pd.DataFrame:
@@ -243,18 +239,6 @@ def collect_qc(
         incomplete_sites[PLATE].isin(ingestion.barcodes or set(incomplete_sites[PLATE]))
     ]
     return summarise_qc(site_qc_parts, indexed, site_features, incomplete, well_index)
-
-
-def _is_packed(plate: str, existing: Loaders[Any], packed: PlateFeatures) -> bool:
-    """Whether the packed file is there and current; one that cannot be read is made again."""
-    if plate not in existing:
-        return False
-    try:
-        return bool(existing[plate]().equals(packed))
-    except Exception as error:
-        reason = (error.__cause__ or error) if isinstance(error, Exception) else error
-        logger.warning("plate %s is packed again: %s", plate, str(reason).splitlines()[0])
-        return False
 
 
 def check_packed(
