@@ -55,7 +55,13 @@ class Lab(Workspace):
 
     @property
     def copies(self) -> Path:
-        return self.data / "01_raw" / "s3" / BUCKET
+        server = self.source["endpoint_url"].partition("://")[2].replace(":", "-")
+        return self.data / "01_raw" / "s3" / server / BUCKET
+
+    def images_here(self) -> list[Path]:
+        """All that lie on this machine, fetched or passing through."""
+        raw = self.data / "01_raw"
+        return sorted(raw.rglob("*.tiff")) if raw.exists() else []
 
     def copied(self) -> list[str]:
         place = self.copies / PREFIX

@@ -48,13 +48,13 @@ from morphoclip.hooks.tracking import LogArtifacts, LogTypedParameters, PrepareT
 from morphoclip.hooks.versions import PinVersions
 
 
-def copied(url: str, copies: str, part: str) -> str:
+def copied(url: str, copies: str, part: str, endpoint: str | None) -> str:
     """Where a part of a source is read: here, where pipeline `fetch` brought all of it."""
     if "://" not in url:
         return url
     from morphoclip.remote.copies import Copy
 
-    copy = Copy(url, Path(copies))
+    copy = Copy(url, Path(copies), endpoint)
     return copy.place.as_posix() if copy.is_whole(part) else url
 
 

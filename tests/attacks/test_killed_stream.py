@@ -54,7 +54,7 @@ def test_twenty_kills_lose_nothing(tmp_path) -> None:
         }
         must(run(Command(lab, ("ingestion",), {"ingestion": {"source": source}})))
         data = lab / "data" / "test"
-        copies = data / "01_raw" / "s3"
+        copies = data / "01_raw"
         with sampled_disk(copies) as held:
             before: dict[str, int] = {}
             for _ in range(KILLS):

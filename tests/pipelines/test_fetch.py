@@ -11,7 +11,10 @@ from faulty_server import in_background, sampled_disk
 from s3_server import S3Server, serving
 
 from morphoclip.errors import InputError
-from morphoclip.gallery import fetching
+from morphoclip.features import plate_extraction
+from morphoclip.gallery import fetch_plan
+from morphoclip.imaging.grey_levels import sample_sites
+from morphoclip.remote.remote_files import content_digest
 
 pytestmark = pytest.mark.usefixtures("short_waits")
 
@@ -96,7 +99,7 @@ def test_a_dry_run_says_how_much_it_is_and_fetches_nothing(lab, objects, caplog)
 
 def test_what_does_not_fit_is_refused_before_anything_comes(lab, server, monkeypatch) -> None:
     usage = shutil.disk_usage("/")._replace(free=2 * 10**9 + 100)
-    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(fetch_plan.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(InputError, match=r"are to be fetched, and 2\.0 GB are free .* parts would"):
         lab.run("fetch")
     assert not server.asked
@@ -120,7 +123,7 @@ def test_features_straight_from_a_bucket_ask_for_each_image_once(
     assert {key for key, n in asked.items() if n} == set(wanted_of(objects))
     assert set(asked.values()) == {0, 1}
     assert alike(lab, at_home)
-    assert not [path for path in lab.copied() if path.endswith(".tiff")]
+    assert not lab.images_here()
     lab.run("ingestion", "image_features", "verify_features")
     assert {key: server.asked[key] for key in images_of(objects)} == asked
 
@@ -131,30 +134,121 @@ def test_a_streamed_run_holds_little_on_the_disk(lab, server, objects, at_home) 
         folder = key.rsplit("/", 3)[1]
         sizes[folder] = sizes.get(folder, 0) + len(objects[key])
     room = max(sizes.values()) * 1.2
-    with sampled_disk(lab.data / "01_raw" / "s3") as most:
+    with sampled_disk(lab.data / "01_raw") as most:
         lab.run("ingestion", "image_features", fetch={"stream": True, "max_disk": room / 1e9})
     assert 0 < max(most) <= room
     assert {server.asked[key] for key in wanted_of(objects)} == {1}
     assert alike(lab, at_home)
-    assert not [path for path in lab.copied() if path.endswith(".tiff")]
+    assert not lab.images_here()
 
 
 @pytest.mark.slow
-def test_a_stream_leaves_what_nobody_fetched_and_what_could_not_be_used(
+def test_a_stream_leaves_what_it_did_not_fetch_and_what_could_not_be_used(
     lab, server, objects
 ) -> None:
     bad = wanted_of(objects)[7]
     server.objects[bad] = b"no TIFF"
-    place = lab.copies
-    own = place / wanted_of(objects)[0].replace("ch", "own")
+    own = lab.copies / wanted_of(objects)[0]
     own.parent.mkdir(parents=True)
     own.write_bytes(b"mine")
     lab.run("ingestion", "image_features", fetch={"stream": True})
     assert own.read_bytes() == b"mine"
-    left = {f"lab/{path}" for path in lab.copied() if path.endswith(".tiff")}
+    left = {path.name for path in lab.images_here() if path != own}
     stem = bad[: bad.index("ch")]
-    assert left - {str(own.relative_to(place))} == {k for k in wanted_of(objects) if stem in k}
+    assert left == {k.rsplit("/", 1)[1] for k in wanted_of(objects) if stem in k}
     assert len(lab.load("set_aside_sites")) == 2
+
+
+def test_few_sampled_wells_ask_for_nothing_again_after_a_fetch(
+    lab, server, objects, monkeypatch
+) -> None:
+    """As of a real plate, of whose sites most are not sampled."""
+    monkeypatch.setattr(plate_extraction, "sample_sites", partial(sample_sites, wells=2))
+    lab.run("fetch")
+    asked = server.asked.copy()
+    before = lab.images_here()
+    lab.run("ingestion", "image_features")
+    assert {key: server.asked[key] for key in images_of(objects)} == {
+        key: asked[key] for key in images_of(objects)
+    }
+    assert lab.images_here() == before
+
+
+@pytest.mark.slow
+def test_a_plain_run_deletes_nothing_that_it_did_not_bring(lab, objects) -> None:
+    for key in wanted_of(objects):  # as aws s3 sync brings them
+        place = lab.copies / key
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(objects[key])
+    before = lab.images_here()
+    lab.run("ingestion", "image_features")
+    assert lab.images_here() == before
+
+
+@pytest.mark.slow
+def test_a_dry_run_leaves_everything_as_it_is(lab, server, objects) -> None:
+    lab.run("fetch")
+    server.objects[wanted_of(objects)[3]] = objects[wanted_of(objects)[4]]
+    before = {path: path.stat().st_mtime_ns for path in (lab.data / "01_raw").rglob("*")}
+    lab.run("fetch", fetch={"dry_run": True})
+    after = {path: path.stat().st_mtime_ns for path in (lab.data / "01_raw").rglob("*")}
+    changed = {
+        path.name for path in before.keys() | after.keys() if before.get(path) != after.get(path)
+    }
+    assert changed <= {"fetched.csv", "01_raw"}
+    plan = lab.load("fetched_parts")
+    assert (plan["files"] - plan["files_here"]).sum() == 1
+
+
+@pytest.mark.slow
+def test_what_is_new_in_the_bucket_is_seen_by_the_next_run(lab, server, objects) -> None:
+    lacking = next(k for k in images_of(objects) if k not in wanted_of(objects) and "ch1" in k)
+    lab.run("ingestion", "image_features")
+    n_rows = len(lab.load("site_index"))
+    server.objects[lacking.replace("ch1", "ch5")] = objects[wanted_of(objects)[0]]
+    lab.run("ingestion", "image_features")
+    assert len(lab.load("site_index")) == n_rows + 5
+
+
+@pytest.mark.slow
+def test_records_name_the_images_that_were_read(lab, server, objects) -> None:
+    lab.run("ingestion", "image_features")
+    plate = wanted_of(objects)[0].split("/")[-3].partition("__")[0]
+    name = lab.load("plate_records")[plate]()["images"]["first"]
+    first = next(key for key in wanted_of(objects) if plate in key and key.endswith(name))
+    server.objects[first] = objects[wanted_of(objects)[9]]
+    for folder in ("site_features", "plate_features"):
+        for path in (lab.data / "04_feature" / folder).rglob(f"*{plate}*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    lab.run("ingestion", "image_features")
+    made_of = lab.load("plate_records")[plate]()["images"]
+    assert made_of["content"] == f"md5:{content_digest(server.objects[first])}"
+    lab.run("ingestion", "image_features", "verify_features")
+
+
+@pytest.mark.slow
+def test_a_stream_passes_over_plates_that_are_done(lab) -> None:
+    lab.run("ingestion", "image_features")
+    lab.run("image_features", fetch={"stream": True, "max_disk": 1e-6})
+
+
+@pytest.mark.slow
+def test_batches_of_one_bucket_lie_beside_each_other(lab, server, objects) -> None:
+    other = {key.replace("synthetic", "second"): content for key, content in objects.items()}
+    server.objects |= other
+    lab.run("fetch")
+    first = lab.copied()
+    lab.run("fetch", ingestion={"source": lab.source | {"batch": "second"}})
+    assert set(first) < set(lab.copied())
+    del server.objects["lab/workspace/metadata/platemaps/synthetic/barcode_platemap.csv"]
+    lab.run("ingestion")
+
+
+def test_objects_that_mark_folders_are_no_files(lab, server) -> None:
+    for folder in ("lab/", "lab/workspace/metadata/platemaps/synthetic/platemap/"):
+        server.objects[folder] = b""
+    lab.run("fetch", fetch={"what": "images"}, ingestion={"wells": "A02"})
+    assert not [name for name in lab.copied() if name.endswith("/platemap")]
 
 
 def test_a_plate_larger_than_the_room_is_refused_before_anything_comes(lab, server) -> None:

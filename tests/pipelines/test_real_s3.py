@@ -171,7 +171,7 @@ def test_features_through_faults_are_the_features_of_a_folder(
     faults.end()
     lab.run("ingestion", "image_features", fetch={"stream": stream})
     assert alike(lab, at_home)
-    assert not [path for path in lab.copied() if path.endswith(".tiff")]
+    assert not lab.images_here()
 
 
 def test_an_image_that_is_gone_is_named(lab, proxy, plates) -> None:
@@ -182,19 +182,28 @@ def test_an_image_that_is_gone_is_named(lab, proxy, plates) -> None:
         lab.run("image_features")
 
 
-def test_profiles_through_faults_are_those_of_a_folder(tmp_path, bucket, proxy, gallery) -> None:
-    tables = [path for path in gallery.rglob("*") if path.suffix in (".gz", ".csv", ".tsv", ".txt")]
-    for path in tables:
-        bucket.put(f"{PREFIX}{path.relative_to(gallery).as_posix()}", path.read_bytes())
+@pytest.fixture
+def published(bucket, gallery) -> Iterator[list[str]]:
+    """Names of real profiles and metadata in the bucket."""
+    paths = [path for path in gallery.rglob("*") if path.suffix in (".gz", ".csv", ".tsv", ".txt")]
+    keys = {f"{PREFIX}{path.relative_to(gallery).as_posix()}": path for path in paths}
+    for key, path in keys.items():
+        bucket.put(key, path.read_bytes())
+    yield [path.name for path in paths]
+    for key in keys:
+        bucket.delete(key)
+
+
+def test_profiles_through_faults_are_those_of_a_folder(tmp_path, proxy, gallery, published) -> None:
     drawn = random.Random(3)
-    plan = {path.name: drawn.sample(PASSING, 3) for path in tables}
+    plan = {name: drawn.sample(PASSING, 3) for name in published}
     proxy.fault_of = lambda key, nth: dict(enumerate(plan[key.rsplit("/", 1)[-1]])).get(nth)
     proxy.listing_fault_of = lambda _prefix, nth: ("500", "cut", None)[nth % 3]
     there, here = (Workspace(tmp_path / name, env="profiles") for name in ("there", "here"))
     root = f"s3://{BUCKET}/{PREFIX.rstrip('/')}"
     source = {"root": root, "endpoint_url": proxy.endpoint}
     there.run("fetch", ingestion={"source": source})
-    assert sum(proxy.faults.values()) >= 3 * len(tables)
+    assert sum(proxy.faults.values()) >= 3 * len(published)
     asked = proxy.asked.copy()
     quick = {
         "training": {"epochs": 1, "inner_folds": 2, "members": 1},

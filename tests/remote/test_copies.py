@@ -4,7 +4,7 @@ import pytest
 
 from morphoclip.errors import InputError
 from morphoclip.remote.copies import Copy, place_of
-from morphoclip.remote.remote_files import RemoteFile
+from morphoclip.remote.remote_files import RemoteFile, content_digest
 
 URL = "s3://bucket/plates"
 FILES = [RemoteFile(f"P1/{name}", 3, f'"{name}"') for name in ("a", "b", "c")]
@@ -21,6 +21,8 @@ def copy(tmp_path) -> Copy:
 
 def test_places_follow_addresses(tmp_path) -> None:
     assert place_of(URL, tmp_path) == tmp_path / "s3" / "bucket" / "plates"
+    at_lab = tmp_path / "s3" / "minio.lab-9000" / "bucket" / "plates"
+    assert place_of(URL, tmp_path, "http://me:secret@minio.lab:9000/") == at_lab
     assert place_of("https://me:secret@x.org/a/../b/", tmp_path) == tmp_path / "https/x.org/a/b"
 
 
@@ -64,3 +66,27 @@ def test_a_damaged_listing_is_a_sentence(tmp_path) -> None:
     table.write_bytes(table.read_bytes()[:-9])
     with pytest.raises(InputError, match=r"is damaged .* run kedro run --pipeline fetch again"):
         Copy(URL, tmp_path).listing("P1")
+
+
+def test_listings_of_addresses_that_look_alike_are_kept_apart(tmp_path) -> None:
+    one, other = Copy("s3://b/a-b", tmp_path), Copy("s3://b/a/b", tmp_path)
+    one.list_anew("P1", FILES, wanted=[])
+    other.list_anew("P2", FILES, wanted=[])
+    assert Copy("s3://b/a-b", tmp_path).listing("P2") is None
+    assert Copy("s3://b/a/b", tmp_path).listing("P1") is None
+
+
+def test_files_of_unknown_origin_count_by_their_content(tmp_path) -> None:
+    copy = Copy(URL, tmp_path)
+    same, other = (RemoteFile(f"P1/{n}", 3, f'"{content_digest(b"abc")}"') for n in "ab")
+    unknown = RemoteFile("P1/c", 3, '"no-md5"')
+    for file, content in ((same, b"abc"), (other, b"xyz"), (unknown, b"abc")):
+        copy.add(file, content)
+    copy.list_anew("P1", [same, other, unknown], wanted=[])
+    assert [copy.has(file) for file in (same, other, unknown)] == [True, False, False]
+
+
+def test_a_file_is_current_as_it_is_listed_now(copy) -> None:
+    assert copy.is_current("P1", FILES[0])
+    assert not copy.is_current("P1", RemoteFile("P1/a", 3, '"new"'))
+    assert not copy.is_current("P1", FILES[2])

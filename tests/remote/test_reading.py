@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from faulty_server import BUCKET, FAULTS
@@ -75,7 +76,7 @@ def test_etags_that_are_no_checksums_are_said_and_can_be_passed_over(server) -> 
     server.etag_of = lambda body: f'"{len(body):032x}"'
     file = listed(server)[0]
     with pytest.raises(
-        InputError, match=r"not what its ETag says; .* set fetch.checksums to false"
+        InputError, match=r"not what its ETag says; .* set ingestion.source.checksums to false"
     ):
         reader(server, tries=2).read(file)
     trusting = Reader(reader(server).store, checksums=False)
@@ -133,3 +134,17 @@ def test_buckets_of_other_clouds_are_asked_without_credentials(url, monkeypatch)
     settings = options_for(url, {"anon": True, "endpoint_url": None, "config_kwargs": {}})
     assert settings in ({"token": "anon"}, {"anon": True})
     assert opened_store(url, {"anon": True})._store.config["skip_signature"] in (True, "true")
+
+
+def test_region_and_credentials_are_those_of_other_tools(server, monkeypatch, tmp_path) -> None:
+    """Keys of a role change while a run goes on; they are asked for again."""
+    (tmp_path / "config").write_text("[default]\nregion = eu-west-1\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    store = opened_store(f"s3://{BUCKET}/plates", server.options | {"anon": False})
+    assert store._store.config["region"] == "eu-west-1"
+    given = store._store.credential_provider()
+    assert given["access_key_id"] == "KEY"
+    assert timedelta(0) < given["expires_at"] - datetime.now(UTC) < timedelta(minutes=10)
+    assert Reader(store).files("P1")

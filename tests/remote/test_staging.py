@@ -9,6 +9,7 @@ from faulty_server import BUCKET
 from s3_server import S3Server, serving
 
 from morphoclip.errors import InputError
+from morphoclip.remote import staging as staging_module
 from morphoclip.remote.folders import RemoteFolder
 from morphoclip.remote.staging import Room, Staging, require_room_for
 
@@ -26,7 +27,7 @@ def server() -> Iterator[S3Server]:
 def folder(server, tmp_path) -> RemoteFolder:
     folder = RemoteFolder(f"s3://{BUCKET}/plates", server.options, tmp_path)
     for plate in ("P0", "P1", "P2"):
-        folder.list_anew(plate, wanted=[])
+        folder.keep(plate, folder.listed_now(plate), wanted=[])
     return folder
 
 
@@ -121,3 +122,34 @@ def test_a_plate_larger_than_the_room_is_refused() -> None:
     with pytest.raises(InputError, match=r"1 of 2 plate\(s\) take more .* B takes 3\.00: raise it"):
         require_room_for({"A": 10**9, "B": 3 * 10**9}, 2 * 10**9)
     require_room_for({"A": 10**12}, None)
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_files_of_unknown_size_are_bounded_too(folder, server, monkeypatch, on_disk) -> None:
+    """As a web server's pages list them."""
+    monkeypatch.setattr(staging_module, "_ASSUMED", 2_000)
+    files = [file._replace(size=None) for p in ("P0", "P1") for file in folder.copy.files(p)]
+    ahead = Staging(
+        folder.reader,
+        folder.copy,
+        files,
+        on_disk={file.path for file in files} if on_disk else set(),
+        at_once=2,
+        room=Room(10_000, of_disk=on_disk),
+    )
+    with ahead.running():
+        for file in files:
+            assert ahead.read(file.path) == OBJECTS[f"plates/{file.path}"]
+            ahead.discard(file.path[:2], [file.path])
+        assert ahead.most_held <= 10_000
+    assert set(server.asked.values()) == {1}
+
+
+def test_a_file_that_vanishes_is_read_from_the_store(folder) -> None:
+    """Which lay here when its turn came, and was deleted by somebody."""
+    for file in folder.copy.files("P0"):
+        folder.copy.add(file, OBJECTS[f"plates/{file.path}"])
+    with staging(folder, None).running() as ahead:
+        assert ahead.read(PATHS[80])  # the first ones were passed over
+        folder.copy.path_of(PATHS[3]).unlink()
+        assert ahead.read(PATHS[3]) == OBJECTS[f"plates/{PATHS[3]}"]

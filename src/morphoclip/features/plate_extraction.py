@@ -1,7 +1,7 @@
 """A plate from its images to what is saved of it: levels, record, features, packed file."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -32,11 +32,10 @@ class Existing(NamedTuple):
 
 @dataclass(frozen=True)
 class PlateSites:
-    """A plate's rows of the index, its sites, what its images are, and what is left to do."""
+    """A plate's rows of the index, its sites, and what is left to do."""
 
     rows: pd.DataFrame
     images: Sequence[SiteImages]
-    made_of: MadeOf
     work: PlateWork
 
     @property
@@ -46,12 +45,7 @@ class PlateSites:
 
 
 def planned(
-    rows: pd.DataFrame,
-    images: Sequence[SiteImages],
-    made_of: MadeOf,
-    existing: Existing,
-    *,
-    save_tensors: bool,
+    rows: pd.DataFrame, images: Sequence[SiteImages], existing: Existing, *, save_tensors: bool
 ) -> PlateSites:
     """What is left to do for a plate.
 
@@ -63,20 +57,18 @@ def planned(
     missing = without_features(images, *kept)
     if plate in existing.records:
         known = levels_table(existing.records[plate]()["plate_intensities"])
-        return PlateSites(rows, images, made_of, PlateWork(plate, missing, [], known))
+        return PlateSites(rows, images, PlateWork(plate, missing, [], known))
     chosen = {site_key(*site) for site in sample_sites(rows).itertuples(index=False)}
     sampled = [site for site in images if key_of(site) in chosen]
-    return PlateSites(rows, images, made_of, PlateWork(plate, missing, sampled, None))
+    return PlateSites(rows, images, PlateWork(plate, missing, sampled, None))
 
 
 def extracted(
     plate: PlateSites,
     extraction: Extraction,
     existing: Existing,
-    *,
-    digest: str | None,
-    n_batches: int,
-    what: str,
+    record_of: Callable[[pd.DataFrame], dict[str, Any]],
+    watched_as: tuple[str, int],
 ) -> Iterator[tuple[Chunk, list[str]]]:
     """What is saved of a plate, chunk after chunk, each with the keys of sites without features.
 
@@ -84,16 +76,15 @@ def extracted(
         plate: The plate.
         extraction: Who measures and encodes.
         existing: What was saved before.
-        digest: Of the backbone's parameters, for the record.
-        n_batches: How many batches of sites there are.
-        what: What is being done, for people who watch.
+        record_of: The record beside its features, by its grey levels.
+        watched_as: What is being done, for people who watch, and in how many batches.
 
     Raises:
         PlateFailed: As the extraction says.
     """
-    name = plate.work.plate
+    name, (what, n_batches) = plate.work.plate, watched_as
     levels = extraction.levels(plate.work)
-    record = _record(plate, existing.records, levels, extraction, digest)
+    record = record_of(levels)
     is_new = name not in existing.records or record != existing.records[name]()
     yield chunk_of(intensities={name: levels}, records={name: record} if is_new else {}), []
     loaders = dict(existing.features)
@@ -106,24 +97,33 @@ def extracted(
             yield chunk_of(packed={name: packed}), []
 
 
+def new_record(
+    plate: str,
+    records: Loaders[Any],
+    extraction: Extraction,
+    digest: str | None,
+    made_of: MadeOf,
+    levels: pd.DataFrame,
+) -> dict[str, Any]:
+    """The record of before, with the images that came since; or a new one.
+
+    Args:
+        plate: Barcode.
+        records: Those of before.
+        extraction: Says what features are made with.
+        digest: Of the backbone's parameters.
+        made_of: The images.
+        levels: The plate's grey levels.
+    """
+    if plate not in records:
+        return plate_record(extraction.fingerprint, levels, digest, made_of)
+    record: dict[str, Any] = records[plate]()
+    return record if known_images(record) == made_of else record | {"images": made_of.model_dump()}
+
+
 def paths_of(sites: Sequence[SiteImages]) -> list[str]:
     """The images of these sites."""
     return [file.path for site in sites for file in site.files.values()]
-
-
-def _record(
-    plate: PlateSites,
-    records: Loaders[Any],
-    levels: pd.DataFrame,
-    extraction: Extraction,
-    digest: str | None,
-) -> dict[str, Any]:
-    """The record of before, with the images that came since; or a new one."""
-    name, made_of = plate.work.plate, plate.made_of
-    if name not in records:
-        return plate_record(extraction.fingerprint, levels, digest, made_of)
-    record: dict[str, Any] = records[name]()
-    return record if known_images(record) == made_of else record | {"images": made_of.model_dump()}
 
 
 def _same(value: Any) -> Any:

@@ -1,14 +1,10 @@
 """What of a source is to lie on this machine, how much that is, and bringing it here."""
 
 import logging
-import shutil
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Literal, NamedTuple
 
-import pandas as pd
 from pydantic import Field
 
 from morphoclip.columns import DETAIL, PATH, PLATE, SITE, WELL
@@ -24,14 +20,6 @@ from morphoclip.remote.copies import Copy
 from morphoclip.remote.folders import ROOT, RemoteFolder, part_of
 from morphoclip.remote.reading import Reader, Unread
 from morphoclip.remote.remote_files import RemoteFile
-
-_KEPT_FREE = 2 * 10**9
-"""Bytes of the disk that are left to other things."""
-_SECONDS_OF_SAMPLE = 5.0
-_FILES_OF_SAMPLE = 64
-_SECONDS_PER_HOUR = 3600
-_SMALLEST = 10**3
-_UNITS = (("TB", 10**12), ("GB", 10**9), ("MB", 10**6))
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +42,12 @@ class FetchConfig(Config):
 
 
 class Part(NamedTuple):
-    """Files that are listed together, of a folder of a store."""
+    """Files that are listed together, of a folder of a store, and those of them that are wanted."""
 
     folder: RemoteFolder
     name: str
+    files: list[RemoteFile]
+    wanted: list[RemoteFile]
 
     @property
     def copy(self) -> Copy:
@@ -66,8 +56,33 @@ class Part(NamedTuple):
         return self.folder.copy
 
     def missing(self) -> list[RemoteFile]:
-        """Wanted files that do not lie here."""
-        return [file for file in self.copy.wanted(self.name) if not self.copy.has(file)]
+        """Wanted files that do not lie here as they are listed now."""
+        return [file for file in self.wanted if not self.copy.is_current(self.name, file)]
+
+    def reader(self, config: FetchConfig) -> Reader:
+        """Reads its files."""
+        return self.folder.reader.trying(config.tries)
+
+    def keep(self) -> None:
+        """Keep what was listed; files that have changed there are deleted here."""
+        self.folder.keep(self.name, self.files, [file.path for file in self.wanted])
+
+
+def bytes_of(files: Iterable[RemoteFile]) -> int:
+    """Of files whose sizes are known."""
+    return sum(file.size or 0 for file in files)
+
+
+def _part(folder: RemoteFolder, name: str, files: list[RemoteFile], paths: Iterable[str]) -> Part:
+    chosen = set(paths)
+    return Part(folder, name, files, [file for file in files if file.path in chosen])
+
+
+class TablePart(NamedTuple):
+    """Folders of a gallery, and how the names of the files in them end that are wanted."""
+
+    folders: list[str]
+    end: str = ""
 
 
 class Tables(NamedTuple):
@@ -75,13 +90,13 @@ class Tables(NamedTuple):
 
     Attributes:
         folder: The gallery's root.
-        below: Part -> its folders.
-        endings: Part -> how the names of its files end, where not all are wanted.
+        batch: The batch, which tells its parts from those of others.
+        parts: Part -> what it is.
     """
 
     folder: RemoteFolder | None
-    below: Mapping[str, list[str]]
-    endings: Mapping[str, str]
+    batch: str
+    parts: Mapping[str, TablePart]
 
 
 def list_tables(tables: Tables, parts: Iterable[str]) -> list[Part]:
@@ -94,16 +109,15 @@ def list_tables(tables: Tables, parts: Iterable[str]) -> list[Part]:
         return []
     listed = []
     for name in parts:
-        files = [file for place in tables.below[name] for file in tables.folder.reader.files(place)]
-        wanted = [file.path for file in files if file.path.endswith(tables.endings.get(name, ""))]
+        folders, end = tables.parts[name]
+        files = [file for place in folders for file in tables.folder.reader.files(place)]
+        wanted = [file.path for file in files if file.path.endswith(end)]
         if not wanted:
             raise InputError(
-                f"{tables.folder.url} holds no {name} in {' and '.join(tables.below[name])}; check "
+                f"{tables.folder.url} holds no {name} in {' and '.join(folders)}; check "
                 "ingestion.source.root and ingestion.source.batch"
             )
-        part = Part(tables.folder, name)
-        tables.folder.keep(name, files, wanted)
-        listed.append(part)
+        listed.append(_part(tables.folder, f"{name}-{tables.batch}", files, wanted))
     return listed
 
 
@@ -151,80 +165,10 @@ def list_images(
     wanted: dict[str, list[str]] = defaultdict(list)
     for path in site_index[PATH].unique():
         wanted[part_of(path)].append(path)
-    parts = [Part(files.remote, name) for name in sorted({ROOT, *wanted})]
-    for part in parts:
-        files.remote.keep(part.name, fresh.remote.listed(part.name), wanted[part.name])
-    return [part for part in parts if wanted[part.name]]
-
-
-def plan_table(parts: Iterable[Part]) -> pd.DataFrame:
-    """Of each part the number of files and bytes, and how many of them lie here."""
-    rows = []
-    for part in parts:
-        wanted = part.copy.wanted(part.name)
-        missing = part.missing()
-        rows.append(
-            {
-                "part": part.name,
-                "files": len(wanted),
-                "bytes": _bytes(wanted),
-                "files_here": len(wanted) - len(missing),
-                "bytes_here": _bytes(wanted) - _bytes(missing),
-            }
-        )
-    return pd.DataFrame(rows, columns=["part", "files", "bytes", "files_here", "bytes_here"])
-
-
-def say_plan(plan: pd.DataFrame, folder: Path, megabytes_a_second: float | None) -> None:
-    """Log the plan, the disk that there is, and how long it takes at the measured rate."""
-    shown = pd.DataFrame(
-        {
-            "part": plan["part"],
-            "files": plan["files"].map("{:,}".format),
-            "size": plan["bytes"].map(_said).where(plan["bytes"].gt(0), "not told"),
-            "here": plan["files_here"].map("{:,}".format),
-        }
-    )
-    left = int((plan["bytes"] - plan["bytes_here"]).sum())
-    lines = [shown.to_string(index=False), f"to fetch: {_said(left)}"]
-    lines.append(f"free on the disk: {_said(_free(folder))}")
-    if megabytes_a_second:
-        hours = left / 1e6 / megabytes_a_second / _SECONDS_PER_HOUR
-        took = f"{hours:,.1f} h" if hours >= 1 else f"{max(hours * 60, 0.1):,.1f} min"
-        lines.append(f"at the measured {megabytes_a_second:,.1f} MB/s: {took}")
-    logger.info("\n".join(lines))
-
-
-def require_room(plan: pd.DataFrame, folder: Path) -> None:
-    """Refuse what the disk does not hold.
-
-    Raises:
-        InputError: With what there is, and what would fit.
-    """
-    left, free = int((plan["bytes"] - plan["bytes_here"]).sum()), _free(folder)
-    if left + _KEPT_FREE <= free:
-        return
-    fitting = plan[(plan["bytes"] - plan["bytes_here"]).cumsum() + _KEPT_FREE <= free]
-    raise InputError(
-        f"{_said(left)} are to be fetched, and {_said(free)} are free ({_said(_KEPT_FREE)} are "
-        f"left to other things): the first {len(fitting)} of {len(plan)} parts would fit; name "
-        "fewer plates (ingestion.plates), wells or sites, or another disk (MORPHOCLIP_DATA)"
-    )
-
-
-def measured_rate(parts: Iterable[Part], config: FetchConfig) -> float | None:
-    """Megabytes a second of some of what is missing, read and thrown away; None without any."""
-    for part in parts:
-        if missing := part.missing():
-            begun, n_bytes = time.monotonic(), 0
-            sample = missing[:: max(1, len(missing) // _FILES_OF_SAMPLE)]
-            for outcome in _reader_of(part, config).read_all(sample, at_once=config.requests):
-                if not isinstance(outcome, Unread):
-                    n_bytes += len(outcome[1])
-                if time.monotonic() - begun > _SECONDS_OF_SAMPLE:
-                    break
-            return n_bytes / 1e6 / max(time.monotonic() - begun, 1e-3)
-    return None
+    return [
+        _part(files.remote, name, fresh.remote.listed(name), wanted[name])
+        for name in sorted({ROOT, *wanted})
+    ]
 
 
 def fetch_missing(parts: Iterable[Part], config: FetchConfig) -> None:
@@ -236,9 +180,12 @@ def fetch_missing(parts: Iterable[Part], config: FetchConfig) -> None:
     failed: list[tuple[Part, Unread]] = []
     n_came = in_a_row = 0
     for part in parts:
+        part.keep()
         missing = part.missing()
-        arriving = _reader_of(part, config).read_all(missing, at_once=config.requests)
-        sized = bytes_watched(arriving, f"fetching {part.name}", total=_bytes(missing), size=_size)
+        arriving = part.reader(config).read_all(missing, at_once=config.requests)
+        sized = bytes_watched(
+            arriving, f"fetching {part.name}", total=bytes_of(missing), size=_size
+        )
         for outcome in sized:
             if isinstance(outcome, Unread):
                 failed.append((part, outcome))
@@ -261,24 +208,5 @@ def _failures(failed: list[tuple[Part, Unread]], n_came: int) -> str:
     )
 
 
-def _reader_of(part: Part, config: FetchConfig) -> Reader:
-    return part.folder.reader.trying(config.tries)
-
-
 def _size(outcome: tuple[RemoteFile, bytes] | Unread) -> int:
     return 0 if isinstance(outcome, Unread) else len(outcome[1])
-
-
-def _bytes(files: Iterable[RemoteFile]) -> int:
-    return sum(file.size or 0 for file in files)
-
-
-def _said(n_bytes: int) -> str:
-    """A number of bytes in the unit that people would choose."""
-    unit, size = next(((unit, size) for unit, size in _UNITS if n_bytes >= size), ("kB", _SMALLEST))
-    return f"{n_bytes / size:,.1f} {unit}"
-
-
-def _free(folder: Path) -> int:
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free

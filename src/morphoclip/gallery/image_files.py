@@ -42,7 +42,7 @@ class ImageFiles:
         checksums: bool = True,
     ) -> None:
         self._url_options = dict(url_options or {})
-        self._copies, self._checksums = copies, checksums
+        self.copies, self._checksums = copies, checksums
         self._filesystem, path = self._opened(url)
         self._root: str = path.rstrip("/")
         is_local = isinstance(self._filesystem, LocalFileSystem)
@@ -54,7 +54,7 @@ class ImageFiles:
     def __reduce__(self) -> tuple[Any, ...]:
         """The folder as another process opens it; tables of images stay here."""
         url = self.url if "://" in self.url else self._root
-        opened = partial(ImageFiles, copies=self._copies, checksums=self._checksums)
+        opened = partial(ImageFiles, copies=self.copies, checksums=self._checksums)
         return opened, (url, self._url_options)
 
     def afresh(self) -> "ImageFiles":
@@ -131,7 +131,7 @@ class ImageFiles:
         return open_image
 
     def _remote(self, url: str) -> RemoteFolder:
-        return RemoteFolder(url, self._url_options, self._copies, checksums=self._checksums)
+        return RemoteFolder(url, self._url_options, self.copies, checksums=self._checksums)
 
     def _at(self, path: str) -> tuple[fsspec.AbstractFileSystem, str]:
         if "://" in path or path.startswith("/"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import obstore
@@ -27,6 +27,7 @@ from morphoclip.remote.remote_files import (
 
 _SECONDS_TO_CONNECT = timedelta(seconds=10)
 _SECONDS_WITHOUT_A_BYTE = timedelta(seconds=30)
+_ASKED_AGAIN = timedelta(minutes=5)
 
 
 class Bucket:
@@ -61,19 +62,22 @@ class Bucket:
             )
 
     def files(self, folder: str) -> Iterator[RemoteFile]:
-        """All files in and below a folder of it, as they are listed."""
+        """All files in and below a folder of it."""
         with _obstore_errors():
-            for chunk in obstore.list(self._store, prefix=folder or None):
-                for meta in chunk:
-                    yield RemoteFile(meta["path"], meta["size"], meta["e_tag"])
+            chunks = obstore.list(self._store, prefix=folder or None)
+            found = [RemoteFile(m["path"], m["size"], m["e_tag"]) for c in chunks for m in c]
+        folders = {"", folder.rstrip("/"), *(parent for f in found for parent in _parents(f.path))}
+        yield from (file for file in found if not _marks(file, folders))
 
     def entries(self, folder: str = "") -> Entries:
         """What lies directly in a folder of it."""
         with _obstore_errors():
             found = obstore.list_with_delimiter(self._store, prefix=folder or None)
         files = [RemoteFile(m["path"], m["size"], m["e_tag"]) for m in found["objects"]]
-        folders = [prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in found["common_prefixes"]]
-        return Entries(sorted(files), sorted(folders))
+        places = {prefix.rstrip("/") for prefix in found["common_prefixes"]}
+        folders = [place.rsplit("/", 1)[-1] for place in places]
+        known = {"", folder.rstrip("/"), *places}
+        return Entries(sorted(f for f in files if not _marks(f, known)), sorted(folders))
 
     def read(self, file: RemoteFile) -> Content:
         """One file, whole; asked for once."""
@@ -81,6 +85,18 @@ class Bucket:
             options: Any = {"if_match": file.etag} if file.etag else {}
             result = obstore.get(self._store, file.path, options=options)
             return Content(bytes(result.bytes()), result.meta["e_tag"])
+
+
+def _parents(path: str) -> Iterator[str]:
+    """The folders that a path lies in."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _marks(file: RemoteFile, folders: set[str]) -> bool:
+    """Whether an object only marks a folder, as S3's console makes them."""
+    return file.size == 0 and file.path.rstrip("/") in folders
 
 
 @contextmanager
@@ -104,7 +120,7 @@ def _settings_of_s3(options: Mapping[str, Any]) -> Any:
     endpoint = options.get("endpoint_url") or client.get("endpoint_url")
     named = {
         "endpoint": endpoint,
-        "region": client.get("region_name"),
+        "region": client.get("region_name") or _region(options),
         "access_key_id": options.get("key"),
         "secret_access_key": options.get("secret"),
         "session_token": options.get("token"),
@@ -113,6 +129,14 @@ def _settings_of_s3(options: Mapping[str, Any]) -> Any:
     if options.get("anon"):
         settings["skip_signature"] = True
     return settings
+
+
+def _region(options: Mapping[str, Any]) -> str | None:
+    """The region that other tools of this machine take, if any."""
+    from botocore.session import Session
+
+    region = Session(profile=options.get("profile")).get_config_variable("region")
+    return str(region) if region else None
 
 
 def _credentials(options: Mapping[str, Any]) -> Any:
@@ -131,7 +155,7 @@ def _credentials(options: Mapping[str, Any]) -> Any:
             "access_key_id": keys.access_key,
             "secret_access_key": keys.secret_key,
             "token": keys.token,
-            "expires_at": None,
+            "expires_at": datetime.now(UTC) + _ASKED_AGAIN,  # botocore renews them where it must
         }
 
     return frozen

@@ -8,16 +8,25 @@ import pandas as pd
 
 from morphoclip.errors import InputError
 from morphoclip.files import shown_path, written_whole
-from morphoclip.remote.remote_files import RemoteFile
+from morphoclip.remote.remote_files import RemoteFile, content_digest
 
 COLUMNS = ("path", "size", "etag", "wanted", "listed")
 
 
-def place_of(url: str, folder: Path) -> Path:
-    """Where files of a URL lie below a folder: ``<folder>/s3/bucket/key``."""
+def place_of(url: str, folder: Path, endpoint: str | None = None) -> Path:
+    """Where files of a URL lie below a folder: ``<folder>/s3/bucket/key``.
+
+    Those of a store at an address of its own, an ``endpoint``, lie below this address.
+    """
     scheme, _, rest = url.rstrip("/").partition("://")
-    parts = [part for part in rest.rpartition("@")[2].split("/") if part not in ("", ".", "..")]
-    return Path(folder, scheme.partition("+")[0], *parts)
+    server = [] if endpoint is None else [_plain(endpoint).replace("/", "-").replace(":", "-")]
+    parts = [part for part in _plain(rest).split("/") if part not in ("", ".", "..")]
+    return Path(folder, scheme.partition("+")[0], *server, *parts)
+
+
+def _plain(address: str) -> str:
+    """An address without its scheme, user and password."""
+    return address.rpartition("://")[2].rpartition("@")[2].rstrip("/")
 
 
 class Copy:
@@ -30,14 +39,15 @@ class Copy:
     Args:
         url: The store's folder.
         folder: Below it all copies lie.
+        endpoint: Of a store that is not the provider's own.
     """
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, endpoint: str | None = None) -> None:
         self.url = url.rstrip("/")
-        self.place = place_of(url, folder)
-        relative = self.place.relative_to(folder)
-        self._tables = folder / "listings" / "-".join(relative.parts)
+        self.place = place_of(url, folder, endpoint)
+        self._tables = folder / "listings" / self.place.relative_to(folder)
         self._read: dict[str, pd.DataFrame] = {}
+        self._entries: dict[str, set[RemoteFile]] = {}
 
     def path_of(self, path: str) -> Path:
         """Where a file of the store lies here, whether it does or not.
@@ -65,31 +75,48 @@ class Copy:
             except Exception as error:  # damaged Parquet fails in many ways; all mean one thing
                 raise InputError(
                     f"{shown_path(place)} is damaged ({error}): delete it and run kedro run "
-                    "--pipeline fetch again; files that lie there are kept"
+                    "--pipeline fetch again; files that lie there are kept where their content is "
+                    "that of the store"
                 ) from error
             self._read[part] = table
         return self._read[part]
 
     def list_anew(self, part: str, files: Iterable[RemoteFile], wanted: Iterable[str]) -> None:
-        """Keep what a store lists of a part now; what has changed there is deleted here."""
+        """Keep what a store lists of a part now; what is another file there is deleted here."""
         chosen = set(wanted)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        rows = [
-            (file.path, file.size, file.etag, file.path in chosen, now)
-            for file in sorted(files, key=lambda file: file.path)
-        ]
+        found = sorted(files, key=lambda file: file.path)
+        rows = [(file.path, file.size, file.etag, file.path in chosen, now) for file in found]
         table = pd.DataFrame(rows, columns=list(COLUMNS))
         table["size"] = table["size"].astype("Int64")
         before = self.listing(part)
         if before is not None:
-            both = before.merge(table, on="path", how="left", suffixes=("", "_now"))
-            same = (both["etag"].fillna("") == both["etag_now"].fillna("")) & (
-                both["size"].fillna(-1) == both["size_now"].fillna(-1)
-            )
-            self.delete(part, both.loc[~same, "path"])
+            after = {file.path: file for file in found}
+            changed = [file.path for file in _files_of(before) if after.get(file.path) != file]
+            self.delete(part, changed)
+        else:  # of files that somebody put there nothing is known
+            for file in found:
+                if self.has(file) and not self._is_of(file):
+                    self.path_of(file.path).unlink()
         with written_whole(self._table_of(part)) as partial:
             table.to_parquet(partial, write_page_checksum=True, index=False)
         self._read[part] = table
+        self._entries.pop(part, None)
+
+    def is_current(self, part: str, file: RemoteFile) -> bool:
+        """Whether a file lies here as its store lists it now, which may be anew."""
+        return file in self._as_listed(part) and self.has(file)
+
+    def _as_listed(self, part: str) -> set[RemoteFile]:
+        if part not in self._entries:
+            self._entries[part] = set(self.files(part))
+        return self._entries[part]
+
+    def _is_of(self, file: RemoteFile) -> bool:
+        """Whether what lies here is known to have the file's content."""
+        return file.md5 is not None and file.md5 == content_digest(
+            self.path_of(file.path).read_bytes()
+        )
 
     def files(self, part: str) -> list[RemoteFile]:
         """The files that were listed of a part."""

@@ -1,6 +1,7 @@
 """A folder of a store as this machine knows it: some of it listed, some of it copied."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,16 @@ class RemoteFolder:
     ) -> None:
         self.url = url.rstrip("/")
         self.reader = Reader(opened_store(url, options), tries, checksums=checksums)
-        self.copy = Copy(url, copies) if copies is not None else None
+        endpoint = (options or {}).get("endpoint_url")
+        self.copy = Copy(url, copies, endpoint) if copies is not None else None
+        """What was fetched of it."""
+        self.passing = partial(Copy, url, endpoint=endpoint)
+        """What passes through a folder of this machine, as a copy below that folder."""
         self.ahead: Staging | None = None
         """What is fetched ahead of being read, while it is."""
         self._parts: dict[str, list[RemoteFile]] = {}
-        self._files: dict[str, RemoteFile] = {}
+        self._there: dict[str, RemoteFile] = {}
+        self._here: dict[str, dict[str, RemoteFile]] = {}
 
     def entries(self) -> Entries:
         """What lies directly in the folder.
@@ -67,25 +73,26 @@ class RemoteFolder:
         """
         if part not in self._parts:
             is_kept = self.copy is not None and self.copy.listing(part) is not None
-            found = self.copy.files(part) if self.copy and is_kept else self._list(part)
-            self._remember(part, found)
+            self._parts[part] = (
+                self.copy.files(part) if self.copy and is_kept else self.listed_now(part)
+            )
         return self._parts[part]
-
-    def list_anew(self, part: str, wanted: Iterable[str]) -> list[RemoteFile]:
-        """List a part again and keep what is listed, and which files are ``wanted``.
-
-        Raises:
-            InputError: It cannot be listed.
-        """
-        found = self._list(part)
-        self.keep(part, found, wanted)
-        return found
 
     def keep(self, part: str, found: list[RemoteFile], wanted: Iterable[str]) -> None:
         """Keep what was listed of a part, and which files are ``wanted``."""
         assert self.copy is not None
         self.copy.list_anew(part, found, wanted)
-        self._remember(part, found)
+        self._parts[part] = found
+
+    def listed_now(self, part: str) -> list[RemoteFile]:
+        """A part as its store lists it now; files that do not lie here are read as this says.
+
+        Raises:
+            InputError: It cannot be listed.
+        """
+        found = self._list(part)
+        self._there |= {file.path: file for file in found}
+        return found
 
     def read(self, path: str) -> bytes:
         """A file, from here where it lies here whole.
@@ -95,24 +102,27 @@ class RemoteFolder:
         """
         if self.ahead is not None and self.ahead.expects(path):
             return self.ahead.read(path)
-        file = self.known(path)
-        if file is not None and self.copy is not None and self.copy.has(file):
+        file = self.here(path)
+        if file is not None and self.copy is not None:
             return self.copy.path_of(path).read_bytes()
-        return self.reader.read(file or RemoteFile(path, None))
+        return self.reader.read(self._there.get(path, RemoteFile(path, None)))
+
+    def here(self, path: str) -> RemoteFile | None:
+        """A file that lies here as it was listed, or None."""
+        part = part_of(path)
+        if self.copy is None or self.copy.listing(part) is None:
+            return None
+        if part not in self._here:
+            self._here[part] = {file.path: file for file in self.copy.files(part)}
+        file = self._here[part].get(path)
+        return file if file is not None and self.copy.has(file) else None
 
     def known(self, path: str) -> RemoteFile | None:
-        """A file as it was listed, here or before."""
-        part = part_of(path)
-        if self.copy is not None and self.copy.listing(part) is not None:
-            self.listed(part)
-        return self._files.get(path)
+        """A file as it is read: as it lies here, or else as its store lists it."""
+        return self.here(path) or self._there.get(path)
 
     def _list(self, part: str) -> list[RemoteFile]:
         if part != ROOT:
             return self.reader.files(part)
         entries = self.reader.entries()
         return [*entries.files, *(RemoteFile(f"{name}/", None) for name in entries.folders)]
-
-    def _remember(self, part: str, found: list[RemoteFile]) -> None:
-        self._parts[part] = found
-        self._files |= {file.path: file for file in found}

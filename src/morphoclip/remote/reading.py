@@ -126,7 +126,7 @@ class Reader:
         if self._checksums and md5 and content_digest(content.body) != md5:
             raise Failed(
                 "its content is not what its ETag says; where a bucket encrypts with keys of its "
-                "own, ETags are no checksums: set fetch.checksums to false"
+                "own, ETags are no checksums: set ingestion.source.checksums to false"
             )
         return content.body
 

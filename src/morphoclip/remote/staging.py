@@ -12,6 +12,9 @@ from morphoclip.remote.copies import Copy
 from morphoclip.remote.reading import Reader
 from morphoclip.remote.remote_files import RemoteFile
 
+_ASSUMED = 10**7
+"""Bytes of a file whose store does not say how large it is, until it has come."""
+
 
 class Room(NamedTuple):
     """How many bytes may be held; None has no bound.
@@ -61,6 +64,7 @@ class Staging:
         self._held: dict[str, int] = {}
         self._n_held = 0
         self._waiting: int | None = None
+        self._next = 0
         self._ended = False
         self.most_held = 0
         """The most bytes that were held, or on their way."""
@@ -107,18 +111,28 @@ class Staging:
 
     def _from_disk(self, path: str) -> bytes:
         place = self._place[path]
-        if not self._copy.has(self._order[place]):
+        file = self._order[place]
+        if not self._copy.has(file):
             with self._room:
-                self._room.wait_for(lambda: path in self._coming or self._is_stuck(place))
+                self._room.wait_for(lambda: path in self._coming or self._is_passed_over(place))
                 future = self._coming.get(path)
+                is_past = future is None and self._next > place
+            if is_past:  # it lay here when its turn came
+                return self._reader.read(file)
             if future is None:
                 raise InputError(
                     f"there is no room for {path}: fetch.max_disk is {(self._most or 0) / 1e9:.2f} "
                     f"GB, and files that were fetched before take {self._n_held / 1e9:.2f}; raise "
-                    "it, or delete the copies below 01_raw"
+                    "it, or delete the copies below 01_raw/passing"
                 )
             future.result()
-        return self._copy.path_of(path).read_bytes()
+        try:
+            return self._copy.path_of(path).read_bytes()
+        except FileNotFoundError:  # somebody deleted it meanwhile
+            return self._reader.read(file)
+
+    def _is_passed_over(self, place: int) -> bool:
+        return self._next > place or self._is_stuck(place)
 
     def _is_stuck(self, place: int) -> bool:
         """Whether files wait for room up to one that is being read, so that none will be made."""
@@ -136,6 +150,8 @@ class Staging:
     def _schedule(self, pool: ThreadPoolExecutor) -> None:
         for place, file in enumerate(self._order):
             with self._room:
+                self._next = place
+                self._room.notify_all()
                 if file.path in self._held or file.path in self._taken:
                     continue
                 while not (self._ended or self._fits(file)):
@@ -149,9 +165,15 @@ class Staging:
                     self._hold(file)
                     self._coming[file.path] = pool.submit(self._fetch, file)
                     self._room.notify_all()
+        with self._room:
+            self._next = len(self._order)
+            self._room.notify_all()
 
     def _fetch(self, file: RemoteFile) -> bytes | None:
         content = self._reader.read(file)
+        if file.size is None:
+            with self._room:
+                self._hold(file, len(content))
         if file.path not in self._on_disk:
             return content
         self._copy.add(file, content)
@@ -160,13 +182,15 @@ class Staging:
     def _fits(self, file: RemoteFile) -> bool:
         return self._most is None or self._n_held + self._room_of(file) <= self._most
 
-    def _room_of(self, file: RemoteFile) -> int:
-        return (file.size or 0) if (file.path in self._on_disk) == self._bounds_disk else 0
+    def _room_of(self, file: RemoteFile, size: int | None = None) -> int:
+        size = size or file.size or (_ASSUMED if file.size is None else 0)
+        return size if (file.path in self._on_disk) == self._bounds_disk else 0
 
-    def _hold(self, file: RemoteFile) -> None:
+    def _hold(self, file: RemoteFile, size: int | None = None) -> None:
         with self._room:
-            self._held[file.path] = self._room_of(file)
-            self._n_held += self._room_of(file)
+            self._n_held -= self._held.get(file.path, 0)
+            self._held[file.path] = self._room_of(file, size)
+            self._n_held += self._held[file.path]
             self.most_held = max(self.most_held, self._n_held)
 
     def _release(self, paths: Iterable[str]) -> None:

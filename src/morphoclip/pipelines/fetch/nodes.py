@@ -8,6 +8,7 @@ import pandas as pd
 from morphoclip.errors import InputError
 from morphoclip.features.config import ImageFeaturesConfig
 from morphoclip.files import shown_path
+from morphoclip.gallery.fetch_plan import measured_rate, plan_table, require_room, say_plan
 from morphoclip.gallery.fetching import (
     FetchConfig,
     Part,
@@ -15,10 +16,6 @@ from morphoclip.gallery.fetching import (
     fetch_missing,
     list_images,
     list_tables,
-    measured_rate,
-    plan_table,
-    require_room,
-    say_plan,
 )
 from morphoclip.gallery.image_files import ImageFiles
 from morphoclip.gallery.source import IngestionConfig
@@ -43,16 +40,18 @@ def fetch_source(
             "the source lies on this machine, and nothing is to be fetched: ingestion.source.root "
             "names no bucket"
         )
-    parts: list[Part] = []
+    tables: list[Part] = []
+    images: list[Part] = []
     is_described = bool(ingestion.source.wells or ingestion.source.jump)
     if not is_described:
-        parts += list_tables(gallery_tables, ["metadata"])
+        tables += list_tables(gallery_tables, ["metadata"])
     if config.what == "profiles":
-        parts += list_tables(gallery_tables, ["profiles"])
+        tables += list_tables(gallery_tables, ["profiles"])
     else:
         if image_features.preprocess.illumination == "npy":
-            parts += list_tables(gallery_tables, ["illumination"])
-        parts += list_images(plate_images, ingestion, image_features.channels)
+            tables += list_tables(gallery_tables, ["illumination"])
+        images = list_images(plate_images, ingestion, image_features.channels)
+    parts = [*tables, *images]
     if not parts:
         raise InputError(
             "nothing of this environment's source lies in a bucket: its images are on this "
@@ -66,7 +65,7 @@ def fetch_source(
             "fetch.stream: images come while they are encoded: kedro run --pipelines "
             "ingestion,image_features --params fetch.stream:true"
         )
-        parts = [part for part in parts if part.name in gallery_tables.below]
+        parts = tables
         plan = plan_table(parts)
     require_room(plan, folder)
     if config.dry_run:

@@ -4,6 +4,7 @@ import logging
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, assert_never
 
 import pandas as pd
@@ -20,7 +21,7 @@ from morphoclip.features.dask_workers import Recipe
 from morphoclip.features.encoding import Chunk, Encoder, key_of
 from morphoclip.features.extract import named_settings
 from morphoclip.features.made_of import images_of_plates
-from morphoclip.features.plate_extraction import Existing, extracted, paths_of, planned
+from morphoclip.features.plate_extraction import Existing, extracted, new_record, paths_of, planned
 from morphoclip.features.plate_work import Extraction, LocalExtraction, PlateFailed
 from morphoclip.features.site_files import refuse_mixing, sites_of_plates, were_made_by
 from morphoclip.features.site_qc import QcTables, summarise_qc
@@ -69,17 +70,12 @@ def extract_plates(  # noqa: PLR0913 - one argument per catalog entry
     rows_of = {str(plate): rows for plate, rows in indexed.groupby(PLATE)}
     refuse_mixing(existing_records, rows_of, named_settings(config, adapter))
     existing = Existing(existing_features, existing_tensors, existing_records, existing_plates)
-    made_of = images_of_plates(
-        indexed, existing_records, existing_features, plate_images.content_of
-    )
     open_image = plate_images.images(_stored_pixels(config))
     plates = {}
     for plate, rows in rows_of.items():
         functions = _illumination(illumination_functions, rows, plate_images, config)
         sites = images_of_sites(rows, open_image, functions, config.preprocess.side)
-        plates[plate] = planned(
-            rows, sites, made_of[plate], existing, save_tensors=config.save_tensors
-        )
+        plates[plate] = planned(rows, sites, existing, save_tensors=config.save_tensors)
     works = {plate: own.work for plate, own in plates.items()}
     n_missing = sum(len(work.missing) for work in works.values())
     digest = parameters_digest(
@@ -97,14 +93,20 @@ def extract_plates(  # noqa: PLR0913 - one argument per catalog entry
         _extraction(config, adapter, plate_images, fetch, is_needed=is_needed) as extraction,
         _ahead(plate_images, order, needed, read_twice, fetch, config) as discard,
     ):
+        made_of = images_of_plates(
+            indexed, existing_records, existing_features, plate_images.content_of
+        )
         if is_needed:
             refuse_mixing(existing_records, plates, extraction.fingerprint)
         with extraction.running(works):
             for number, (plate, own) in enumerate(plates.items(), start=1):
                 n_batches = -(-len(own.work.missing) // config.batch_size)
                 what = f"extracting features of {plate}, plate {number} of {len(plates)}"
+                record_of = partial(
+                    new_record, plate, existing_records, extraction, digest, made_of[plate]
+                )
                 chunks = extracted(
-                    own, extraction, existing, digest=digest, n_batches=n_batches, what=what
+                    own, extraction, existing, record_of, watched_as=(what, n_batches)
                 )
                 without: set[str] = set()
                 try:
@@ -166,7 +168,7 @@ def _ahead(
 ) -> AbstractContextManager[Discard]:
     if config.executor == "dask":
         return nullcontext(lambda _paths: 0)
-    return read_ahead(files, order, needed, read_twice, fetch)
+    return read_ahead(files, order, needed, read_twice, fetch, config.name)
 
 
 def _require_verified(
