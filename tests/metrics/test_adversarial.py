@@ -126,7 +126,7 @@ def test_control_positions_are_identified_by_what_knows_positions() -> None:
 
 def test_the_papers_rule_counts_treatments_that_replicate_by_it() -> None:
     """A treatment that replicates by one rule alone is matched under that rule alone."""
-    table = layout(n_plates=2, n_treatments=24, n_controls=16)
+    table = layout(n_plates=4, n_treatments=24, n_controls=16)
     codes = pd.factorize(table[BROAD_SAMPLE], sort=True)[0]
     effect = np.random.default_rng(1).standard_normal((25, 16))
     weak = effect[codes] * np.linspace(0.0, 1.6, 25)[codes][:, None]
