@@ -5,7 +5,7 @@ from sklearn.preprocessing import normalize
 
 from benchmarks.harness import Timing, Way, interleave
 from morphoclip.metrics.matrix import Matrix
-from morphoclip.metrics.retrieval import Block, query_metrics
+from morphoclip.metrics.query_metrics import Block, query_metrics
 
 
 def literal_ranks(similarity: Matrix, relevant: Matrix) -> np.ndarray:

@@ -89,7 +89,7 @@ def training(size: float) -> Callable[[], object]:
 
 def retrieval(size: float) -> Callable[[], object]:
     """``1,200 * size`` wells rank 816 texts."""
-    from morphoclip.metrics.retrieval import Block, query_metrics
+    from morphoclip.metrics.query_metrics import Block, query_metrics
 
     n_wells = int(1200 * size)
     similarity = np.random.default_rng(0).random((n_wells, 816))

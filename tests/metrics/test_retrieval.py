@@ -4,19 +4,22 @@ import math
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from morphoclip.metrics import query_metrics as query_metrics_module
+from morphoclip.metrics import retrieval
 from morphoclip.metrics.chance import chance_metrics
+from morphoclip.metrics.query_metrics import Block, query_metrics
 from morphoclip.metrics.retrieval import (
-    Block,
     consensus_profiles,
+    mrr_within_modality,
     permutation_test,
-    query_metrics,
-    reciprocal_ranks_by_modality,
     retrieval_table,
+    texts_by_modality,
 )
 
 TOY = np.array([[0.9, 0.1, 0], [0.8, 0.7, 0.2], [0.1, 0.3, 0.2]])
@@ -154,13 +157,13 @@ def test_consensus_is_the_direction_of_the_mean() -> None:
 
 def test_permutations_of_noise_are_unremarkable_and_of_truth_are_not() -> None:
     text = unit(10)
-    truth = reciprocal_ranks_by_modality(text[PROMPTS], PROMPTS, text, MODALITY)
+    truth = texts_by_modality(text[PROMPTS], PROMPTS, text, MODALITY)
     told = permutation_test(truth, null_size=2000, seed=1)
     assert told["value"] == 1
     assert told["p_value"] == pytest.approx(1 / 2001, rel=2)
     expected = (6 * chance_metrics(6, 1)["mrr"] + 4 * chance_metrics(4, 1)["mrr"]) / 10
     assert told["null_mean"] == pytest.approx(expected, abs=0.01)
-    ties = reciprocal_ranks_by_modality(np.ones((30, 6)), PROMPTS, np.ones((10, 6)), MODALITY)
+    ties = texts_by_modality(np.ones((30, 6)), PROMPTS, np.ones((10, 6)), MODALITY)
     flat = permutation_test(ties, null_size=500, seed=1)
     assert flat["p_value"] == 1
     assert flat["value"] == pytest.approx(expected)
@@ -208,3 +211,21 @@ def test_wells_of_one_perturbation_are_drawn_together() -> None:
     ]
     np.testing.assert_allclose(chosen[0]["ci_high"], chosen[1]["ci_high"])
     np.testing.assert_allclose(chosen[0]["ci_low"], chosen[1]["ci_low"])
+
+
+def test_few_similarities_at_a_time_change_nothing(monkeypatch) -> None:
+    """At 100,000 texts all of them are 80 GB."""
+    rng = np.random.default_rng(5)
+    text = unit(10)
+    image = text[PROMPTS] + 0.5 * rng.standard_normal(text[PROMPTS].shape)
+    own = texts_by_modality(image, PROMPTS, text, MODALITY)
+    table = retrieval_table(image, PROMPTS, text, MODALITY)
+    tested = permutation_test(own, null_size=300, seed=1)
+    at_once = mrr_within_modality(image, PROMPTS, text, MODALITY)
+    for module in (retrieval, query_metrics_module):
+        monkeypatch.setattr(module, "SIMILARITIES_AT_A_TIME", 37)
+    monkeypatch.setattr(retrieval, "_PERMUTED_AT_A_TIME", 70)
+    pd.testing.assert_frame_equal(retrieval_table(image, PROMPTS, text, MODALITY), table)
+    in_parts = permutation_test(own, null_size=300, seed=1)
+    assert in_parts == pytest.approx(tested, abs=1e-12)
+    assert mrr_within_modality(image, PROMPTS, text, MODALITY) == pytest.approx(at_once, abs=1e-12)

@@ -9,8 +9,8 @@ from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.evaluation.profiles import subset_embeddings
 from morphoclip.metrics.retrieval import (
     permutation_test,
-    reciprocal_ranks_by_modality,
     retrieval_table,
+    texts_by_modality,
 )
 from morphoclip.schemas.evaluation import PERMUTATION_TEST, RETRIEVAL_METRICS
 
@@ -44,7 +44,7 @@ def held_out_retrieval(
         pairs = (found.image, found.prompt_of_well, found.text, found.modality)
         retrieval.append(retrieval_table(*pairs, config.bootstrap).assign(subset=str(subset)))
         tested = permutation_test(
-            reciprocal_ranks_by_modality(*pairs), null_size=config.null_size, seed=config.seed
+            texts_by_modality(*pairs), null_size=config.null_size, seed=config.seed
         )
         permutation.append({"subset": str(subset), "scope": "within_modality", **tested})
     return HeldOutRetrieval(

@@ -18,8 +18,9 @@ from morphoclip.evaluation.perturbation_sets import perturbation_set
 from morphoclip.evaluation.profiles import embed_with, subset_embeddings
 from morphoclip.metrics.chance import chance_metrics
 from morphoclip.metrics.matrix import Matrix
+from morphoclip.metrics.query_metrics import Block, query_metrics
 from morphoclip.metrics.ranking import DECIMALS
-from morphoclip.metrics.retrieval import Block, query_metrics, similarity_to_texts
+from morphoclip.metrics.retrieval import similarity_to_texts
 from morphoclip.models.trained import TrainedModel
 from morphoclip.schemas.evaluation import PER_PERTURBATION_RETRIEVAL
 from morphoclip.splits.inner_folds import with_validation_joined

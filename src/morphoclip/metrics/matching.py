@@ -36,8 +36,8 @@ from morphoclip.metrics.conditions import (
     treated_wells,
 )
 from morphoclip.metrics.matrix import Matrix, unit_rows
+from morphoclip.metrics.query_metrics import Block, query_metrics
 from morphoclip.metrics.ranking import DECIMALS
-from morphoclip.metrics.retrieval import Block, query_metrics
 from morphoclip.perturbations.genes import genes_of
 from morphoclip.schemas.evaluation import MATCHING_METRICS
 

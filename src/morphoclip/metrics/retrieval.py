@@ -15,14 +15,10 @@ from scipy.sparse import csr_array
 
 from morphoclip.columns import Modality
 from morphoclip.metrics.bootstrap import Bootstrap, interval_95, resampling_counts
-from morphoclip.metrics.chance import (
-    CUTOFFS,
-    expected_metrics,
-    first_rank_metrics,
-    harmonic_numbers,
-)
+from morphoclip.metrics.chance import CUTOFFS, expected_metrics, harmonic_numbers
 from morphoclip.metrics.matrix import Matrix
-from morphoclip.metrics.ranking import DECIMALS, rank_candidates
+from morphoclip.metrics.query_metrics import SIMILARITIES_AT_A_TIME, Side, measured_queries
+from morphoclip.metrics.ranking import DECIMALS
 from morphoclip.schemas.evaluation import RETRIEVAL_METRICS
 
 METRICS = (
@@ -33,23 +29,27 @@ METRICS = (
 )
 
 
-class Block(NamedTuple):
-    """Queries that rank the same candidates: similarities and truths, both ``(Q, N)``."""
-
-    similarity: Matrix
-    relevant: NDArray[np.bool_]
+_PERMUTED_AT_A_TIME = 2**28
+"""Entries of permutations: 1 GiB."""
 
 
 class Scope(NamedTuple):
-    """Blocks of queries that are scored together.
+    """Queries that are scored together, Q of them.
 
-    ``group`` is the perturbation of each query, ``(Q,)`` over all blocks: intervals are over
-    perturbations. ``own_modality`` counts the candidates of each query's modality, ``(Q,)``.
+    Attributes:
+        name: What a table calls it.
+        measured: Metrics of each query.
+        group: Its perturbation, ``(Q,)``: intervals are over perturbations.
+        n_true: Its true candidates, ``(Q,)``.
+        n_candidates: Its candidates, ``(Q,)``.
+        own_modality: Those of its modality, ``(Q,)``.
     """
 
     name: str
-    blocks: list[Block]
+    measured: pd.DataFrame
     group: NDArray[np.int64]
+    n_true: NDArray[np.int64]
+    n_candidates: NDArray[np.int64]
     own_modality: NDArray[np.int64]
 
 
@@ -76,27 +76,17 @@ def retrieval_table(
     Returns:
         The columns of ``retrieval_metrics`` but ``subset``.
     """
+    texts = Side(text, np.arange(len(text)), modality)
     consensus = consensus_profiles(image, prompt_of_well, len(text))
     levels = {
-        "well": (image, prompt_of_well),
-        "perturbation": (consensus, np.arange(len(text))),
+        "well": Side(image, prompt_of_well, modality[prompt_of_well]),
+        "perturbation": Side(consensus, texts.group, modality),
     }
     rows = []
-    for level, (profiles, truth) in levels.items():
-        similarity = np.round(profiles.astype(np.float64) @ text.T.astype(np.float64), DECIMALS)
-        relevant = truth[:, None] == np.arange(len(text))[None, :]
-        of_profile = modality[truth]
-        directions = {
-            "image_to_text": (Block(similarity, relevant), truth, of_profile, modality),
-            "text_to_image": (
-                Block(similarity.T, relevant.T),
-                np.arange(len(text)),
-                modality,
-                of_profile,
-            ),
-        }
-        for direction, tables in directions.items():
-            for scope in _scopes(*tables):
+    for level, profiles in levels.items():
+        directions = {"image_to_text": (profiles, texts), "text_to_image": (texts, profiles)}
+        for direction, (queries, candidates) in directions.items():
+            for scope in _scopes(queries, candidates):
                 rows += [
                     {"scope": scope.name, "level": level, "direction": direction, **row}
                     for row in _measure(scope, len(text), bootstrap)
@@ -126,24 +116,41 @@ def similarity_to_texts(
     return np.asarray(consensus @ text.T.astype(np.float64))
 
 
+class OwnTexts(NamedTuple):
+    """Consensus profiles of a modality's N texts, and these texts; ``(N, E)``, float64.
+
+    The reciprocal rank of each text for each profile is computed for some profiles at a time:
+    all of them, ``(N, N)``, are 80 GB at 100,000 texts.
+    """
+
+    profiles: Matrix
+    texts: Matrix
+
+    def reciprocal_ranks(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """Rows of some profiles, and 1 / rank of every text for each of them, ``(Q, N)``."""
+        n_texts = len(self.texts)
+        at_a_time = max(1, SIMILARITIES_AT_A_TIME // n_texts)
+        for start in range(0, n_texts, at_a_time):
+            rows = np.arange(start, min(start + at_a_time, n_texts))
+            yield rows, reciprocal_ranks(self.profiles[rows] @ self.texts.T)
+
+
+def texts_by_modality(
+    image: Matrix, prompt_of_well: NDArray[np.int64], text: Matrix, modality: NDArray[np.str_]
+) -> list[OwnTexts]:
+    """The perturbations of each modality."""
+    consensus = consensus_profiles(image, prompt_of_well, len(text))
+    texts = text.astype(np.float64)
+    return [OwnTexts(consensus[modality == m], texts[modality == m]) for m in np.unique(modality)]
+
+
 def mrr_within_modality(
     image: Matrix, prompt_of_well: NDArray[np.int64], text: Matrix, modality: NDArray[np.str_]
 ) -> float:
     """Perturbation-level image-to-text MRR, candidates of the query's own modality."""
-    reciprocal = reciprocal_ranks_by_modality(image, prompt_of_well, text, modality)
-    return float(np.mean(np.concatenate([np.diag(block) for block in reciprocal])))
-
-
-def reciprocal_ranks_by_modality(
-    image: Matrix, prompt_of_well: NDArray[np.int64], text: Matrix, modality: NDArray[np.str_]
-) -> list[NDArray[np.float64]]:
-    """For each modality ``(P_M, P_M)``: 1 / rank of text j for the consensus profile of text i."""
-    similarity = similarity_to_texts(image, prompt_of_well, text)
-    blocks = []
-    for name in np.unique(modality):
-        rows = np.flatnonzero(modality == name)
-        blocks.append(reciprocal_ranks(similarity[np.ix_(rows, rows)]))
-    return blocks
+    own = texts_by_modality(image, prompt_of_well, text, modality)
+    of_truth = [np.diag(block[:, rows]) for part in own for rows, block in part.reciprocal_ranks()]
+    return float(np.mean(np.concatenate(of_truth)))
 
 
 def reciprocal_ranks(similarity: Matrix) -> NDArray[np.float64]:
@@ -156,23 +163,24 @@ def reciprocal_ranks(similarity: Matrix) -> NDArray[np.float64]:
     return np.asarray((harmonic[up_to] - harmonic[better]) / (up_to - better))
 
 
-def permutation_test(
-    reciprocal: list[NDArray[np.float64]], *, null_size: int, seed: int
-) -> dict[str, float]:
-    """The MRR of `reciprocal_ranks_by_modality` against texts permuted within their modality.
+def permutation_test(own: list[OwnTexts], *, null_size: int, seed: int) -> dict[str, float]:
+    """The MRR within modalities against texts permuted within their modality.
 
     The p-value counts permutations that do at least as well, itself among them.
     """
-    n_queries = sum(len(block) for block in reciprocal)
-    value = sum(float(np.trace(block)) for block in reciprocal) / n_queries
+    n_queries = sum(len(part.texts) for part in own)
     rng = np.random.default_rng(seed)
-    null = np.zeros(null_size)
-    for block in reciprocal:
-        rows = np.arange(len(block))
-        for start in range(0, null_size, 10_000):
-            stop = min(start + 10_000, null_size)
-            order = rng.permuted(np.tile(rows, (stop - start, 1)), axis=1)
-            null[start:stop] += block[rows, order].sum(axis=1) / n_queries
+    value, null = 0.0, np.zeros(null_size)
+    for part in own:
+        everyone = np.arange(len(part.texts), dtype=np.int32)
+        at_a_time = max(1, min(10_000, _PERMUTED_AT_A_TIME // len(everyone)))
+        for start in range(0, null_size, at_a_time):
+            stop = min(start + at_a_time, null_size)
+            order = rng.permuted(np.tile(everyone, (stop - start, 1)), axis=1)
+            for rows, block in part.reciprocal_ranks():
+                here = np.arange(len(rows))
+                null[start:stop] += block[here, order[:, rows]].sum(axis=1) / n_queries
+                value += float(np.trace(block[:, rows])) / n_queries if start == 0 else 0.0
     return {
         "value": value,
         "null_mean": float(null.mean()),
@@ -182,59 +190,27 @@ def permutation_test(
     }
 
 
-def query_metrics(block: Block) -> pd.DataFrame:
-    """Recall@k, reciprocal rank, AP@k and rank of the first truth, one row per query.
-
-    A rank is the expected one; queries without a truth among the candidates must not be given.
-
-    Raises:
-        ValueError: A query has no truth.
-    """
-    n_true = block.relevant.sum(axis=1)
-    if (n_true == 0).any():
-        raise ValueError("a query without a true candidate has no rank")
-    ranking = rank_candidates(block.similarity, block.relevant, max(CUTOFFS))
-    kinds, kind_of_query = np.unique(ranking.first, axis=0, return_inverse=True)
-    firsts = pd.DataFrame([first_rank_metrics(*map(int, kind)) for kind in kinds])
-    precision = {
-        f"map@{k}": ranking.gains[:, :k].sum(axis=1) / np.minimum(n_true, k) for k in CUTOFFS
-    }
-    return firsts.iloc[kind_of_query].reset_index(drop=True).assign(**precision)
-
-
-def _scopes(
-    everything: Block,
-    group: NDArray[np.int64],
-    of_query: NDArray[np.str_],
-    of_candidate: NDArray[np.str_],
-) -> Iterator[Scope]:
+def _scopes(queries: Side, candidates: Side) -> Iterator[Scope]:
     """Overall; within the query's modality; and each modality alone."""
-    sizes = {str(m): int((of_candidate == m).sum()) for m in Modality}
-    yield Scope("overall", [everything], group, np.array([sizes[m] for m in of_query]))
-    parts = {}
-    for modality in Modality:
-        queries = np.flatnonzero(of_query == modality)
-        if len(queries):
-            pairs = np.ix_(queries, np.flatnonzero(of_candidate == modality))
-            block = Block(everything.similarity[pairs], everything.relevant[pairs])
-            size = np.full(len(queries), sizes[str(modality)])
-            parts[str(modality)] = Scope(str(modality), [block], group[queries], size)
-    yield Scope(
-        "within_modality",
-        [part.blocks[0] for part in parts.values()],
-        np.concatenate([part.group for part in parts.values()]),
-        np.concatenate([part.own_modality for part in parts.values()]),
-    )
-    yield from parts.values()
+    measured = measured_queries(queries, candidates)
+    sizes = {str(m): int((candidates.modality == m).sum()) for m in Modality}
+    own = np.array([sizes[m] for m in queries.modality])
+    n_groups = max(int(queries.group.max()), int(candidates.group.max())) + 1
+    n_true = np.bincount(candidates.group, minlength=n_groups)[queries.group]
+    everything = np.full(len(own), len(candidates.group))
+    yield Scope("overall", measured.among_all, queries.group, n_true, everything, own)
+    within = measured.within_modality
+    of_modality = [np.flatnonzero(queries.modality == m) for m in Modality]
+    together = np.concatenate(of_modality)
+    parts = [("within_modality", together)]
+    parts += [(str(m), rows) for m, rows in zip(Modality, of_modality, strict=True) if len(rows)]
+    for name, rows in parts:
+        yield Scope(name, within.loc[rows], queries.group[rows], n_true[rows], own[rows], own[rows])
 
 
 def _measure(scope: Scope, n_groups: int, bootstrap: Bootstrap) -> Iterator[dict[str, object]]:
     """One row per metric: value, interval, chance, what recognising the modality reaches."""
-    measured = pd.concat([query_metrics(block) for block in scope.blocks], ignore_index=True)
-    n_true = np.concatenate([block.relevant.sum(axis=1) for block in scope.blocks])
-    n_candidates = np.concatenate(
-        [np.full(len(block.relevant), block.relevant.shape[1]) for block in scope.blocks]
-    )
+    measured, n_true, n_candidates = scope.measured, scope.n_true, scope.n_candidates
     baselines = {
         "chance": list(zip(n_candidates.tolist(), n_true.tolist(), strict=True)),
         "modality_oracle": list(zip(scope.own_modality.tolist(), n_true.tolist(), strict=True)),
