@@ -25,6 +25,7 @@ from morphoclip.columns import (
     TARGET_LIST,
 )
 from morphoclip.errors import InputError
+from morphoclip.evaluation import nearest_treatments as nearest_treatments_module
 from morphoclip.evaluation.nearest_treatments import nearest_treatments
 from morphoclip.evaluation.retrieved_texts import retrieved_texts
 from morphoclip.evaluation.target_genes import target_genes
@@ -326,3 +327,11 @@ def test_a_control_is_told_from_a_name_that_is_not_there() -> None:
         wells_named("DMSO", profiles, known(profiles))
     with pytest.raises(InputError, match="no treatment of these profiles has the name DMSO2"):
         wells_named("DMSO2", profiles, known(profiles))
+
+
+def test_few_similarities_at_a_time_change_nothing(monkeypatch) -> None:
+    profiles = planted("compound", "orf")
+    at_once = nearest_treatments(profiles, known(profiles), top_k=3)
+    monkeypatch.setattr(nearest_treatments_module, "_SIMILARITIES_AT_A_TIME", 100)
+    in_parts = nearest_treatments(profiles, known(profiles), top_k=3)
+    pd.testing.assert_frame_equal(in_parts, at_once)

@@ -29,6 +29,10 @@ OTHER_COLUMNS = {
 """What a table says of the treatment that was found, and the column of facts that says it."""
 
 
+_SIMILARITIES_AT_A_TIME = 2**23
+"""Of queries to candidates and controls: 64 MiB, of which there are a handful."""
+
+
 def nearest_treatments(
     profiles: pd.DataFrame,
     perturbations: pd.DataFrame,
@@ -50,35 +54,42 @@ def nearest_treatments(
     tables = []
     for all_queries, candidates in comparable_conditions(profiles, perturbations):
         queries = all_queries if samples is None else all_queries.select(samples)
-        if queries.facts.empty:
-            continue
-        asked = unit_rows(queries.means)
-        similarity, z = candidates.compared_with(asked)
-        if all_queries is candidates:
-            similarity = np.where(_same_entity(queries, candidates), -np.inf, similarity)
-        p, q = candidates.significance(asked, similarity)
-        found = top_matches(similarity, top_k)
-        facts = queries.facts.iloc[found.query].reset_index(drop=True)
-        other = candidates.facts.iloc[found.candidate].reset_index(drop=True)
-        tables.append(
-            facts.assign(
-                rank=found.rank,
-                similarity=similarity[found.query, found.candidate],
-                similarity_sd=candidates.spaces.spread(
-                    asked[found.query], candidates.means[found.candidate]
-                ),
-                z=z[found.query, found.candidate],
-                z_expected_null=found.z_expected_null,
-                p=p[found.query, found.candidate],
-                q=q[found.query, found.candidate],
-                n_wells=candidates.n_wells[found.candidate],
-                note=notes_on_cells(other[FEW_CELLS], facts[FEW_CELLS]),
-                shared_targets=shared_entries(facts[GENES], other[GENES]),
-                shared_mechanisms=shared_entries(facts[MECHANISMS], other[MECHANISMS]),
-                **{name: other[column] for name, column in OTHER_COLUMNS.items()},
-            )
+        at_a_time = max(
+            1, _SIMILARITIES_AT_A_TIME // (len(candidates.means) + len(candidates.controls))
         )
+        for some in queries.in_parts(at_a_time):
+            tables.append(_matches(some, candidates, top_k, is_own=all_queries is candidates))
     return rows_together(tables, list(NEAREST_TREATMENTS.columns))
+
+
+def _matches(
+    queries: Treatments, candidates: Treatments, top_k: int, *, is_own: bool
+) -> pd.DataFrame:
+    """The most similar candidates of each query; ``is_own`` where both are of one condition."""
+    asked = unit_rows(queries.means)
+    similarity, z = candidates.compared_with(asked)
+    if is_own:
+        similarity = np.where(_same_entity(queries, candidates), -np.inf, similarity)
+    p, q = candidates.significance(asked, similarity)
+    found = top_matches(similarity, top_k)
+    facts = queries.facts.iloc[found.query].reset_index(drop=True)
+    other = candidates.facts.iloc[found.candidate].reset_index(drop=True)
+    return facts.assign(
+        rank=found.rank,
+        similarity=similarity[found.query, found.candidate],
+        similarity_sd=candidates.spaces.spread(
+            asked[found.query], candidates.means[found.candidate]
+        ),
+        z=z[found.query, found.candidate],
+        z_expected_null=found.z_expected_null,
+        p=p[found.query, found.candidate],
+        q=q[found.query, found.candidate],
+        n_wells=candidates.n_wells[found.candidate],
+        note=notes_on_cells(other[FEW_CELLS], facts[FEW_CELLS]),
+        shared_targets=shared_entries(facts[GENES], other[GENES]),
+        shared_mechanisms=shared_entries(facts[MECHANISMS], other[MECHANISMS]),
+        **{name: other[column] for name, column in OTHER_COLUMNS.items()},
+    )
 
 
 def shared_entries(one: pd.Series, other: pd.Series) -> list[str | None]:

@@ -81,9 +81,16 @@ class Treatments:
 
     def select(self, samples: Collection[str]) -> Self:
         """The treatments with these IDs; the controls stay."""
-        chosen = self.facts[BROAD_SAMPLE].isin(samples).to_numpy()
-        facts = self.facts[chosen].reset_index(drop=True)
-        return replace(self, facts=facts, means=self.means[chosen], n_wells=self.n_wells[chosen])
+        return self._rows(np.flatnonzero(self.facts[BROAD_SAMPLE].isin(samples).to_numpy()))
+
+    def in_parts(self, at_a_time: int) -> Iterator[Self]:
+        """So many treatments at a time; the controls stay."""
+        for start in range(0, len(self.facts), at_a_time):
+            yield self._rows(np.arange(start, min(start + at_a_time, len(self.facts))))
+
+    def _rows(self, rows: NDArray[np.int64]) -> Self:
+        facts = self.facts.iloc[rows].reset_index(drop=True)
+        return replace(self, facts=facts, means=self.means[rows], n_wells=self.n_wells[rows])
 
     def without_controls(self, rows: NDArray[np.int64]) -> Self:
         """The same beside the controls that are not among these rows of the table of wells."""
