@@ -14,7 +14,7 @@ from morphoclip.loaders import Loaders
 from morphoclip.models.embedding import embed_wells
 from morphoclip.models.trained import TrainedModel
 from morphoclip.plate_effects import TokenNormalisation
-from morphoclip.wells.assemble import wells_with_features
+from morphoclip.wells.featured import wells_with_features
 
 logger = logging.getLogger(__name__)
 

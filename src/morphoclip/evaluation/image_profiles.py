@@ -20,7 +20,7 @@ from morphoclip.plate_effects import (
     TokenNormalisation,
     reference_wells,
 )
-from morphoclip.wells.assemble import wells_with_features
+from morphoclip.wells.featured import wells_with_features
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from morphoclip.metrics.matrix import Matrix
 from morphoclip.perturbations.genes import entries_of, genes_of
 from morphoclip.perturbations.known_facts import fingerprint_bits
 from morphoclip.perturbations.prompts import text_by_digest
-from morphoclip.wells.assemble import FeaturedWells, Wells
+from morphoclip.wells.assemble import Wells
+from morphoclip.wells.featured import FeaturedWells
 
 _NGRAM_DIM = 768
 

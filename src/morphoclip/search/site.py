@@ -16,8 +16,8 @@ from morphoclip.search.index import SearchIndex
 from morphoclip.search.question import Question
 from morphoclip.search.questions import question_of_rows
 from morphoclip.well_names import well_name, well_position
-from morphoclip.wells.assemble import FeaturedWells, wells_with_features
 from morphoclip.wells.batch import WellBatch
+from morphoclip.wells.featured import FeaturedWells, wells_with_features
 
 _SITE = re.compile(r"(?P<plate>.+?)[\s:/]+(?P<well>[A-Za-z]{1,2}\d{1,2})[\s:/]+(?P<site>\d{1,4})")
 

@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -17,28 +17,21 @@ from morphoclip.columns import (
     N_SITES,
     PLATE,
     PROMPT_DIGEST,
-    ROLE,
-    SITE,
     SUBSET,
     WELL,
-    Role,
     Subset,
 )
-from morphoclip.errors import InputError, example_of
+from morphoclip.errors import InputError
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.text_features import TextFeatures
-from morphoclip.fingerprint import Fingerprint, as_models_see_it, require_same
+from morphoclip.fingerprint import Fingerprint
 from morphoclip.loaders import Loaders
 from morphoclip.perturbations.prompts import digests_of
 from morphoclip.plate_effects import (
-    SETTING,
     TokenNormalisation,
-    less_plane,
-    normalise_tokens,
-    reference_wells,
 )
-from morphoclip.well_names import well_position
 from morphoclip.wells.batch import WellBatch
+from morphoclip.wells.featured import wells_with_features
 
 logger = logging.getLogger(__name__)
 
@@ -141,32 +134,6 @@ class Wells:
         return table.groupby("prompt")[MODALITY].first().sort_index().to_numpy(dtype=str)
 
 
-class FeaturedWells(NamedTuple):
-    """Wells that have features, in the order of ``table``.
-
-    Attributes:
-        table: The well index of these wells; ``n_sites`` counts those with features.
-        sites: Their sites, packed, normalised; tokens float16.
-        fingerprint: What the tokens were made with.
-    """
-
-    table: pd.DataFrame
-    sites: WellBatch
-    fingerprint: Fingerprint
-
-    def batch(self, rows: Tensor, device: str) -> WellBatch:
-        """What the model is given of these wells ``(B',)``, on the device."""
-        return self.sites.select(rows).to(device)
-
-    def mean_features(self) -> pd.DataFrame:
-        """Mean over sites of each well's tokens, channels side by side: ``(B, C * D)``.
-
-        What profiles look like without any training; indexed by plate and well.
-        """
-        means = self.sites.means().flatten(1).numpy()
-        return pd.DataFrame(means, index=pd.MultiIndex.from_frame(self.table[[PLATE, WELL]]))
-
-
 def assemble_wells(
     plate_features: Loaders[PlateFeatures],
     well_index: pd.DataFrame,
@@ -210,91 +177,3 @@ def assemble_wells(
         text_fingerprint=dict(text_features.fingerprint),
         fact_names=text_features.fact_names,
     )
-
-
-def wells_with_features(
-    plate_features: Loaders[PlateFeatures],
-    well_index: pd.DataFrame,
-    normalisation: TokenNormalisation,
-) -> FeaturedWells:
-    """Read the plates' features and normalise them per plate; no text is needed.
-
-    Args:
-        plate_features: Barcode -> a function that loads the plate.
-        well_index: The wells; those without sites are left out.
-        normalisation: `model.token_normalisation`.
-
-    Raises:
-        InputError: A plate has no features, or plates were made differently or have other shapes.
-    """
-    present = well_index[well_index[N_SITES] > 0]
-    plates = sorted(present[PLATE].unique())
-    absent = [plate for plate in plates if plate not in plate_features]
-    if absent:
-        raise InputError(
-            f"{len(absent)} of {len(plates)} plates have no features: {example_of(absent)}; run "
-            "kedro run --pipeline image_features for them, name another feature set "
-            "(image_features.name), or kedro run --pipelines ingestion,splitting with "
-            "ingestion.plates to work on the others alone"
-        )
-    loaded = {plate: plate_features[plate]() for plate in plates}
-    made_by = {plate: features.fingerprint for plate, features in loaded.items()}
-    if len({tuple(sorted(fingerprint.items())) for fingerprint in made_by.values()}) > 1:
-        made_by = {plate: as_models_see_it(fingerprint) for plate, fingerprint in made_by.items()}
-    fingerprint = require_same(
-        made_by, "extract those plates again, or run ingestion with plates that go together"
-    )
-    shapes = {plate: tuple(features.tokens.shape[1:]) for plate, features in loaded.items()}
-    odd = [plate for plate in plates if shapes[plate] != shapes[plates[0]]]
-    if odd:
-        raise InputError(
-            f"the packed features of {len(odd)} of {len(plates)} plates have other channels or "
-            f"dimensions, e.g. {odd[0]} {shapes[odd[0]]} and {plates[0]} {shapes[plates[0]]}: "
-            "delete the packed file that is wrong and run kedro run --pipeline image_features"
-        )
-    n_at_most = sum(len(features.tokens) for features in loaded.values())
-    tokens = torch.empty((n_at_most, *shapes[plates[0]]), dtype=torch.float16)
-    tables, n_filled = [], 0
-    for plate in plates:  # one beside the whole, not all of them twice
-        table, own = _wells_of_plate(loaded.pop(plate), present, normalisation)
-        tokens[n_filled : n_filled + len(own)] = own
-        n_filled += len(own)
-        tables.append(table)
-    table = pd.concat(tables, ignore_index=True)
-    n_sites = torch.from_numpy(table[N_SITES].to_numpy().copy())
-    offsets = torch.cat([n_sites.new_zeros(1), n_sites.cumsum(0)])
-    return FeaturedWells(table, WellBatch(tokens[:n_filled], offsets), fingerprint)
-
-
-def _wells_of_plate(
-    features: PlateFeatures, wells: pd.DataFrame, normalisation: TokenNormalisation
-) -> tuple[pd.DataFrame, Tensor]:
-    """One plate's wells that have features, and their normalised tokens in well order."""
-    sites = features.sites.sort_values([PLATE, WELL, SITE])
-    tokens = features.tokens[torch.from_numpy(sites.index.to_numpy().copy())].float()
-    sites = sites.reset_index(drop=True)
-    counts = sites.groupby(WELL).size()
-    table = wells[(wells[PLATE] == features.plate) & wells[WELL].isin(counts.index)]
-    table = table.sort_values(WELL).reset_index(drop=True)
-    table[N_SITES] = counts.reindex(table[WELL]).to_numpy()
-    reference = set(table.loc[_is_reference(table, normalisation), WELL])
-    is_reference = torch.from_numpy(sites[WELL].isin(reference).to_numpy().copy())
-    if normalisation is TokenNormalisation.NEGCON_PLANE_ZSCORE:
-        positions = torch.tensor([well_position(well) for well in sites[WELL]])
-        tokens = less_plane(tokens, positions, is_reference, plate=features.plate)
-    normalised = normalise_tokens(tokens, is_reference, normalisation, plate=features.plate)
-    if not torch.isfinite(normalised.half()).all():
-        raise InputError(
-            f"plate {features.plate}: features normalised by its negative controls are too large "
-            "for half precision, as when controls hardly differ from each other; look at its "
-            f"controls, or set {SETTING} to none"
-        )
-    kept = torch.from_numpy(sites[WELL].isin(set(table[WELL])).to_numpy().copy())
-    return table, normalised[kept].to(torch.float16)
-
-
-def _is_reference(table: pd.DataFrame, normalisation: TokenNormalisation) -> pd.Series:
-    """The wells of a plate that its tokens are normalised by, ``(B,)`` bool."""
-    if normalisation is TokenNormalisation.PLATE_ZSCORE:
-        return table[ROLE] != Role.EMPTY
-    return reference_wells(table)
