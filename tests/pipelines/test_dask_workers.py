@@ -16,6 +16,7 @@ import pytest
 from project import Workspace
 
 from morphoclip.errors import InputError
+from morphoclip.features import dask_extraction
 
 pytestmark = pytest.mark.slow
 
@@ -65,8 +66,10 @@ def differing(one: Workspace, other: Workspace) -> set[str]:
 
 
 @contextmanager
-def cluster(folder: Path, monkeypatch) -> Iterator[tuple[str, list[psutil.Process]]]:
-    """The address of a scheduler with TLS, and two workers, each below a nanny of its own."""
+def cluster(
+    folder: Path, monkeypatch, names: tuple[str, ...] = ("one", "two")
+) -> Iterator[tuple[str, list[psutil.Process]]]:
+    """The address of a scheduler with TLS, and workers, each below a nanny of its own."""
     from distributed.security import Security
 
     folder.mkdir()
@@ -107,7 +110,7 @@ def cluster(folder: Path, monkeypatch) -> Iterator[tuple[str, list[psutil.Proces
 
         address = json.loads(place.read_text())["address"]
         worker = ["worker", address, *where, "--nthreads", "1", "--no-dashboard"]
-        processes += [start(*worker, "--name", name) for name in ("one", "two")]
+        processes += [start(*worker, "--name", name) for name in names]
         yield address, [psutil.Process(process.pid) for process in processes[1:]]
     finally:
         for process in processes:
@@ -188,3 +191,15 @@ def test_a_plate_that_fails_is_set_aside_and_the_others_go_on(lab, at_home) -> N
     packed = {path.stem for path in lab.data.glob("04_feature/plate_features/*/*.pt")}
     assert len(packed) == 3
     assert name not in packed
+
+
+def test_a_cluster_without_workers_is_waited_for_so_long(lab, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(dask_extraction, "_SECONDS_BETWEEN_LOOKS", 0.5)
+    with cluster(tmp_path / "cluster", monkeypatch, names=()) as (address, _):
+        dask = {"address": address, "patience": 2}
+        with pytest.raises(InputError, match="has had no worker for 2 s"):
+            lab.run(
+                "image_features",
+                ingestion=lab.chosen,
+                image_features=SMALL_BATCHES | {"executor": "dask", "dask": dask},
+            )

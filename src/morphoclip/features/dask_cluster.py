@@ -35,6 +35,12 @@ def dask_client(config: DaskConfig) -> Iterator["Client"]:
             'image_features.executor dask needs Dask: pip install "morphoclip[dask]", or set it '
             "to local"
         )
+    import dask
+
+    # it sets its own level when it is imported, here and in workers: the run itself says how far
+    # they are, and which have failed
+    dask.config.set({"logging.distributed": "error"})
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")
     if config.address is None:
         with _workers_here(n_workers(config)) as client:
             yield client
