@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from network_namespaces import Place, places
 from project import Workspace
 
 from morphoclip.errors import InputError
@@ -69,7 +70,10 @@ def differing(one: Workspace, other: Workspace) -> set[str]:
 def cluster(
     folder: Path, monkeypatch, names: tuple[str, ...] = ("one", "two")
 ) -> Iterator[tuple[str, list[psutil.Process]]]:
-    """The address of a scheduler with TLS, and workers, each below a nanny of its own."""
+    """The address of a scheduler with TLS, and workers, each below a nanny of its own.
+
+    Each worker is in a network namespace of its own, where this machine has such.
+    """
     from distributed.security import Security
 
     folder.mkdir()
@@ -90,37 +94,38 @@ def cluster(
         "OMP_NUM_THREADS": "1",
     }
 
-    def start(*command: str) -> subprocess.Popen[bytes]:
+    def start(place: Place, *command: str) -> subprocess.Popen[bytes]:
+        where = ["--host", place.address, "--protocol", "tls://", "--no-dashboard"]
         return subprocess.Popen(
-            [sys.executable, "-m", "dask", *command, *flags],
+            [*place.prefix, sys.executable, "-m", "dask", *command, *where, *flags],
             env=environment,
             cwd=folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
 
-    place = folder / "scheduler.json"
-    where = ["--host", "127.0.0.1", "--protocol", "tls://"]
-    processes = [
-        start("scheduler", *where, "--port", "0", "--no-dashboard", "--scheduler-file", str(place))
-    ]
-    try:
-        while not place.exists():
-            time.sleep(0.1)
-
-        address = json.loads(place.read_text())["address"]
-        worker = ["worker", address, *where, "--nthreads", "1", "--no-dashboard"]
-        processes += [start(*worker, "--name", name) for name in names]
-        yield address, [psutil.Process(process.pid) for process in processes[1:]]
-    finally:
-        for process in processes:
-            for child in psutil.Process(process.pid).children(recursive=True):
-                with suppress(psutil.NoSuchProcess):
-                    child.kill()
-            process.kill()
-            process.wait()
-        monkeypatch.undo()
-        dask.config.refresh()
+    file = folder / "scheduler.json"
+    with places(len(names)) as (own, inside):
+        processes = [start(own, "scheduler", "--port", "0", "--scheduler-file", str(file))]
+        try:
+            while not file.exists():
+                time.sleep(0.1)
+            address = json.loads(file.read_text())["address"]
+            worker = ["worker", address, "--nthreads", "1"]
+            processes += [
+                start(place, *worker, "--name", name)
+                for place, name in zip(inside, names, strict=True)
+            ]
+            yield address, [psutil.Process(process.pid) for process in processes[1:]]
+        finally:
+            for process in processes:
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    with suppress(psutil.NoSuchProcess):
+                        child.kill()
+                process.kill()
+                process.wait()
+            monkeypatch.undo()
+            dask.config.refresh()
 
 
 def own_worker(nanny: psutil.Process) -> psutil.Process:
