@@ -297,3 +297,16 @@ def test_a_web_server_with_pages_of_links_is_a_source(tmp_path, at_home, caplog,
         lab.run(*first, "ingestion", "image_features")
     assert alike(lab, at_home)
     assert ("not told" in caplog.text) == bool(first)
+
+
+@pytest.mark.slow
+def test_workers_read_a_bucket_and_make_what_one_process_makes(
+    lab, server, at_home, tmp_path
+) -> None:
+    alone = Lab(tmp_path / "alone", server, at_home)
+    alone.run("ingestion", "image_features")
+    lab.run("ingestion", "image_features", image_features={"executor": "dask"})
+    assert alike(lab, alone)
+    ours, theirs = lab.load("plate_records"), alone.load("plate_records")
+    assert {plate: ours[plate]() for plate in ours} == {p: theirs[p]() for p in theirs}
+    assert not lab.images_here()

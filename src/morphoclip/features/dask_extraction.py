@@ -93,7 +93,11 @@ class DaskExtraction:
             PlateFailed: They could not be measured in several tries.
         """
         self._give_out(work.plate)
-        return self._result(self._submitted[work.plate].levels)
+        try:
+            return self._result(self._submitted[work.plate].levels)
+        except PlateFailed:
+            del self._submitted[work.plate]
+            raise
 
     def encoded(self, work: PlateWork, levels: pd.DataFrame) -> Iterator[Encoded]:  # noqa: ARG002
         """A plate's features, a batch at a time, in order.

@@ -182,6 +182,8 @@ def fetch_missing(parts: Iterable[Part], config: FetchConfig) -> None:
     for part in parts:
         part.keep()
         missing = part.missing()
+        if not missing:
+            continue
         arriving = part.reader(config).read_all(missing, at_once=config.requests)
         sized = bytes_watched(
             arriving, f"fetching {part.name}", total=bytes_of(missing), size=_size

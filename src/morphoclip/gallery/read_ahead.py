@@ -86,6 +86,19 @@ def read_ahead(
             folder.ahead = None
 
 
+def list_now(files: ImageFiles, paths: Collection[str]) -> None:
+    """List the folders of these images, so that what is read elsewhere is known by its checksum.
+
+    Raises:
+        InputError: A folder cannot be listed.
+    """
+    folder = files.remote
+    if folder is not None:
+        lacking = (path for path in paths if _is_below(path) and folder.here(path) is None)
+        for part in sorted({part_of(path) for path in lacking}):
+            folder.listed_now(part)
+
+
 def _discard(staging: Staging, paths: Sequence[str]) -> int:
     n_deleted = 0
     for part in sorted({part_of(path) for path in paths}):
@@ -100,11 +113,9 @@ def _listed(
     files: dict[str, RemoteFile] = {}
     for part in sorted({part_of(path) for path in paths}):
         own = {path for path in paths if part_of(path) == part}
-        known = {file.path: file for file in passing.files(part) if file.path in own}
-        if own & set(wanted):
+        if not own.isdisjoint(wanted):
             passing.list_anew(part, folder.listed_now(part), wanted=())
-            known = {file.path: file for file in passing.files(part) if file.path in own}
-        files |= known
+        files |= {file.path: file for file in passing.files(part) if file.path in own}
     return [files.get(path, RemoteFile(path, None)) for path in paths]
 
 

@@ -28,7 +28,7 @@ from morphoclip.features.site_qc import QcTables, summarise_qc
 from morphoclip.features.verify import check_plates, require_complete
 from morphoclip.gallery.fetching import FetchConfig
 from morphoclip.gallery.image_files import ImageFiles
-from morphoclip.gallery.read_ahead import Discard, read_ahead
+from morphoclip.gallery.read_ahead import Discard, list_now, read_ahead
 from morphoclip.gallery.source import IngestionConfig
 from morphoclip.imaging.preprocess import SiteImages
 from morphoclip.imaging.site_images import (
@@ -167,6 +167,7 @@ def _ahead(
     config: ImageFeaturesConfig,
 ) -> AbstractContextManager[Discard]:
     if config.executor == "dask":
+        list_now(files, needed)
         return nullcontext(lambda _paths: 0)
     return read_ahead(files, order, needed, read_twice, fetch, config.name)
 
