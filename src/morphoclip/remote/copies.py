@@ -34,7 +34,7 @@ class Copy:
 
     What was listed, part by part, lies as tables beside: ``path``, ``size``, ``etag``, whether the
     file was ``wanted``, and when it was ``listed``. A file of this folder counts as the store's
-    where a table has it with this size. Nothing else in the folder is read, and nothing else deleted
+    where a table has it with this size. Nothing else in the folder is read; nothing else is deleted
     but files at the places of a first listing that have not the store's content.
 
     Args:
