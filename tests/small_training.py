@@ -36,8 +36,9 @@ from morphoclip.training import checkpoints
 from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import training_data
-from morphoclip.training.distributed import World, launch
+from morphoclip.training.distributed import World
 from morphoclip.training.fine_tuning import FineTuning, LoraConfig
+from morphoclip.training.processes import launch
 from morphoclip.training.step import accumulate_gradients, batch_loss
 from morphoclip.training.trainer import TrainingResult, initial_state, train
 from morphoclip.well_names import well_name

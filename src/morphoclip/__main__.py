@@ -1,19 +1,20 @@
-"""``morphoclip``: questions to a packed model; anything else runs pipelines as ``kedro run``."""
+"""``morphoclip``: commands that need no project; anything else runs pipelines as ``kedro run``."""
 
 import sys
 from pathlib import Path
 
 from morphoclip.terminal.explore import explore
 from morphoclip.terminal.search import search
+from morphoclip.terminal.worker import worker
 
-QUESTIONS = {"search": search, "explore": explore}
+WITHOUT_PROJECT = {"search": search, "explore": explore, "worker": worker}
 """Commands that need no project."""
 
 
 def main() -> None:
     """Entry point of the installed package."""
-    if len(sys.argv) > 1 and sys.argv[1] in QUESTIONS:
-        QUESTIONS[sys.argv[1]](sys.argv[2:], prog_name=f"morphoclip {sys.argv[1]}")
+    if len(sys.argv) > 1 and sys.argv[1] in WITHOUT_PROJECT:
+        WITHOUT_PROJECT[sys.argv[1]](sys.argv[2:], prog_name=f"morphoclip {sys.argv[1]}")
         return
     from kedro.framework.project import configure_project
 

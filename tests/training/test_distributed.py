@@ -23,7 +23,8 @@ from small_training import (
 from morphoclip.errors import InputError
 from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import TrainingConfig
-from morphoclip.training.distributed import ALONE, World, launch
+from morphoclip.training.distributed import ALONE, World
+from morphoclip.training.processes import launch
 from morphoclip.training.trainer import train
 
 LOSSES = [

@@ -36,8 +36,9 @@ from morphoclip.splits.manifest import manifest_sha256
 from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.controls import carry_to_controls, renew_normalisation
 from morphoclip.training.data import training_data
-from morphoclip.training.distributed import ALONE, launch
+from morphoclip.training.distributed import ALONE
 from morphoclip.training.fine_tuning import FineTuning, model_to_start_from
+from morphoclip.training.processes import launch
 from morphoclip.training.state import frozen_digest
 from morphoclip.training.step import (
     _encode_text,

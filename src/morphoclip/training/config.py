@@ -18,6 +18,20 @@ class EarlyStoppingConfig(Config):
     patience: int = Field(8, ge=1, le=1_000_000, description="Epochs without a better value.")
 
 
+class RendezvousConfig(Config):
+    """``training.rendezvous``: where hosts that train together meet."""
+
+    address: str | None = Field(
+        None,
+        max_length=300,
+        description="host:port of an interface of the leading host; the store listens there alone.",
+    )
+    trusted_network: bool = Field(
+        False, description="Nobody else is on that network; what is sent there has no password."
+    )
+    patience: float = Field(600, gt=0, le=1_000_000, description="Seconds to wait for the hosts.")
+
+
 class TrainingConfig(Config):
     """``params:training``."""
 
@@ -72,6 +86,8 @@ class TrainingConfig(Config):
         description="Where features lie; auto is the device when they fill under half of it.",
     )
     devices: int = Field(1, ge=1, le=64, description="Processes that train together; one per GPU.")
+    nodes: int = Field(1, ge=1, le=1000, description="Hosts, each with so many devices.")
+    rendezvous: RendezvousConfig = RendezvousConfig()
     device: str = Field("auto", description="auto takes a CUDA device where there is one.")
     cpu_threads: int | None = Field(
         None, ge=1, le=1024, description="torch's threads; none is its choice."

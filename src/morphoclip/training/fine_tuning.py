@@ -150,6 +150,11 @@ def refuse_parts_beside_towers(model: ModelConfig, training: TrainingConfig) -> 
             "lora trains an adapter with one pair of towers: set model.closed_form to none, "
             "training.members to 1 and training.stopping to early or none"
         )
+    if training.nodes > 1:
+        raise InputError(
+            "lora trains on one host, which reads the images: set training.nodes to 1; "
+            "training.devices takes all of its GPUs"
+        )
 
 
 def model_to_start_from(

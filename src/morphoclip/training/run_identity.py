@@ -13,6 +13,18 @@ from morphoclip.training.config import TrainingConfig
 from morphoclip.training.fine_tuning import FineTuning
 from morphoclip.wells.assemble import Wells
 
+_WHERE_IT_RUNS = {
+    "resume",
+    "device",
+    "devices",
+    "nodes",
+    "rendezvous",
+    "placement",
+    "cpu_threads",
+    "seeds",
+}
+"""Parameters that make no other training of it."""
+
 
 def run_description(
     wells: Wells,
@@ -24,9 +36,7 @@ def run_description(
     """What tells this run from others: configuration, split, features."""
     return {
         "model": model_config.model_dump(mode="json"),
-        "training": config.model_dump(
-            mode="json", exclude={"resume", "device", "placement", "cpu_threads", "seeds"}
-        ),
+        "training": config.model_dump(mode="json", exclude=_WHERE_IT_RUNS),
         "manifest_sha256": manifest_sha256(manifest),
         "wells_sha256": wells.sha256,
         "image_fingerprint": wells.image_fingerprint,

@@ -53,7 +53,7 @@ class TrainingState:
         }
 
     def restore(self, payload: dict[str, Any], world: World = ALONE) -> None:
-        """Go on from where `to_payload` was called.
+        """Go on from where `to_payload` was called; random states only by as many ranks.
 
         Raises:
             InputError: The payload is of another model, or no checkpoint.
@@ -73,9 +73,11 @@ class TrainingState:
         self.scheduler.load_state_dict(payload["scheduler"])
         self.scaler.load_state_dict(payload["scaler"])
         self.plate_offsets = payload["plate_offsets"].to(self.plate_offsets.device)
-        torch.set_rng_state(payload["rng"][world.rank].clone())  # a view is misread
         device = next(self.model.parameters()).device
-        if payload["cuda_rng"] is not None and device.type == "cuda":
+        is_of_as_many = len(payload["rng"]) == world.size
+        if is_of_as_many:
+            torch.set_rng_state(payload["rng"][world.rank].clone())  # a view is misread
+        if is_of_as_many and payload["cuda_rng"] is not None and device.type == "cuda":
             torch.cuda.set_rng_state(payload["cuda_rng"][world.rank].clone(), device)
         self.epoch = payload["epoch"]
         self.best_value = payload["best_value"]

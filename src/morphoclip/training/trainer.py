@@ -3,9 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -20,11 +18,11 @@ from morphoclip.models.morphoclip import MorphoCLIP, count_parameters
 from morphoclip.models.trained import Member, TrainedModel
 from morphoclip.schemas.evaluation import TRAINING_HISTORY
 from morphoclip.splits.manifest import manifest_sha256
-from morphoclip.training.checkpoints import CheckpointStore, PendingCheckpoints, RunCheckpoints
+from morphoclip.training.checkpoints import CheckpointStore, PendingCheckpoints
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.controls import renew_normalisation
 from morphoclip.training.data import TrainingData, training_data
-from morphoclip.training.distributed import ALONE, World, launch
+from morphoclip.training.distributed import ALONE, World
 from morphoclip.training.epoch import (
     epoch_rows,
     named_offsets,
@@ -36,7 +34,10 @@ from morphoclip.training.fine_tuning import (
     fingerprint_with,
     refuse_parts_beside_towers,
 )
+from morphoclip.training.hosts import lead
+from morphoclip.training.job import LogEpoch, TrainingJob
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
+from morphoclip.training.processes import launch
 from morphoclip.training.run_identity import find_run, run_description
 from morphoclip.training.state import TrainingState, frozen_digest
 from morphoclip.training.step import precision_of
@@ -50,8 +51,6 @@ from morphoclip.wells.sampler import epoch_seed
 
 logger = logging.getLogger(__name__)
 
-LogEpoch = Callable[[int, Mapping[str, float]], None]
-
 
 class TrainingResult(NamedTuple):
     """The best weights, one row per epoch, and the adapter where the backbone was trained, too."""
@@ -59,18 +58,6 @@ class TrainingResult(NamedTuple):
     model: TrainedModel
     history: pd.DataFrame
     adapter: Adapter | None = None
-
-
-@dataclass(frozen=True)
-class TrainingJob:
-    """What a training is about, apart from wells and processes; pickles."""
-
-    manifest: pd.DataFrame
-    model: ModelConfig
-    training: TrainingConfig
-    run: RunCheckpoints
-    log_epoch: LogEpoch
-    fine_tuning: FineTuning | None = None
 
 
 def train(
@@ -85,8 +72,9 @@ def train(
     """Train one pair of towers on the manifest's train wells.
 
     With ``training.stopping`` early the weights are those that its validation wells were best with,
-    else those of the last epoch. With ``training.devices`` above 1, in that many processes. With
-    ``fine_tuning``, an adapter of the vision backbone is trained, too, on the images of the wells.
+    else those of the last epoch. With ``training.devices`` above 1, in that many processes, and
+    with ``training.nodes`` above 1 on so many hosts. With ``fine_tuning``, an adapter of the vision
+    backbone is trained, too, on the images of the wells.
 
     Raises:
         InputError: A subset has no wells, the loss is not finite, the precision needs a GPU, or
@@ -102,9 +90,13 @@ def train(
             run.clear()
         run.describe(what)
         job = TrainingJob(manifest, model_config, config, run, log_epoch, fine_tuning)
-        if config.devices == 1:
+        if config.devices == config.nodes == 1:
             return train_rank(ALONE, device, wells, job)
-        result: TrainingResult = launch(
+        result: TrainingResult
+        if config.nodes > 1:
+            result = lead(train_rank, device, wells, job)
+            return result
+        result = launch(
             train_rank, config.devices, device=device, wells=wells, folder=run.folder, args=(job,)
         )
         return result
@@ -119,9 +111,9 @@ def train_rank(world: World, device: str, wells: Wells, job: TrainingJob) -> Tra
     frozen = frozen_digest(state.model)
     if not world.is_first:  # alike weights, other dropout
         torch.manual_seed(epoch_seed(config.seed, 2**20 + world.rank))
-    last = run.load_last() if config.resume else None
+    last = world.from_first(run.load_last) if config.resume else None
     if last is not None:
-        state.restore(last, world)
+        _go_on_from(last, state, config, world)
     else:
         renew_normalisation(state, data, config, device)
     if world.is_first:
@@ -156,7 +148,7 @@ def train_rank(world: World, device: str, wells: Wells, job: TrainingJob) -> Tra
                 job.log_epoch(state.epoch, {k: v for k, v in record.items() if k != "epoch"})
 
     world.wait()
-    best = run.load_best()
+    best = world.from_first(run.load_best)
     if world.is_first:
         which = "best" if config.stopping == "early" else "last"
         logger.info("%s epoch %d of %d", which, best["epoch"], len(state.history))
@@ -168,6 +160,22 @@ def train_rank(world: World, device: str, wells: Wells, job: TrainingJob) -> Tra
     if frozen_digest(state.model) != frozen:
         raise RuntimeError("weights that should stay frozen have changed")
     return _result(state, data, job, history[list(TRAINING_HISTORY.columns)])
+
+
+def _go_on_from(
+    last: dict[str, Any], state: TrainingState, config: TrainingConfig, world: World
+) -> None:
+    """Restore an epoch; by another number of processes, what is drawn is drawn anew."""
+    state.restore(last, world)
+    n_before = len(last["rng"])
+    if n_before == world.size:
+        return
+    torch.manual_seed(epoch_seed(config.seed, state.epoch, 2**20 + world.size, world.rank))
+    if world.is_first:
+        logger.info(
+            "%d process(es) trained until epoch %d and %d go on: dropout is drawn anew",
+            n_before, state.epoch, world.size,
+        )  # fmt: skip
 
 
 def _result(
@@ -250,4 +258,4 @@ def _set_threads(config: TrainingConfig, world: World) -> None:
     if config.cpu_threads is not None:
         torch.set_num_threads(config.cpu_threads)
     elif world.size > 1:
-        torch.set_num_threads(max((os.cpu_count() or 1) // world.size, 1))
+        torch.set_num_threads(max((os.cpu_count() or 1) // config.devices, 1))

@@ -22,7 +22,8 @@ from morphoclip.splits.manifest import manifest_sha256, require_recorded
 from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.fine_tuning import FineTuning, LoraConfig, model_to_start_from
-from morphoclip.training.trainer import LogEpoch, train
+from morphoclip.training.job import LogEpoch
+from morphoclip.training.trainer import train
 from morphoclip.wells.assemble import assemble_wells
 from morphoclip.wells.site_images import with_images
 

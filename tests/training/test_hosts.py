@@ -1,0 +1,240 @@
+"""Two hosts are one: gradients, ends, another number of them."""
+
+import logging
+import math
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pandas as pd
+import pytest
+import torch
+from network_namespaces import places
+from other_host import free_port, gradients_of_job, other_host
+from small_training import (
+    NO_DROPOUT,
+    QUICK,
+    Interrupted,
+    StopAfter,
+    gradients,
+    listening_sockets,
+    manifest_of,
+    run,
+    wells,
+)
+
+from morphoclip.errors import InputError
+from morphoclip.training import host_watch, hosts
+from morphoclip.training.checkpoints import (
+    SECONDS_BETWEEN_CHECKPOINTS,
+    CheckpointStore,
+    RunCheckpoints,
+)
+from morphoclip.training.config import TrainingConfig
+from morphoclip.training.distributed import ALONE
+from morphoclip.training.host_store import HostStore, StoreClosed
+from morphoclip.training.hosts import lead
+from morphoclip.training.job import TrainingJob
+from morphoclip.training.rendezvous import Address
+from morphoclip.training.trainer import train
+
+
+def on_two_hosts(address: str, **changes: object) -> TrainingConfig:
+    rendezvous = {"address": address, "trusted_network": True, "patience": 60}
+    changed = {"nodes": 2, "rendezvous": rendezvous} | changes
+    return TrainingConfig.model_validate(QUICK.model_dump() | changed)
+
+
+def test_two_hosts_have_the_gradients_of_one(tmp_path) -> None:
+    data = wells()
+    loss, alone = gradients(ALONE, "cpu", data, QUICK)
+    with places(1) as (own, [elsewhere]):
+        address = f"{own.address}:{free_port(own.address)}"
+        config = on_two_hosts(address, loss={"name": "cwcl", "target_weight": 0.5})
+        loss, alone = gradients(ALONE, "cpu", data, config)
+        job = TrainingJob(
+            manifest_of(data), NO_DROPOUT, config, RunCheckpoints(tmp_path / "r"), print
+        )
+        with other_host(address, tmp_path / "other", work="gradients", place=elsewhere):
+            other_loss, together = lead(gradients_of_job, "cpu", data, job)
+    assert other_loss == pytest.approx(loss, abs=1e-6)
+    assert sorted(together) == sorted(alone)
+    for name, gradient in alone.items():
+        torch.testing.assert_close(together[name], gradient, atol=1e-6, rtol=1e-6)
+
+
+NO_LOG = StopAfter(None)
+
+
+class SignalAfter:
+    """A log that sends a signal to a group of processes once epochs have been saved; pickles."""
+
+    def __init__(self, group: int, sign: int) -> None:
+        self.group, self.sign, self.since = group, sign, 0.0
+
+    def __call__(self, *_: object) -> None:
+        self.since = self.since or time.monotonic()
+        if time.monotonic() - self.since > SECONDS_BETWEEN_CHECKPOINTS + 2:
+            os.killpg(self.group, self.sign)
+            self.since = math.inf
+
+
+class EpochsUntil:
+    """A log that remembers epochs, and stops after so many."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self.epochs = number, []
+
+    def __call__(self, epoch: int, _: object) -> None:
+        self.epochs.append(epoch)
+        if len(self.epochs) == self.number:
+            raise Interrupted
+
+
+def train_on(config: TrainingConfig, folder, log=NO_LOG):
+    data = wells()
+    return train(data, manifest_of(data), NO_DROPOUT, config, CheckpointStore(folder), log)
+
+
+@pytest.mark.slow
+def test_two_hosts_train_the_model_of_one_one_training_after_another(tmp_path) -> None:
+    one = run(tmp_path / "one", model=NO_DROPOUT)
+    with places(1) as (own, [elsewhere]):
+        address = f"{own.address}:{free_port(own.address)}"
+        with other_host(address, tmp_path / "other", place=elsewhere) as other:
+            first = train_on(on_two_hosts(address), tmp_path / "first")
+            second = train_on(on_two_hosts(address), tmp_path / "second")
+            status, said = other.said()
+    pd.testing.assert_frame_equal(one.history, first.history, atol=2e-3, rtol=2e-3)
+    pd.testing.assert_frame_equal(first.history, second.history)
+    assert status == 0, said
+    assert said.endswith("done 2\n")
+    assert not list((tmp_path / "other").rglob("*.pt"))  # checkpoints: the leading host's alone
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_host_that_dies_or_falls_silent_ends_the_training_and_one_goes_on(
+    sign, tmp_path, monkeypatch, caplog
+) -> None:
+    monkeypatch.setattr(host_watch, "SECONDS_OF_SILENCE", 8.0)
+    with places(1) as (own, [elsewhere]):
+        address = f"{own.address}:{free_port(own.address)}"
+        many = on_two_hosts(address, epochs=100_000, early_stopping={"patience": 100_000})
+        with other_host(address, tmp_path / "other", place=elsewhere) as other:
+            log = SignalAfter(other.process.pid, sign)
+            with pytest.raises(InputError, match=r"host 2 of this training is gone") as raised:
+                train_on(many, tmp_path / "run", log)
+    assert "training.resume:true goes on" in str(raised.value)
+    assert not list((tmp_path / "run").rglob("processes"))
+    alone = many.model_copy(update={"nodes": 1, "resume": True})
+    log = EpochsUntil(2)
+    caplog.set_level(logging.INFO)
+    with pytest.raises(Interrupted):
+        train_on(alone, tmp_path / "run", log)
+    assert log.epochs[0] > 1
+    assert "2 process(es) trained until epoch" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_leading_host_that_is_killed_ends_the_others_with_a_sentence(tmp_path) -> None:
+    with places(1) as (own, [elsewhere]):
+        address = f"{own.address}:{free_port(own.address)}"
+        leader = multiprocessing.get_context("spawn").Process(
+            target=lead_for_ever, args=(address, tmp_path / "run")
+        )
+        with other_host(address, tmp_path / "other", place=elsewhere) as other:
+            leader.start()
+            while not list((tmp_path / "run").rglob("last.pt")):
+                assert leader.is_alive()
+                time.sleep(0.2)
+            leader.kill()
+            status, said = other.said()
+            leader.join()
+    assert status == 1
+    assert "the leading host of this training is gone: it died or cannot be reached" in said
+    assert "training.resume:true goes on" in said
+
+
+def lead_for_ever(address: str, folder) -> None:
+    many = on_two_hosts(address, epochs=100_000, early_stopping={"patience": 100_000})
+    train_on(many, folder)
+
+
+def test_hosts_meet_on_a_named_interface_and_a_network_that_is_trusted(tmp_path) -> None:
+    data = wells()
+
+    def sentence(address: str | None, *, trusted: bool = True, patience: float = 1) -> str:
+        rendezvous = {"address": address, "trusted_network": trusted, "patience": patience}
+        config = on_two_hosts("", rendezvous=rendezvous)
+        run_of = RunCheckpoints(tmp_path / "r")
+        job = TrainingJob(manifest_of(data), NO_DROPOUT, config, run_of, StopAfter(None))
+        with pytest.raises(InputError) as raised:
+            lead(gradients_of_job, "cpu", data, job)
+        return str(raised.value)
+
+    assert "training.rendezvous.address" in sentence(None)
+    assert "would listen on every interface" in sentence("0.0.0.0:29411")
+    assert "would listen on every interface" in sentence("[::]:29411")
+    assert "is no host:port" in sentence("29411")
+    assert "is no host:port" in sentence("localhost:70000")
+    assert "there is no host" in sentence("no-such-host.invalid:29411")
+    assert "cannot listen at 192.0.2.1:29411" in sentence("192.0.2.1:29411")
+    assert "trusted_network:true" in sentence("192.0.2.1:29411", trusted=False)
+    port = free_port("127.0.0.1")
+    late = sentence(f"127.0.0.1:{port}", trusted=False)
+    assert f"1 of 1 hosts did not come to 127.0.0.1:{port} within 1 s" in late
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert "Address already in use" in sentence(f"127.0.0.1:{taken.getsockname()[1]}")
+
+
+def test_the_store_listens_on_its_address_alone() -> None:
+    port = free_port("127.0.0.1")
+    store = HostStore.serve(Address("127.0.0.1", port), trusted=False)
+    listening = [one for one in listening_sockets() if one[1] == port]
+    assert [address for address, _ in listening] == ["0100007F"]
+    store.say("a", {"text": "\x1b[31mred"})
+    assert store.another().hear("a") == {"text": "?[31mred"}
+    assert store.hear("b") is None
+    del store
+    with pytest.raises(StoreClosed):
+        HostStore.connect(Address("127.0.0.1", port))
+
+
+def test_files_arrive_as_they_were_sent_and_are_not_sent_twice(tmp_path) -> None:
+    sent = tmp_path / "sent"
+    sent.write_bytes(os.urandom(30_000_000))
+    store = HostStore.serve(Address("127.0.0.1", free_port("127.0.0.1")), trusted=False)
+    written = []
+    with ThreadPoolExecutor() as threads:
+        for name in ("once", "again"):
+            receivers = [store.another() for _ in range(2)]
+            coming = [
+                threads.submit(receiver.receive_file, name, tmp_path / str(n), lambda: None)
+                for n, receiver in enumerate(receivers)
+            ]
+            store.send_file(name, sent, 2, lambda: None)
+            paths = [future.result() for future in coming]
+            assert all(path.read_bytes() == sent.read_bytes() for path in paths)
+            written.append([path.stat().st_mtime_ns for path in paths])
+    assert written[0] == written[1]
+
+
+def test_hosts_of_another_version_are_refused(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(hosts.torch, "__version__", "1.0")
+    address = f"127.0.0.1:{free_port('127.0.0.1')}"
+    data = wells()
+    job = TrainingJob(
+        manifest_of(data), NO_DROPOUT, on_two_hosts(address), RunCheckpoints(tmp_path / "r"), print
+    )
+    with other_host(address, tmp_path / "other") as other:
+        with pytest.raises(InputError, match=r"has torch .* and the leading one has 1\.0"):
+            lead(gradients_of_job, "cpu", data, job)
+        status, said = other.said()
+    assert status == 1
+    assert "install the same on all hosts" in said
