@@ -18,7 +18,7 @@ from morphoclip.imaging.tiff import opened_tiffs
 from morphoclip.losses import LossConfig
 from morphoclip.models.config import ModelConfig
 from morphoclip.models.embedding import embed_with_parts
-from morphoclip.plate_effects import normalise_tokens
+from morphoclip.plate_effects import fit_correction
 from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import EarlyStoppingConfig, TrainingConfig
 from morphoclip.training.data import belongs_on_device
@@ -42,7 +42,11 @@ def flat(state: dict[str, torch.Tensor]) -> torch.Tensor:
 def model_result(tmp_path, config: ModelConfig) -> torch.Tensor:
     tokens = torch.randn(9, 2, 4, generator=torch.Generator().manual_seed(0))
     reference = torch.arange(9) < 5
-    normed = normalise_tokens(tokens, reference, config.token_normalisation, plate="P")
+    place = torch.stack([torch.arange(9) // 3, torch.arange(9) % 3], dim=1)
+    fitted = fit_correction(
+        tokens[reference], place[reference], config.token_normalisation, plate="P"
+    )
+    normed = fitted.apply(tokens, place)
     one_epoch = QUICK.model_copy(update={"epochs": 1})
     trained = weights_after_an_epoch(tmp_path, config, one_epoch).model
     embedded = embed_with_parts(trained, wells_with_facts(), batch_size=8, device="cpu")
@@ -121,7 +125,7 @@ CHANGES: dict[type[BaseModel], tuple[BaseModel, Callable[[Any, Any], torch.Tenso
         },
     ),
     TrainingConfig: (
-        QUICK.model_copy(update={"epochs": 2, "learning_rate": 1e-3}),
+        QUICK.model_copy(update={"epochs": 2, "learning_rate": 1e-3, "plates_per_block": 1}),
         training_result,
         {
             "loss": [{"name": "infonce"}],
@@ -138,7 +142,7 @@ CHANGES: dict[type[BaseModel], tuple[BaseModel, Callable[[Any, Any], torch.Tenso
             "stopping": ["inner_folds", "none"],
             "last_epoch": [1],
             "members": [2],
-            "sampler": ["perturbation_aware"],
+            "sampler": ["perturbation_aware", "plate_blocks"],
             "sites_per_well": [1],
             "seed": [1],
         },
@@ -161,10 +165,13 @@ ELSEWHERE = {
     TrainingConfig: {
         "inner_folds": "test_members.test_as_many_inner_folds_are_trained_as_are_asked_for",
         "early_stopping": "test_each_way_to_stop_early_stops_elsewhere",
+        "plates_per_block": "test_sampler.test_blocks_of_plates_come_one_after_the_other",
         "cwa_reference": "test_trainer.test_plates_can_be_measured_by_their_negative_controls",
         "placement": "test_features_lie_where_they_are_told_to",
         "device": "test_cli, and test_distributed.test_more_processes_than_gpus_are_refused",
         "devices": "test_distributed",
+        "nodes": "test_hosts",
+        "rendezvous": "test_hosts.test_hosts_meet_on_a_named_interface",
         "cpu_threads": "test_threads_are_set",
         "micro_batch": "test_fine_tuning.test_two_passes_give_the_gradients_of_one",
         "resume": "test_trainer.test_an_interrupted_run_goes_on_to_the_same_bits",

@@ -10,13 +10,13 @@ from torch.nn.functional import normalize
 
 from morphoclip.losses import (
     Labels,
+    PromptAffinity,
     cellclip_cwcl,
     channel_similarity,
     contrastive_loss,
     cwcl,
     infonce,
     label_entropy,
-    prompt_affinity,
     replicate_alignment,
     siglip,
 )
@@ -24,6 +24,10 @@ from morphoclip.losses import (
 UNIT = torch.tensor(0.0)  # exp(0) = 1
 EYE2, EYE3 = torch.eye(2), torch.eye(3)
 SAME_FIRST_TWO = torch.tensor([[1.0, 1, 0], [1, 1, 0], [0, 0, 1]])
+
+
+def affinity_of_all(genes: list[frozenset[str]], weight: float) -> torch.Tensor:
+    return PromptAffinity(genes, weight).of(torch.arange(len(genes)))
 
 
 def unit_rows(rows: int, *, seed: int, dim: int = 8) -> torch.Tensor:
@@ -56,13 +60,13 @@ def test_replicates_share_their_weight() -> None:
 
 
 def test_a_shared_gene_weighs_as_much_as_it_is_told_to() -> None:
-    affinity = prompt_affinity([frozenset("X"), frozenset("X"), frozenset("Y")], 0.6)
+    affinity = affinity_of_all([frozenset("X"), frozenset("X"), frozenset("Y")], 0.6)
     loss = cwcl(EYE3, EYE3, UNIT, affinity=affinity)
     assert loss.item() == pytest.approx(0.8014447, abs=1e-6)
 
 
 def test_each_direction_is_normalised_by_its_own_sums() -> None:
-    affinity = prompt_affinity([frozenset("X"), frozenset("XY"), frozenset("Y")], 0.5)
+    affinity = affinity_of_all([frozenset("X"), frozenset("XY"), frozenset("Y")], 0.5)
     image, text = torch.eye(5)[[0, 1, 2]], torch.eye(5)[[0, 3, 4]]
     loss = cwcl(image, text, torch.tensor(math.log(2)), affinity=affinity)
     assert loss.item() == pytest.approx(1.0344787, abs=1e-6)
@@ -98,7 +102,7 @@ def test_cwcl_never_falls_below_the_entropy_of_its_labels(rows: int, seed: int) 
 def test_gradients_are_those_of_the_formula() -> None:
     image = unit_rows(4, seed=1).double().requires_grad_()
     text = unit_rows(4, seed=2).double().requires_grad_()
-    affinity = prompt_affinity([frozenset("X"), frozenset("X"), frozenset(), frozenset()], 0.5)
+    affinity = affinity_of_all([frozenset("X"), frozenset("X"), frozenset(), frozenset()], 0.5)
     scale = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
     weights = affinity.double()
     assert torch.autograd.gradcheck(
@@ -123,7 +127,7 @@ def test_replicate_alignment_without_replicates_is_nought_with_a_gradient() -> N
 
 
 def test_prompts_without_genes_share_none() -> None:
-    affinity = prompt_affinity([frozenset(), frozenset(), frozenset("X")], 0.7)
+    affinity = affinity_of_all([frozenset(), frozenset(), frozenset("X")], 0.7)
     assert torch.equal(affinity, torch.eye(3))
 
 
@@ -161,7 +165,7 @@ def test_siglip_is_the_sum_of_yes_and_no_over_pairs() -> None:
 def test_no_loss_is_below_its_least_value(rows: int, seed: int) -> None:
     genes = [frozenset({"A"} if n % 2 else {"B"}) for n in range(rows)]
     labels = Labels(
-        prompt_affinity(genes, 0.4),
+        affinity_of_all(genes, 0.4),
         tokens=torch.randn(rows, 2, 3, generator=torch.Generator().manual_seed(seed)),
         logit_bias=torch.tensor(-1.0),
     )
@@ -178,3 +182,16 @@ def test_the_least_value_of_siglip_is_reached_by_logits_of_its_labels() -> None:
         "siglip", logits, EYE2, UNIT, Labels(affinity, logit_bias=torch.tensor(0.0))
     )
     torch.testing.assert_close(loss, floor)
+
+
+def test_the_affinity_of_a_batch_is_that_of_its_prompts_among_all() -> None:
+    genes = [frozenset("XY"), frozenset("Y"), frozenset(), frozenset("Z"), frozenset("ZX")]
+    together = torch.tensor(
+        [[1, 1, 0, 0, 1], [1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 1], [1, 0, 0, 1, 1]]
+    )
+    expected = torch.where(torch.eye(5) == 1, 1.0, 0.3 * together)
+    prompts = torch.tensor([4, 2, 0, 2, 3, 0])
+    found = PromptAffinity(genes, 0.3).of(prompts)
+    same = prompts.unsqueeze(1) == prompts
+    assert torch.equal(found, expected[prompts][:, prompts].masked_fill(same, 1.0))
+    assert torch.equal(PromptAffinity(genes, 0.0).of(prompts), same.float())

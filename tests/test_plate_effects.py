@@ -11,8 +11,8 @@ from morphoclip.plate_effects import (
     align_by_batch_mean,
     align_by_offset,
     condition_offsets,
-    less_plane,
-    normalise_tokens,
+    fit_correction,
+    fit_plane,
     reference_wells,
 )
 
@@ -23,13 +23,25 @@ def plate(sites: int = 40, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     return tokens, torch.arange(sites) < sites // 2
 
 
+def corrected(
+    tokens: torch.Tensor, reference: torch.Tensor, kind: TokenNormalisation
+) -> torch.Tensor:
+    place = torch.stack([torch.arange(len(tokens)) // 8, torch.arange(len(tokens)) % 8], dim=1)
+    fitted = fit_correction(tokens[reference], place[reference], kind, plate="P")
+    return fitted.apply(tokens, place)
+
+
+def less_plane(tokens: torch.Tensor, place: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    return fit_plane(tokens[reference], place[reference], plate="P").less(tokens, place)
+
+
 @pytest.mark.parametrize("kind", ["negcon_zscore", "negcon_plane_zscore", "negcon_sphering"])
 def test_a_plates_gain_and_offset_go(kind: str) -> None:
     tokens, reference = plate()
     kind = TokenNormalisation(kind)
     torch.testing.assert_close(
-        normalise_tokens(tokens, reference, kind, plate="P"),
-        normalise_tokens(3 * tokens + 5, reference, kind, plate="P"),
+        corrected(tokens, reference, kind),
+        corrected(3 * tokens + 5, reference, kind),
         atol=1e-4,
         rtol=1e-4,
     )
@@ -37,7 +49,7 @@ def test_a_plates_gain_and_offset_go(kind: str) -> None:
 
 def test_reference_sites_end_at_nought_and_one() -> None:
     tokens, reference = plate()
-    controls = normalise_tokens(tokens, reference, TokenNormalisation.NEGCON_ZSCORE, plate="P")
+    controls = corrected(tokens, reference, TokenNormalisation.NEGCON_ZSCORE)
     controls = controls[reference]
     torch.testing.assert_close(controls.mean(0), torch.zeros(2, 6), atol=1e-5, rtol=0)
     torch.testing.assert_close(controls.std(0), torch.ones(2, 6))
@@ -48,7 +60,7 @@ def test_sphering_damps_what_controls_have_in_common() -> None:
     shared = torch.randn(200, 1, 1, generator=generator)
     tokens = shared + 0.3 * torch.randn(200, 1, 6, generator=generator)
     reference = torch.ones(200, dtype=torch.bool)
-    sphered = normalise_tokens(tokens, reference, TokenNormalisation.NEGCON_SPHERING, plate="P")
+    sphered = corrected(tokens, reference, TokenNormalisation.NEGCON_SPHERING)
 
     def along_to_across(values: torch.Tensor) -> float:
         variances = torch.linalg.eigvalsh(torch.cov(values.squeeze(1).T))
@@ -59,7 +71,7 @@ def test_sphering_damps_what_controls_have_in_common() -> None:
 
 def test_no_normalisation_changes_nothing() -> None:
     tokens, reference = plate()
-    assert normalise_tokens(tokens, reference, TokenNormalisation.NONE, plate="P") is tokens
+    assert corrected(tokens, reference, TokenNormalisation.NONE) is tokens
 
 
 def test_a_plate_without_controls_is_refused() -> None:
@@ -67,7 +79,7 @@ def test_a_plate_without_controls_is_refused() -> None:
     with pytest.raises(
         InputError, match=r"plate P has 0 site.*token_normalisation to plate_zscore"
     ):
-        normalise_tokens(tokens, reference & False, TokenNormalisation.NEGCON_ZSCORE, plate="P")
+        corrected(tokens, reference & False, TokenNormalisation.NEGCON_ZSCORE)
 
 
 def test_reference_wells_are_half_of_each_plates_controls_in_any_order() -> None:
@@ -147,8 +159,8 @@ def test_what_changes_along_rows_and_columns_goes_and_the_rest_stays() -> None:
     tilted = tokens + torch.einsum("sp,pcd->scd", place.float(), slopes)
     well = place[:, 0] * 100 + place[:, 1]
     reference = well % 3 == 0
-    before = less_plane(tokens, place, reference, plate="P")
-    after = less_plane(tilted, place, reference, plate="P")
+    before = less_plane(tokens, place, reference)
+    after = less_plane(tilted, place, reference)
     left = (after - before).std(0) / (tilted - tokens).std(0)
     assert left.max() < 0.05, "ridge of the weight of one well leaves a little"
     assert (before - tokens).std(0).max() < 0.7 * tokens.std(0).min()
@@ -158,7 +170,7 @@ def test_controls_of_one_row_say_nothing_of_rows() -> None:
     place = positions()
     tokens = place[:, :1, None].float().repeat(1, 1, 3)
     reference = place[:, 0] == 2
-    torch.testing.assert_close(less_plane(tokens, place, reference, plate="P"), tokens)
+    torch.testing.assert_close(less_plane(tokens, place, reference), tokens)
 
 
 def test_few_controls_measure_no_plane() -> None:
@@ -166,4 +178,4 @@ def test_few_controls_measure_no_plane() -> None:
     tokens = torch.zeros(len(place), 1, 3)
     reference = (place[:, 0] == 1) & (place[:, 1] <= 5)
     with pytest.raises(InputError, match="plate P has 5 well"):
-        less_plane(tokens, place, reference, plate="P")
+        less_plane(tokens, place, reference)

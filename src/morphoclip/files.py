@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 import socket
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,9 @@ _OWNED = re.compile(
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _OF_MACHINE = "4026531836"
 """Linux' number of the processes that no container holds."""
+
+_LENGTHS_IN_HEADER = 26
+"""Where a ZIP entry's header has the lengths of its name and of what follows, the last in it."""
 
 _LITTLE = 2**20
 _swept: set[Path] = set()
@@ -133,6 +138,17 @@ def require_intact(path: Path) -> None:
             f"{shown_path(path)} is damaged: it is not what was written ({damaged}). Delete it and "
             "run the pipeline that makes it, or copy it from where it is whole"
         )
+
+
+def start_in(path: Path, content: memoryview) -> int | None:
+    """The first byte of an entry of a ``.pt`` file that holds just this; None where none does."""
+    checksum = zlib.crc32(content)
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        for entry in archive.infolist():
+            if (entry.file_size, entry.CRC) == (content.nbytes, checksum):
+                file.seek(entry.header_offset + _LENGTHS_IN_HEADER)
+                return file.tell() + 4 + sum(struct.unpack("<HH", file.read(4)))
+    return None
 
 
 def require_regular(place: str) -> None:

@@ -1,7 +1,8 @@
 """Folders of files, read one by one when they are asked for."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -23,3 +24,25 @@ class Listing(dict[str, Callable[[], Any]]):
 def listed_again(loaders: Loaders[T]) -> Loaders[T]:
     """The files that are there now."""
     return loaders.again() if isinstance(loaders, Listing) else loaders
+
+
+class Extent(NamedTuple):
+    """Where something lies in a file of this machine.
+
+    Attributes:
+        path: The file.
+        start: Its first byte there.
+    """
+
+    path: Path
+    start: int
+
+
+def extent_of(reader: object, content: memoryview) -> Extent | None:
+    """Where these bytes lie in the file that something reads; None where it cannot tell.
+
+    For parts to be read later: what does not fit into memory.
+    """
+    find = getattr(reader, "extent_of", None)
+    found: Extent | None = find(content) if find else None
+    return found

@@ -18,6 +18,7 @@ from torch.nn.functional import (
 )
 
 from morphoclip.config import Config
+from morphoclip.wells.batch import rows_of_wells
 
 LossName = Literal["infonce", "cwcl", "cellclip_cwcl", "siglip"]
 TargetGenes = Literal["target", "target_list"]
@@ -166,19 +167,34 @@ def replicate_alignment(image: Tensor, perturbations: Tensor, logit_scale: Tenso
     return (each * has_any).sum() / has_any.sum().clamp(min=1)
 
 
-def prompt_affinity(genes: Sequence[frozenset[str]], target_weight: float) -> Tensor:
-    """Affinity of P prompts, ``(P, P)``: 1 on the diagonal, else the weight where genes are shared.
+class PromptAffinity:
+    """How alike prompts are: 1 for the same, the weight where they share a gene, else 0.
 
-    A prompt without genes shares none.
+    Worked out for one batch at a time: of 100,000 prompts all pairs would fill 40 GB.
+
+    Args:
+        genes: Of each of P prompts; one without genes shares none.
+        target_weight: Of different prompts that share a gene.
     """
-    names = sorted(set().union(*genes)) if genes else []
-    column = {name: number for number, name in enumerate(names)}
-    listed = torch.zeros(len(genes), len(names))
-    for row, members in enumerate(genes):
-        for name in members:
-            listed[row, column[name]] = 1.0
-    affinity = target_weight * ((listed @ listed.T) > 0).float()
-    return affinity.fill_diagonal_(1.0)
+
+    def __init__(self, genes: Sequence[frozenset[str]], target_weight: float) -> None:
+        names = sorted(set().union(*genes)) if genes else []
+        code = {name: number for number, name in enumerate(names)}
+        self._codes = torch.tensor([code[name] for members in genes for name in sorted(members)])
+        self._starts = torch.tensor([0, *map(len, genes)]).cumsum(0)
+        self._weight = target_weight
+
+    def of(self, prompts: Tensor) -> Tensor:
+        """Of the prompts of B wells ``(B,)``, ``(B, B)``, on their device."""
+        same = prompts.unsqueeze(1) == prompts
+        if self._weight == 0:
+            return same.float()
+        places, offsets = rows_of_wells(self._starts, prompts.cpu())
+        names, column = self._codes[places].unique(return_inverse=True)
+        listed = torch.zeros(len(prompts), len(names))
+        listed[torch.arange(len(prompts)).repeat_interleave(offsets.diff()), column] = 1
+        affinity = self._weight * ((listed @ listed.T) > 0).float()
+        return affinity.to(prompts.device).masked_fill(same, 1.0)
 
 
 def _binary_entropy(shares: Tensor) -> Tensor:

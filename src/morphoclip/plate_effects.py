@@ -1,12 +1,13 @@
 """What a plate adds to its wells, and how it is taken away.
 
-Before the model: tokens against the plate's own negative controls (`normalise_tokens`). During
+Before the model: tokens against the plate's own negative controls (`Correction`). During
 training: cross-well alignment of embeddings, by batch or by condition.
 """
 
 import hashlib
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Literal, NamedTuple, assert_never
+from typing import Literal, NamedTuple, Self, assert_never
 
 import pandas as pd
 import torch
@@ -67,49 +68,49 @@ def reference_wells(wells: pd.DataFrame) -> pd.Series:
     return chosen.reindex(wells.index, fill_value=False).astype(bool)
 
 
-def normalise_tokens(
-    tokens: Tensor, reference: Tensor, normalisation: TokenNormalisation, *, plate: str
-) -> Tensor:
-    """One plate's tokens ``(S, C, D)`` against those of its reference sites ``(S,)`` bool.
+class Plane(NamedTuple):
+    """What changes evenly along a plate's rows and columns, per channel and dimension.
 
-    ``negcon_zscore``: each channel and dimension minus the reference's mean, over its standard
-    deviation. ``negcon_plane_zscore``: the same after `less_plane`. ``negcon_sphering``: also
-    decorrelated, per channel. ``plate_zscore``: as the first, with all wells of the plate as the
-    reference.
-
-    Raises:
-        InputError: The plate has fewer than two reference sites.
+    Attributes:
+        centre: Mean row and column of the wells it was fitted on, ``(2,)``.
+        spread: Their standard deviations, ``(2,)``.
+        slopes: What a spread adds, along rows and along columns, ``(2, C, D)``.
     """
-    if normalisation is TokenNormalisation.NONE:
-        return tokens
-    fitted = fit_normalisation(tokens[reference], normalisation, plate=plate)
-    return fitted.apply(tokens.double()).to(tokens.dtype)
+
+    centre: Tensor
+    spread: Tensor
+    slopes: Tensor
+
+    def less(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Tokens ``(S, C, D)`` of wells at ``(S, 2)`` without it."""
+        rows, columns = ((positions.double() - self.centre) / self.spread).unbind(-1)
+        tilt = rows.view(-1, 1, 1) * self.slopes[..., 0, :, :]
+        tilt = tilt + columns.view(-1, 1, 1) * self.slopes[..., 1, :, :]
+        return (tokens.double() - tilt).to(tokens.dtype)
 
 
-def less_plane(tokens: Tensor, positions: Tensor, reference: Tensor, *, plate: str) -> Tensor:
-    """One plate's tokens ``(S, C, D)`` less what changes evenly along its rows and columns.
+def fit_plane(controls: Tensor, positions: Tensor, *, plate: str) -> Plane:
+    """The plane over row and column of one plate's reference wells.
 
-    For each channel and dimension, a plane over row and column is fitted on the mean tokens of the
-    reference wells, by ridge regression of strength 1 on standardised positions, and what it adds
-    to a well beside the plate's middle is taken away.
+    For each channel and dimension it is fitted on the mean tokens of the wells, by ridge regression
+    of strength 1 on standardised positions.
 
     Args:
-        tokens: Of all sites.
-        positions: Row and column of each site's well, ``(S, 2)``.
-        reference: Which sites to fit on, ``(S,)`` bool.
+        controls: Tokens of the reference sites, ``(N, C, D)``.
+        positions: Row and column of each site's well, ``(N, 2)``.
         plate: Barcode, for messages.
 
     Raises:
         InputError: There are fewer than six reference wells.
     """
-    wells, well = positions[reference].unique(dim=0, return_inverse=True)
+    wells, well = positions.unique(dim=0, return_inverse=True)
     if len(wells) < FEWEST_WELLS_OF_A_PLANE:
         raise InputError(
             f"plate {plate} has {len(wells)} well(s) of negative controls to measure its rows and "
             f"columns by, and needs {FEWEST_WELLS_OF_A_PLANE}; leave the plate out, or set "
             f"{SETTING} to negcon_zscore"
         )
-    seen = tokens[reference].double().flatten(1)
+    seen = controls.double().flatten(1)
     means = torch.zeros(len(wells), seen.shape[1], dtype=torch.float64).index_add_(0, well, seen)
     means /= torch.bincount(well).unsqueeze(1)
     wells = wells.double()
@@ -118,8 +119,7 @@ def less_plane(tokens: Tensor, positions: Tensor, reference: Tensor, *, plate: s
     placed[:, wells.std(0) == 0] = 0  # controls of one row say nothing of rows
     strength = torch.eye(2, dtype=torch.float64)
     slopes = torch.linalg.solve(placed.T @ placed + strength, placed.T @ (means - means.mean(0)))
-    tilt = ((positions.double() - centre) / spread) @ slopes
-    return (tokens.double() - tilt.view(tokens.shape)).to(tokens.dtype)
+    return Plane(centre, spread, slopes.view(2, *controls.shape[1:]))
 
 
 class PlateNormalisation(NamedTuple):
@@ -147,7 +147,11 @@ class PlateNormalisation(NamedTuple):
 def fit_normalisation(
     controls: Tensor, normalisation: TokenNormalisation, *, plate: str
 ) -> PlateNormalisation:
-    """What `normalise_tokens` does, fitted on the reference sites ``(N, C, D)``; double precision.
+    """Mean, sd and rotation of one plate's reference sites ``(N, C, D)``; double precision.
+
+    ``negcon_zscore``: each channel and dimension minus the reference's mean, over its standard
+    deviation; ``plate_zscore`` the same, with all wells of the plate as the reference.
+    ``negcon_sphering``: also decorrelated, per channel.
 
     Raises:
         InputError: The plate has fewer than two reference sites.
@@ -193,6 +197,78 @@ def _sphering(controls: Tensor) -> Tensor:
     target = average * torch.eye(len(covariance), dtype=covariance.dtype)
     values, vectors = torch.linalg.eigh((1 - _SHRINKAGE) * covariance + _SHRINKAGE * target)
     return (vectors * (average / values).sqrt()) @ vectors.T
+
+
+class Correction(NamedTuple):
+    """What one plate's tokens are less: its rows and columns, its controls, or nothing.
+
+    That of many plates has a dimension more in front, ``(Q, ...)``, and `of_plates` one row per
+    site.
+
+    Attributes:
+        plane: Of rows and columns.
+        normalisation: By the reference's mean and standard deviation.
+    """
+
+    plane: Plane | None = None
+    normalisation: PlateNormalisation | None = None
+
+    def apply(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """``(S, C, D)`` of wells at row and column ``(S, 2)`` -> ``(S, C, D)`` of the same type."""
+        if self.plane is not None:
+            tokens = self.plane.less(tokens, positions)
+        if self.normalisation is None:
+            return tokens
+        return self.normalisation.apply(tokens.double()).to(tokens.dtype)
+
+    @classmethod
+    def stacked(cls, corrections: Sequence["Correction"]) -> Self:
+        """The corrections of Q plates as one; none has a rotation."""
+        planes = [one.plane for one in corrections if one.plane is not None]
+        norms = [one.normalisation for one in corrections if one.normalisation is not None]
+        return cls(
+            Plane(*(torch.stack(parts) for parts in zip(*planes, strict=True))) if planes else None,
+            PlateNormalisation(
+                torch.stack([norm.mean for norm in norms]),
+                torch.stack([norm.sd for norm in norms]),
+                rotation=None,
+            )
+            if norms
+            else None,
+        )
+
+    def of_plates(self, plates: Tensor) -> Self:
+        """Of stacked ones, that of each site by its plate's number ``(S,)``."""
+        plane, norm = self.plane, self.normalisation
+        return type(self)(
+            plane and Plane(*(part[plates] for part in plane)),
+            norm and PlateNormalisation(norm.mean[plates], norm.sd[plates], rotation=None),
+        )
+
+
+def fit_correction(
+    controls: Tensor, positions: Tensor, normalisation: TokenNormalisation, *, plate: str
+) -> Correction:
+    """What `model.token_normalisation` does to one plate, by its reference sites.
+
+    ``negcon_plane_zscore`` is ``negcon_zscore`` after the plane of rows and columns is taken away.
+
+    Args:
+        controls: Tokens of the reference sites, ``(N, C, D)``.
+        positions: Row and column of each one's well, ``(N, 2)``.
+        normalisation: Which.
+        plate: Barcode, for messages.
+
+    Raises:
+        InputError: The plate has fewer than two reference sites, or too few for a plane.
+    """
+    if normalisation is TokenNormalisation.NONE:
+        return Correction()
+    plane = None
+    if normalisation is TokenNormalisation.NEGCON_PLANE_ZSCORE:
+        plane = fit_plane(controls, positions, plate=plate)
+        controls = plane.less(controls, positions)
+    return Correction(plane, fit_normalisation(controls, normalisation, plate=plate))
 
 
 def align_by_batch_mean(embeddings: Tensor, plates: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import fields, replace
+from functools import partial
 
 import pytest
 import torch
@@ -169,14 +170,18 @@ def test_gradients_go_on_to_the_controls_that_tokens_are_normalised_by(micro_bat
         means.append(tokens.mean(0))
         sds.append(tokens.std(0))
     literal.model._followed = (torch.stack(means), torch.stack(sds))
-    loss, _ = batch_loss(literal, prepared, rows, config, "cpu", ALONE, kept)
+    loss, _ = batch_loss(
+        literal, prepared, rows, config, "cpu", ALONE, partial(data.batch, kept=kept)
+    )
     loss.backward()
 
     state = fresh()
     renew_normalisation(state, prepared, config, "cpu", kept)
     torch.testing.assert_close(state.model.plate_sd, torch.stack(sds).detach())
     assert state.model.follow_constants()
-    found = accumulate_gradients(state, prepared, rows, config, "cpu", ALONE, kept)
+    found = accumulate_gradients(
+        state, prepared, rows, config, "cpu", ALONE, partial(data.batch, kept=kept)
+    )
     before = {n: p.grad.clone() for n, p in state.model.named_parameters() if "lora_B" in n}
     carry_to_controls(state, prepared, config, "cpu", kept)
     assert float(found) == pytest.approx(float(loss.detach()), abs=1e-12)

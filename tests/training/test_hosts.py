@@ -164,7 +164,7 @@ def lead_for_ever(address: str, folder) -> None:
     train_on(many, folder)
 
 
-def test_hosts_meet_on_a_named_interface_and_a_network_that_is_trusted(tmp_path) -> None:
+def test_hosts_meet_on_a_named_interface(tmp_path) -> None:
     data = wells()
 
     def sentence(address: str | None, *, trusted: bool = True, patience: float = 1) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from morphoclip.wells.batch import WellBatch
-from morphoclip.wells.sampler import epoch_batches, epoch_seed, sites_of_epoch
+from morphoclip.wells.sampler import DrawnBy, _pairs, epoch_batches, epoch_seed, sites_of_epoch
 
 # 10 perturbations, each with two wells on each of two plates
 PERTURBATIONS = torch.arange(10).repeat(4)
@@ -17,13 +17,15 @@ PLATE_ROWS = torch.arange(40) % 5 + 1
 
 
 def batches(sampler: str, seed: int = 0, batch_size: int = 8) -> list[torch.Tensor]:
+    labels = DrawnBy(PERTURBATIONS, PLATES, PLATE_ROWS)
     return epoch_batches(
-        ROWS, PERTURBATIONS, PLATES, PLATE_ROWS, sampler=sampler, batch_size=batch_size, seed=seed
+        ROWS, labels, sampler=sampler, batch_size=batch_size, seed=seed, plates_per_block=1
     )
 
 
 @given(
-    seed=st.integers(0, 999), sampler=st.sampled_from(["random", "perturbation_aware", "row_aware"])
+    seed=st.integers(0, 999),
+    sampler=st.sampled_from(["random", "perturbation_aware", "row_aware", "plate_blocks"]),
 )
 def test_every_well_is_in_one_batch_and_the_seed_decides(seed: int, sampler: str) -> None:
     drawn = batches(sampler, seed)
@@ -51,9 +53,39 @@ def test_row_aware_batches_hold_wells_of_one_row(seed: int) -> None:
     assert len(orders) > 20, "rows and wells come in another order each time"
 
 
+def literal_pairs(rows: list[int], perturbations: list[int], plates: list[int]) -> list[list[int]]:
+    pairs = []
+    for perturbation in dict.fromkeys(perturbations[row] for row in rows):
+        left = [row for row in rows if perturbations[row] == perturbation]
+        while left:
+            first = left.pop(0)
+            partner = ([row for row in left if plates[row] != plates[first]] or left)[:1]
+            pairs.append([first, *partner])
+            left = [row for row in left if row not in partner]
+    return pairs
+
+
+@given(
+    labels=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=30),
+    seed=st.integers(0, 99),
+)
+def test_pairs_are_those_that_a_literal_search_finds(labels, seed: int) -> None:
+    perturbations, plates = map(list, zip(*labels, strict=True))
+    rows = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    found = list(_pairs(rows, torch.tensor(perturbations), torch.tensor(plates)))
+    assert found == literal_pairs(rows.tolist(), perturbations, plates)
+
+
+@given(seed=st.integers(0, 999))
+def test_blocks_of_plates_come_one_after_the_other(seed: int) -> None:
+    drawn = torch.cat(batches("plate_blocks", seed))
+    assert PLATES[drawn].unique_consecutive().tolist() in ([0, 1], [1, 0])
+    assert drawn[:20].sort().values.tolist() != drawn[:20].tolist()
+
+
 def test_wells_without_a_partner_are_kept() -> None:
     drawn = epoch_batches(
-        torch.arange(5), torch.arange(5), torch.zeros(5), torch.ones(5),
+        torch.arange(5), DrawnBy(torch.arange(5), torch.zeros(5), torch.ones(5)),
         sampler="perturbation_aware", batch_size=3, seed=0,
     )  # fmt: skip
     assert sorted(torch.cat(drawn).tolist()) == [0, 1, 2, 3, 4]
@@ -85,6 +117,6 @@ def test_drawn_sites_are_those_of_their_wells() -> None:
     tokens = torch.arange(9.0).view(9, 1, 1)
     batch = WellBatch(tokens, torch.tensor([0, 3, 4, 9]))
     kept = torch.tensor([1, 0, 1, 1, 0, 1, 0, 0, 1], dtype=torch.bool)
-    drawn = batch.select(torch.tensor([2, 0]), kept)
+    drawn = batch.read(torch.tensor([2, 0]), kept)
     assert drawn.tokens.flatten().tolist() == [5, 8, 0, 2]
     assert drawn.offsets.tolist() == [0, 2, 4]

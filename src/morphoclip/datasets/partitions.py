@@ -12,7 +12,7 @@ from kedro_datasets._typing import TablePreview
 from kedro_datasets.partitions import PartitionedDataset
 
 from morphoclip.files import PARTIAL, written_whole
-from morphoclip.loaders import Listing
+from morphoclip.loaders import Extent, Listing, extent_of
 from morphoclip.remote.stores import options_for
 
 
@@ -86,6 +86,10 @@ class _Loader:
 
     def __call__(self) -> Any:
         return self._partitions.file_at(self._path).load()
+
+    def extent_of(self, content: memoryview) -> Extent | None:
+        """Where these bytes lie in its file; None where files of its kind cannot tell."""
+        return extent_of(self._partitions.file_at(self._path), content)
 
 
 class PlateTablesDataset(AbstractDataset[Mapping[str, pd.DataFrame], pd.DataFrame | None]):

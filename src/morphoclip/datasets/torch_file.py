@@ -16,7 +16,8 @@ from kedro.utils import load_obj
 from kedro_datasets._typing import JSONPreview
 
 from morphoclip.errors import InputError
-from morphoclip.files import require_intact, shown_path, written_whole
+from morphoclip.files import require_intact, shown_path, start_in, written_whole
+from morphoclip.loaders import Extent
 
 
 class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
@@ -84,6 +85,12 @@ class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
                 f"{self._shown} holds something else than tensors, numbers and text, and none of "
                 "it was run; delete it and run the pipeline that makes it"
             ) from error
+
+    def extent_of(self, content: memoryview) -> Extent | None:
+        """Where a tensor of these bytes lies in the file."""
+        path = Path(get_filepath_str(self._get_load_path(), "file")).resolve()
+        start = start_in(path, content)
+        return None if start is None else Extent(path, start)
 
     @property
     def _shown(self) -> str:

@@ -82,6 +82,6 @@ class ModelShape:
     @classmethod
     def of(cls, wells: Wells) -> Self:
         """The shape that these wells need."""
-        _, n_channels, feature_dim = wells.sites.tokens.shape
+        _, n_channels, feature_dim = wells.sites.shape
         facts = {source: len(names) for source, names in wells.fact_names.items()}
         return cls(n_channels, feature_dim, wells.text_dim, facts)

@@ -1,6 +1,6 @@
 """Wells and prompts through a trained model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -14,8 +14,8 @@ from morphoclip.models.closed_form import ClosedForm
 from morphoclip.models.morphoclip import MorphoCLIP
 from morphoclip.models.trained import TrainedModel
 from morphoclip.plate_effects import align_by_offset
+from morphoclip.wells.ahead import Take
 from morphoclip.wells.assemble import Wells
-from morphoclip.wells.batch import WellBatch
 
 if TYPE_CHECKING:  # it imports what reads images, which profiles alone do not need
     from morphoclip.models.fine_tuned import FineTuned
@@ -29,8 +29,8 @@ class WellsOfPlates(Protocol):
         """One row per well."""
         ...
 
-    def batch(self, rows: Tensor, device: str) -> WellBatch:
-        """What the model is given of these wells ``(B',)``."""
+    def ahead(self, batches: Sequence[Tensor]) -> Iterator[Take]:
+        """What gives the model one batch of wells ``(B',)`` after the other."""
         ...
 
 
@@ -79,7 +79,12 @@ def _encode_wells(
     offsets: Mapping[str, Tensor],
 ) -> NDArray[np.float32]:
     batches = torch.arange(len(wells.table)).split(batch_size)
-    image = torch.cat([model.encode_image(wells.batch(rows, device)).cpu() for rows in batches])
+    image = torch.cat(
+        [
+            model.encode_image(take(rows, device)).cpu()
+            for rows, take in zip(batches, wells.ahead(batches), strict=True)
+        ]
+    )
     return less_offsets(image, wells, offsets).numpy()
 
 

@@ -65,8 +65,9 @@ def question_of_site(
             f"{', '.join(map(str, numbers)) or 'none'}"
         )
     row = int(np.flatnonzero((featured.table[WELL] == name).to_numpy())[0])
-    place = int(featured.sites.offsets[row]) + numbers.index(int(match["site"]))
-    alone = WellBatch(featured.sites.tokens[place : place + 1], torch.tensor([0, 1]))
+    place = numbers.index(int(match["site"]))
+    own = featured.sites.read(torch.tensor([row])).tokens[place : place + 1]
+    alone = WellBatch(own, torch.tensor([0, 1]))
     table = featured.table.iloc[[row]].assign(**{N_SITES: 1}).reset_index(drop=True)
     one = FeaturedWells(table, alone, featured.fingerprint)
     vector = embed_wells(trained, one, batch_size=1, device="cpu").image[0]

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 from morphoclip.config import Config, Seed, as_names
 from morphoclip.losses import LossConfig
 from morphoclip.plate_effects import CwaMode
+from morphoclip.wells.featured import Placement
 from morphoclip.wells.sampler import Sampler
 
 
@@ -81,9 +82,13 @@ class TrainingConfig(Config):
         "train", description="Wells that condition_offset measures plates by."
     )
     sampler: Sampler = "random"
-    placement: Literal["auto", "device", "ram"] = Field(
+    plates_per_block: int = Field(
+        64, ge=1, le=1_000_000, description="Plates whose wells sampler plate_blocks mixes."
+    )
+    placement: Literal["auto", "device", "ram", "mmap"] = Field(
         "auto",
-        description="Where features lie; auto is the device when they fill under half of it.",
+        description="Where features lie; auto is the device when they fill under half of it, else "
+        "memory when they fill under half of that, else (mmap) their files.",
     )
     devices: int = Field(1, ge=1, le=64, description="Processes that train together; one per GPU.")
     nodes: int = Field(1, ge=1, le=1000, description="Hosts, each with so many devices.")
@@ -106,6 +111,11 @@ class TrainingConfig(Config):
     def of_seed(self, seed: int, **changes: object) -> Self:
         """These parameters with one seed, and with other changes."""
         return self.model_copy(update={"seed": seed, "seeds": (), **changes})
+
+    @property
+    def host_placement(self) -> Placement:
+        """Where features lie before any are on a device."""
+        return "ram" if self.placement == "device" else self.placement
 
     @property
     def wells_at_once(self) -> int:

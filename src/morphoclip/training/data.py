@@ -15,12 +15,13 @@ from morphoclip.columns import (
     WELL,
     Subset,
 )
-from morphoclip.losses import TargetGenes, prompt_affinity
+from morphoclip.losses import PromptAffinity, TargetGenes
 from morphoclip.perturbations.genes import genes_of
 from morphoclip.plate_effects import reference_wells
 from morphoclip.training.config import TrainingConfig
 from morphoclip.well_names import well_position
 from morphoclip.wells.assemble import Wells
+from morphoclip.wells.sites_on_disk import SitesOnDisk
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class TrainingData:
         train: Rows of the train wells.
         validation: Rows of the validation wells.
         reference: Rows of the wells that plate offsets are measured by.
-        affinity: How alike prompts are, ``(P, P)``.
+        affinity: How alike prompts are.
         plates: Code of each well's plate, ``(B,)``.
         plate_rows: Row of each well on its plate, ``(B,)``.
         plate_names: Barcodes by code, Q of them.
@@ -43,7 +44,7 @@ class TrainingData:
     train: Tensor
     validation: Tensor
     reference: Tensor
-    affinity: Tensor
+    affinity: PromptAffinity
     plates: Tensor
     plate_rows: Tensor
     plate_names: tuple[str, ...]
@@ -68,9 +69,9 @@ def training_data(
         train=train,
         validation=_validation_rows(wells, manifest, config),
         reference=_rows_to_align_by(wells, train, config),
-        affinity=prompt_affinity(
+        affinity=PromptAffinity(
             genes_of_prompts(wells, config.loss.gene_source), config.loss.target_weight
-        ).to(device),
+        ),
         plates=torch.from_numpy(codes.astype(np.int64)).to(device),
         plate_rows=torch.tensor([well_position(well)[0] for well in wells.table[WELL]]),
         plate_names=tuple(names),
@@ -107,16 +108,18 @@ def _codes(values: pd.Series) -> Tensor:
 
 def belongs_on_device(wells: Wells, config: TrainingConfig, device: str) -> bool:
     """Whether `training.placement` puts the features on the device."""
+    if isinstance(wells.sites, SitesOnDisk):
+        return False
     match config.placement:
         case "device":
             return True
-        case "ram":
+        case "ram" | "mmap":
             return False
         case "auto":
             if not device.startswith("cuda"):
                 return False
             free, _ = torch.cuda.mem_get_info()
-            return wells.sites.tokens.nbytes < free / 2
+            return wells.sites.nbytes < free / 2
         case _:
             assert_never(config.placement)
 

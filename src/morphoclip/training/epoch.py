@@ -22,7 +22,7 @@ from morphoclip.training.distributed import ALONE, World
 from morphoclip.training.state import TrainingState
 from morphoclip.training.step import accumulate_gradients, loss_of_embeddings
 from morphoclip.training.stopping import refuse_infinite_step, refuse_infinite_validation
-from morphoclip.wells.sampler import epoch_batches, epoch_seed, sites_of_epoch
+from morphoclip.wells.sampler import DrawnBy, epoch_batches, epoch_seed, sites_of_epoch
 
 _NOT_MEASURED = {
     "validation_loss": math.nan,
@@ -58,13 +58,14 @@ def train_one_epoch(
     shown: Iterable[Tensor] = batches
     if isinstance(state.model, FineTuned) and world.is_first:  # a step takes long only there
         shown = watched(batches, f"epoch {state.epoch + 1}", transient=True)
-    for step, rows in enumerate(shown):
+    takes = data.wells.ahead([world.rows_of_rank(rows) for rows in batches], kept)
+    for step, (rows, take) in enumerate(zip(shown, takes, strict=True)):
         follows = False
         if isinstance(state.model, FineTuned) and step % state.model.renew_every == 0:
             renew_normalisation(state, data, config, device, kept)
             follows = state.model.follow_constants()
         state.optimizer.zero_grad(set_to_none=True)
-        loss = accumulate_gradients(state, data, rows, config, device, world, kept)
+        loss = accumulate_gradients(state, data, rows, config, device, world, take)
         if follows:
             carry_to_controls(state, data, config, device, kept)
         world.average_gradients(state.model)
@@ -147,12 +148,11 @@ def epoch_rows(data: TrainingData, config: TrainingConfig, *, epoch: int) -> lis
     """Rows of the wells of each batch of an epoch, by seed and epoch alone."""
     return epoch_batches(
         data.train,
-        data.wells.prompt_of_well,
-        data.plates.cpu(),
-        data.plate_rows,
+        DrawnBy(data.wells.prompt_of_well, data.plates.cpu(), data.plate_rows),
         sampler=config.sampler,
         batch_size=config.batch_size,
         seed=epoch_seed(config.seed, epoch),
+        plates_per_block=config.plates_per_block,
     )
 
 

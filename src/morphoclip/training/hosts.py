@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ from morphoclip.training.host_watch import (
 from morphoclip.training.job import FILES, TrainingJob, read_job, write_job
 from morphoclip.training.processes import Meeting, private_folder, require_gpus, run_ranks
 from morphoclip.training.rendezvous import Address, interface_of, interface_towards
+from morphoclip.wells.ahead import write_tokens
 from morphoclip.wells.assemble import Wells
+from morphoclip.wells.batch import WellBatch, mapped_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +76,9 @@ def lead(train_rank: TrainRank, device: str, wells: Wells, job: TrainingJob) -> 
                 interface=interface_of(store.address.host),
                 store=store.address,
             )
-            torch.save(wells.sites.tokens.cpu(), meeting.tokens)
+            write_tokens(wells.sites, meeting.tokens)
+            in_file = WellBatch(mapped_tokens(meeting.tokens), wells.sites.offsets.cpu())
+            wells = replace(wells, sites=in_file)
             write_job(wells, job, device, folder)
             store.say("begun", {"devices": config.devices, "size": meeting.size})
             for name in FILES:
@@ -160,8 +165,7 @@ def _work_at(train_rank: TrainRank, store: HostStore, place: int, folder: Path) 
                 store=store.address,
             )
             _beside(received, meeting.tokens)
-            tokens = torch.load(received, mmap=True, weights_only=True)  # noqa: TID251 - ours
-            wells, job, device = read_job(own, tokens)
+            wells, job, device = read_job(own, received)
             run_ranks(train_rank, n_devices, meeting, device, wells, (job,), watch)
     return True
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
@@ -16,7 +15,7 @@ from morphoclip.training.checkpoints import RunCheckpoints
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.fine_tuning import FineTuning
 from morphoclip.wells.assemble import Wells
-from morphoclip.wells.batch import WellBatch
+from morphoclip.wells.batch import WellBatch, mapped_tokens
 
 LogEpoch = Callable[[int, Mapping[str, float]], None]
 
@@ -66,8 +65,8 @@ def write_job(wells: Wells, job: TrainingJob, device: str, folder: Path) -> None
     save_file(tensors, folder / _TENSORS)
 
 
-def read_job(folder: Path, tokens: torch.Tensor) -> tuple[Wells, TrainingJob, str]:
-    """What `write_job` wrote, with these tokens ``(S, C, D)``, and the device to train on.
+def read_job(folder: Path, tokens: Path) -> tuple[Wells, TrainingJob, str]:
+    """What `write_job` wrote, with the tokens of a file, and the device to train on.
 
     Raises:
         InputError: The files hold something else.
@@ -77,7 +76,7 @@ def read_job(folder: Path, tokens: torch.Tensor) -> tuple[Wells, TrainingJob, st
         tensors = load_file(folder / _TENSORS)
         wells = Wells(
             table=pd.read_parquet(folder / _WELLS),
-            sites=WellBatch(tokens, tensors["offsets"]),
+            sites=WellBatch(mapped_tokens(tokens), tensors["offsets"]),
             prompt_of_well=tensors["prompt_of_well"],
             text=tensors["text"],
             digests=tuple(settings["digests"]),

@@ -23,8 +23,10 @@ from torch.distributed import FileStore, PrefixStore, TCPStore  # type: ignore[a
 
 from morphoclip.errors import InputError
 from morphoclip.training.distributed import World
+from morphoclip.wells.ahead import write_tokens
 from morphoclip.wells.assemble import Wells
-from morphoclip.wells.batch import WellBatch
+from morphoclip.wells.batch import WellBatch, mapped_tokens
+from morphoclip.wells.sites_on_disk import SitesOnDisk
 
 _MINUTES_TO_ANSWER = 10
 """How long a rank waits for the others in one exchange."""
@@ -70,12 +72,12 @@ class Meeting:
         )
         dist.barrier()
         if rank == self.first_rank:  # all have mapped it
-            self.tokens.unlink()
+            self.tokens.unlink(missing_ok=True)
 
     @property
     def tokens(self) -> Path:
         """The features, as a file that this machine's ranks map."""
-        return self.folder / "tokens.pt"
+        return self.folder / "tokens.npy"
 
 
 class Watch(Protocol):
@@ -114,7 +116,7 @@ def launch(
         function: Importable; what the first rank returns has to pickle.
         n_processes: One a device on GPUs.
         device: ``cpu``, or ``cuda`` for one GPU per rank.
-        wells: Their tokens are handed over as a file that all ranks map, not as copies.
+        wells: Tokens in memory are handed over as a file that all ranks map, not as copies.
         folder: Where the file of tokens lies for a moment; it is gone once all ranks have mapped
             it, and a process that was killed before leaves it to the next launch in this folder.
         args: The rest, pickled.
@@ -126,7 +128,8 @@ def launch(
     require_gpus(n_processes, device)
     with private_folder(folder / "processes") as own:
         meeting = Meeting(own, n_processes, first_rank=0, interface=_loopback())
-        torch.save(wells.sites.tokens.cpu(), meeting.tokens)
+        if not isinstance(wells.sites, SitesOnDisk):
+            write_tokens(wells.sites, meeting.tokens)
         return run_ranks(function, n_processes, meeting, device, wells, args)
 
 
@@ -139,16 +142,18 @@ def run_ranks(
     args: Iterable[Any],
     watch: Watch | None = None,
 ) -> Any:
-    """Start this machine's ranks, whose tokens lie in the meeting's folder, and wait for them.
+    """Start this machine's ranks, and wait for them.
+
+    Tokens lie in the meeting's folder, or in files of their own from which each rank reads.
 
     Raises:
         InputError: A rank raised one, or what is watched ended the ranks.
         RuntimeError: A rank died; with its traceback. The others are ended.
     """
-    without_tokens = replace(
-        wells, sites=WellBatch(wells.sites.tokens[:0].cpu(), wells.sites.offsets.cpu())
-    )
-    task = pickle.dumps((function, device, without_tokens, tuple(args)))
+    if isinstance(wells.sites, WellBatch):
+        none_of_them = WellBatch(wells.sites.tokens[:0].cpu(), wells.sites.offsets.cpu())
+        wells = replace(wells, sites=none_of_them)
+    task = pickle.dumps((function, device, wells, tuple(args)))
     if meeting.store is not None:  # where a host dies, torch's stacks say less than our sentence
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     own = range(meeting.first_rank, meeting.first_rank + n_processes)
@@ -248,8 +253,9 @@ def _work(world: World, meeting: Meeting, task: bytes, outcome: Connection) -> N
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
         function, device, wells, args = pickle.loads(task)  # noqa: S301 - of our own process
-        tokens = torch.load(meeting.tokens, mmap=True, weights_only=True)  # noqa: TID251 - ours
-        wells = replace(wells, sites=WellBatch(tokens, wells.sites.offsets))
+        if isinstance(wells.sites, WellBatch):
+            tokens = mapped_tokens(meeting.tokens)
+            wells = replace(wells, sites=WellBatch(tokens, wells.sites.offsets))
         if device.startswith("cuda"):
             device = f"cuda:{world.rank - meeting.first_rank}"
             torch.cuda.set_device(device)

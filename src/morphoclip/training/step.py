@@ -19,6 +19,7 @@ from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData
 from morphoclip.training.distributed import World
 from morphoclip.training.state import TrainingState
+from morphoclip.wells.ahead import Take
 
 
 def accumulate_gradients(
@@ -28,23 +29,24 @@ def accumulate_gradients(
     config: TrainingConfig,
     device: str,
     world: World,
-    kept: Tensor | None = None,
+    take: Take | None = None,
 ) -> Tensor:
     """The loss of a batch of wells, its gradients added to those of the weights.
 
     With `training.micro_batch`, in two passes (Gao et al. 2021, arXiv:2101.06983): embeddings
     without a graph, the loss's gradient with respect to them, then each micro-batch once more, with
     the same random numbers, to carry that gradient to the weights. Exactly the gradients of one
-    pass, in the memory of one micro-batch.
+    pass, in the memory of one micro-batch. ``take`` gives the sites of wells; by default all sites,
+    read now.
     """
-    own = world.rows_of_rank(rows)
+    own, take = world.rows_of_rank(rows), take or data.wells.batch
     if config.micro_batch is None or config.micro_batch * world.size >= len(rows):
-        loss, _ = batch_loss(state, data, rows, config, device, world, kept)
+        loss, _ = batch_loss(state, data, rows, config, device, world, take)
         state.scaler.scale(loss).backward()
         return loss.detach()
 
     def encode(chunk: Tensor) -> Tensor:
-        wells = data.wells.batch(chunk, device, kept)
+        wells = take(chunk, device)
         with _autocast(config, device):
             return state.model.encode_image(wells)
 
@@ -78,14 +80,14 @@ def batch_loss(
     config: TrainingConfig,
     device: str,
     world: World,
-    kept: Tensor | None = None,
+    take: Take | None = None,
 ) -> LossValue:
     """The loss of a batch of wells, and the least value it could take.
 
-    ``kept`` ``(S,)`` bool says which of all sites to take; all by default.
+    ``take`` gives the sites of wells; by default all sites, read now.
     """
     own = world.rows_of_rank(rows)
-    wells = data.wells.batch(own, device, kept)
+    wells = (take or data.wells.batch)(own, device)
     with _autocast(config, device):
         image = state.model.encode_image(wells)
         text = _encode_text(state, data, own, device)
@@ -111,7 +113,7 @@ def loss_of_embeddings(
         text,
         state.model.logit_scale,
         Labels(
-            data.affinity[prompts][:, prompts],
+            data.affinity.of(prompts),
             tokens=_mean_tokens(data, rows, device) if needs_tokens(config.loss.name) else None,
             logit_bias=state.model.logit_bias,
         ),
@@ -124,7 +126,7 @@ def loss_of_embeddings(
 
 def _mean_tokens(data: TrainingData, rows: Tensor, device: torch.device) -> Tensor:
     """Mean over sites of the channel tokens of these wells, ``(B, C, D)``."""
-    sites = data.wells.sites.select(rows.to(data.wells.sites.offsets.device))
+    sites = data.wells.sites.read(rows.to(data.wells.sites.offsets.device))
     return sites.to(str(device)).means()
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -30,10 +30,14 @@ from morphoclip.perturbations.prompts import digests_of
 from morphoclip.plate_effects import (
     TokenNormalisation,
 )
+from morphoclip.wells.ahead import Take, read_ahead
 from morphoclip.wells.batch import WellBatch
-from morphoclip.wells.featured import wells_with_features
+from morphoclip.wells.featured import Placement, wells_with_features
+from morphoclip.wells.sites_on_disk import SitesOnDisk
 
 logger = logging.getLogger(__name__)
+
+_WELLS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Wells:
     """
 
     table: pd.DataFrame
-    sites: WellBatch
+    sites: WellBatch | SitesOnDisk
     prompt_of_well: Tensor
     text: Tensor
     digests: tuple[str, ...]
@@ -102,7 +106,11 @@ class Wells:
 
         ``kept`` ``(S,)`` bool says which of all sites to take; all by default.
         """
-        return self.sites.select(rows.to(self.sites.offsets.device), kept).to(device)
+        return self.sites.read(rows.to(self.sites.offsets.device), kept).to(device)
+
+    def ahead(self, batches: Sequence[Tensor], kept: Tensor | None = None) -> Iterator[Take]:
+        """`batch` of one batch after the other, the next read meanwhile."""
+        return read_ahead(self.sites, batches, kept)
 
     def select(self, rows: Tensor) -> Self:
         """These wells, with the prompts that describe them and no others."""
@@ -121,11 +129,16 @@ class Wells:
 
         In float64, on the CPU.
         """
-        tokens = self.sites.tokens.cpu().flatten(1)
-        prompt_of_site = self.prompt_of_well.repeat_interleave(self.sites.n_sites.cpu())
-        sums = torch.zeros(len(self.digests), tokens.shape[1], dtype=torch.float64)
-        sums.index_add_(0, prompt_of_site, tokens.double())
-        return sums / torch.bincount(prompt_of_site, minlength=len(self.digests)).unsqueeze(1)
+        n_prompts, (_, n_channels, dim) = len(self.digests), self.sites.shape
+        sums = torch.zeros(n_prompts, n_channels * dim, dtype=torch.float64)
+        n_sites = torch.zeros(n_prompts, dtype=torch.int64)
+        batches = torch.arange(len(self.table)).split(_WELLS_AT_ONCE)
+        for rows, take in zip(batches, self.ahead(batches), strict=True):
+            batch = take(rows, "cpu")
+            prompts = self.prompt_of_well[rows].repeat_interleave(batch.n_sites)
+            sums.index_add_(0, prompts, batch.tokens.flatten(1).double())
+            n_sites += torch.bincount(prompts, minlength=n_prompts)
+        return sums / n_sites.unsqueeze(1)
 
     @property
     def modality_of_prompts(self) -> NDArray[np.str_]:
@@ -140,6 +153,7 @@ def assemble_wells(
     prompts: pd.DataFrame,
     text_features: TextFeatures,
     normalisation: TokenNormalisation,
+    placement: Placement = "auto",
 ) -> Wells:
     """Read the plates' features, normalise them per plate, and join wells with their prompts.
 
@@ -149,11 +163,15 @@ def assemble_wells(
         prompts: The prompt of each perturbation.
         text_features: Features of those prompts.
         normalisation: `model.token_normalisation`.
+        placement: Where tokens lie; ``auto`` is in memory unless they would fill half of it.
 
     Raises:
-        InputError: A plate has no features, or plates were made differently.
+        InputError: A plate has no features, plates were made differently, or their files cannot be
+            read in parts.
     """
-    table, sites, fingerprint = wells_with_features(plate_features, well_index, normalisation)
+    table, sites, fingerprint = wells_with_features(
+        plate_features, well_index, normalisation, placement
+    )
     table[PROMPT_DIGEST] = digests_of(table, prompts)
     described = table[PROMPT_DIGEST].notna()
     codes, digests = pd.factorize(table.loc[described, PROMPT_DIGEST], sort=True)
@@ -163,10 +181,15 @@ def assemble_wells(
         "are left out",
         len(rows),
         table[PLATE].nunique(),
-        len(sites.tokens),
+        sites.shape[0],
         len(well_index) - len(table),
         len(table) - len(rows),
     )
+    if isinstance(sites, SitesOnDisk):
+        logger.info(
+            "%.1f GB of features stay in their files and are read as they are needed",
+            sites.nbytes / 1e9,
+        )
     return Wells(
         table=table[described].reset_index(drop=True),
         sites=sites if described.all() else sites.select(rows),

@@ -1,7 +1,9 @@
 """Packed sites of wells: no padding, an offset table instead."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +28,22 @@ class WellBatch:
         """Sites per well, ``(B,)``."""
         return self.offsets.diff()
 
-    def select(self, wells: Tensor, kept: Tensor | None = None) -> "WellBatch":
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Sites, channels, dimensions."""
+        n_sites, n_channels, dim = self.tokens.shape
+        return n_sites, n_channels, dim
+
+    @property
+    def nbytes(self) -> int:
+        """Of the tokens."""
+        return self.tokens.nbytes
+
+    def select(self, wells: Tensor) -> "WellBatch":
+        """These wells ``(B',)``, in this order."""
+        return self.read(wells)
+
+    def read(self, wells: Tensor, kept: Tensor | None = None) -> "WellBatch":
         """The batch of these wells ``(B',)``, in this order.
 
         Args:
@@ -56,6 +73,11 @@ class WellBatch:
         features = self.tokens.new_zeros(len(self), most, *self.tokens.shape[1:])
         features[site_mask] = self.tokens
         return features, site_mask
+
+
+def mapped_tokens(path: Path) -> Tensor:
+    """Tokens ``(S, C, D)`` of an ``.npy`` file, of which several processes share the memory."""
+    return torch.from_numpy(np.load(path, mmap_mode="c"))
 
 
 def rows_of_wells(

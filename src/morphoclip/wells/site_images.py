@@ -1,7 +1,9 @@
 """Wells whose images are read anew in every step, for backbones that are trained."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import repeat
 from typing import Self
 
 import numpy as np
@@ -14,6 +16,7 @@ from morphoclip.errors import InputError, example_of
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.features.site_files import site_key
 from morphoclip.loaders import Loaders
+from morphoclip.wells.ahead import Take
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.batch import WellBatch, rows_of_wells
 
@@ -49,6 +52,10 @@ class ImagedWells(Wells):
         read = [self.images[site]() for site in sites.tolist()]
         images = torch.stack(read).float() if read else torch.empty((0, *shape))
         return ImageBatch(images.to(device), offsets.to(device), self.plates[rows].to(device))
+
+    def ahead(self, batches: Sequence[Tensor], kept: Tensor | None = None) -> Iterator[Take]:
+        """`batch` of one batch after the other; images are read a micro-batch at a time."""
+        return repeat(partial(self.batch, kept=kept), len(batches))
 
     def select(self, rows: Tensor) -> Self:
         """These wells, with the prompts that describe them and no others."""

@@ -51,7 +51,12 @@ def train_model(  # noqa: PLR0913 - one argument per catalog entry
         )
     require_recorded(split_manifest, split_record)
     wells = assemble_wells(
-        plate_features, well_index, prompts, text_features, model.token_normalisation
+        plate_features,
+        well_index,
+        prompts,
+        text_features,
+        model.token_normalisation,
+        training.host_placement,
     )
     done = train_members(wells, split_manifest, model, training, checkpoints, epoch_log)
     return TrainedAndRecorded(done.model, done.model.record, done.history)
