@@ -29,6 +29,8 @@ _SITES_AT_ONCE = 64
 
 _WELLS_AT_ONCE = 512
 _OPEN_AT_MOST = 4096
+_MAGNITUDE, _INFINITE = 0x7FFF, 0x7C00
+"""Bits of half precision without the sign, and those of infinity; what is no number has more."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,9 @@ class SitesOnDisk:
             some = slice(start, start + _SITES_AT_ONCE)
             correction = self.correction.of_plates(plates[some])
             tokens[some] = correction.apply(tokens[some].float(), places[some]).half()
-        self._require_finite(tokens, plates)
+            if (raw[some].view(np.int16) & _MAGNITUDE).max() >= _INFINITE:
+                odd = plates[some][~torch.isfinite(tokens[some]).flatten(1).all(1)]
+                raise not_finite([self.plates[plate] for plate in odd.unique().tolist()])
         return WellBatch(tokens, offsets)
 
     def means(self, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -140,12 +144,6 @@ class SitesOnDisk:
                     f"{shown_path(extent.path)} is shorter than when the training began: leave "
                     "features alone while they are read, or set training.placement to ram"
                 )
-
-    def _require_finite(self, tokens: Tensor, plates: Tensor) -> None:
-        odd = ~torch.isfinite(tokens).flatten(1).all(1)
-        if odd.any():
-            names = [self.plates[plate] for plate in plates[odd].unique().tolist()]
-            raise not_finite(names)
 
 
 def not_finite(plates: list[str]) -> InputError:
