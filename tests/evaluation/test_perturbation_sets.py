@@ -22,7 +22,11 @@ from morphoclip.columns import (
     Subset,
 )
 from morphoclip.errors import InputError
+from morphoclip.evaluation import perturbation_sets
+from morphoclip.evaluation.per_perturbation import retrieval_rows, rows_of_embeddings
 from morphoclip.evaluation.perturbation_sets import PerturbationSet, mean_features, perturbation_set
+from morphoclip.evaluation.profiles import SubsetEmbeddings
+from morphoclip.metrics.retrieval import consensus_profiles
 from morphoclip.wells.assemble import Wells
 
 DATA = wells(prompts=6)
@@ -118,3 +122,31 @@ def test_mean_features_are_the_mean_of_each_wells_sites() -> None:
     assert means.index.to_frame(index=False).equals(TABLE[[PLATE, WELL]])
     expected = [sites_of_well(well).mean(axis=0) for well in range(len(TABLE))]
     np.testing.assert_allclose(means.to_numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_of_many_perturbations_model_and_baselines_see_the_same(monkeypatch) -> None:
+    manifest = manifest_of(DATA, held_out=2)
+    everything = train_set()
+    monkeypatch.setattr(perturbation_sets, "MOST_COMPARED", 3)
+    some = perturbation_set(DATA, manifest, Subset.TRAIN, PERTURBATIONS, PROMPTS)
+    assert some.digests.tolist() == ["02", "04", "05"]
+    rows = np.isin(everything.digests, some.digests)
+    np.testing.assert_allclose(some.image, everything.image[rows])
+    rng = np.random.default_rng(0)
+    train = DATA.select(DATA.rows_of_subset(manifest, Subset.TRAIN))
+    found = SubsetEmbeddings(
+        rng.standard_normal((len(train.table), 4)),
+        train.prompt_of_well.numpy(),
+        rng.standard_normal((4, 4)),
+        train.modality_of_prompts,
+        np.array(train.digests),
+    )
+    table = rows_of_embeddings(found)
+    assert sorted(set(table[PROMPT_DIGEST])) == some.digests.tolist()
+    assert (table["n_candidates"] == 3).all()
+    kept = np.isin(found.digests, some.digests)
+    similarity = (consensus_profiles(found.image, found.prompt_of_well, 4) @ found.text.T)[kept][
+        :, kept
+    ]
+    literal = retrieval_rows(similarity, found.digests[kept], found.modality[kept], "model")
+    pd.testing.assert_frame_equal(table, literal)

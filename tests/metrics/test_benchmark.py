@@ -22,13 +22,11 @@ from morphoclip.columns import (
     TARGET_LIST,
     WELL,
 )
-from morphoclip.metrics.average_precision import (
-    average_precisions,
-    expected_average_precision,
-)
+from morphoclip.metrics.average_precision import expected_average_precision
 from morphoclip.metrics.benchmark import benchmark
 from morphoclip.metrics.chance import NullConfig
 from morphoclip.metrics.embedding_quality import plate_silhouette
+from morphoclip.metrics.ranked_pairs import replicate_precisions
 from morphoclip.schemas.evaluation import BENCHMARK_METRICS
 
 NULL = NullConfig(size=2000, seed=0)
@@ -37,6 +35,14 @@ NULL = NullConfig(size=2000, seed=0)
 def of(table: pd.DataFrame, task: str, stratum: str = "all") -> pd.Series:
     rows = BENCHMARK_METRICS.validate(table).set_index(["task", "stratum"])
     return rows.loc[(task, stratum)]
+
+
+def replicability(table: pd.DataFrame, matrix: np.ndarray) -> pd.DataFrame:
+    is_control = table["control"].to_numpy() == 1
+    codes = (pd.factorize(table[column])[0] for column in (BROAD_SAMPLE, PLATE))
+    return replicate_precisions(matrix, *codes, queries=~is_control, others=is_control).beside(
+        table
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,15 +62,8 @@ def test_the_replicability_toy() -> None:
     table = pd.DataFrame({PLATE: [r[0] for r in rows], BROAD_SAMPLE: [r[2] for r in rows]}).assign(
         control=[int(r[2] == "D") for r in rows]
     )
-    scores = average_precisions(
-        table,
-        np.array([r[3] for r in rows], dtype=float),
-        pos_sameby=[BROAD_SAMPLE],
-        pos_diffby=[],
-        neg_sameby=[PLATE],
-        neg_diffby=["control"],
-    )
-    means = scores[scores["control"] == 0].groupby(BROAD_SAMPLE)["average_precision"].mean()
+    scores = replicability(table, np.array([r[3] for r in rows], dtype=float))
+    means = scores.groupby(BROAD_SAMPLE)["average_precision"].mean()
     assert means.to_dict() == pytest.approx({"A": 1.0, "B": 0.4166667}, abs=1e-6)
 
 
@@ -72,14 +71,7 @@ def test_average_precision_is_scikit_learns() -> None:
     table = layout(2, 10, 8)
     matrix = noise(table)
     table["control"] = (table[ROLE] == "negcon").astype(int)
-    scores = average_precisions(
-        table[[PLATE, WELL, BROAD_SAMPLE, "control"]],
-        matrix,
-        pos_sameby=[BROAD_SAMPLE],
-        pos_diffby=[],
-        neg_sameby=[PLATE],
-        neg_diffby=["control"],
-    )
+    scores = replicability(table, matrix)
     unit = normalize(matrix.astype(np.float32))
     scores = scores.set_index([PLATE, WELL])["average_precision"]
     for row in np.flatnonzero(table["control"] == 0):

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from morphoclip.ablation.cells import BASE
 from morphoclip.columns import BROAD_SAMPLE, MODALITY, PROMPT_DIGEST
-from morphoclip.metrics.bootstrap import Bootstrap, interval_95, resampling_counts
+from morphoclip.metrics.bootstrap import Bootstrap, drawn_sums, interval_95, resampling_counts
 from morphoclip.schemas.evaluation import ABLATION_METRICS
 
 _PERTURBATION = [MODALITY, BROAD_SAMPLE]
@@ -74,8 +74,8 @@ def _per_perturbation(trainings: pd.DataFrame, unit_of: pd.Series) -> pd.DataFra
 
 
 def _interval(values: pd.Series, bootstrap: Bootstrap) -> tuple[float, float]:
-    weights = resampling_counts(len(values), bootstrap) / len(values)
-    return interval_95(weights @ values.to_numpy())
+    counts = resampling_counts(len(values), bootstrap)
+    return interval_95(drawn_sums(counts, values.to_numpy()) / len(values))
 
 
 def finding(row: dict[str, object]) -> str:

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from morphoclip.columns import MODALITY, PROMPT_DIGEST, Subset
 from morphoclip.evaluation.baseline_data import BaselineData
 from morphoclip.evaluation.baselines import baseline_similarities
-from morphoclip.evaluation.perturbation_sets import perturbation_set
-from morphoclip.evaluation.profiles import embed_with, subset_embeddings
+from morphoclip.evaluation.perturbation_sets import compared_prompts, perturbation_set
+from morphoclip.evaluation.profiles import SubsetEmbeddings, embed_with, subset_embeddings
 from morphoclip.metrics.chance import chance_metrics
 from morphoclip.metrics.matrix import Matrix
-from morphoclip.metrics.query_metrics import Block, query_metrics
+from morphoclip.metrics.query_metrics import Block, Side, measured_queries, query_metrics
 from morphoclip.metrics.ranking import DECIMALS
-from morphoclip.metrics.retrieval import similarity_to_texts
+from morphoclip.metrics.retrieval import consensus_profiles
 from morphoclip.models.trained import TrainedModel
 from morphoclip.schemas.evaluation import PER_PERTURBATION_RETRIEVAL
 from morphoclip.splits.inner_folds import with_validation_joined
@@ -46,14 +46,54 @@ def retrieval_rows(
     for name in np.unique(modality):
         rows = np.flatnonzero(modality == name)
         rounded = np.round(similarity[np.ix_(rows, rows)], DECIMALS)
-        chance = chance_metrics(len(rows), 1)
         for direction, ranked in (("image_to_text", rounded), ("text_to_image", rounded.T)):
-            block = Block(ranked, np.eye(len(rows), dtype=bool))
-            part = query_metrics(block)[list(METRICS)].assign(
-                **{PROMPT_DIGEST: digests[rows], MODALITY: name, "n_candidates": len(rows)},
-                **{f"{metric}_chance": chance[metric] for metric in METRICS},
-            )
-            parts.append(part.assign(direction=direction))
+            measured = query_metrics(Block(ranked, np.eye(len(rows), dtype=bool)))
+            parts.append(_described(measured, digests[rows], name, direction))
+    return _of_method(parts, method)
+
+
+def rows_of_embeddings(found: SubsetEmbeddings) -> pd.DataFrame:
+    """The same of the model's embeddings, on the perturbations that baselines are compared on."""
+    kept = compared_prompts(len(found.text))
+    if len(kept) < len(found.text):
+        number = np.full(len(found.text), -1)
+        number[kept] = np.arange(len(kept))
+        is_kept = np.isin(found.prompt_of_well, kept)
+        found = SubsetEmbeddings(
+            found.image[is_kept],
+            number[found.prompt_of_well[is_kept]],
+            found.text[kept],
+            found.modality[kept],
+            found.digests[kept],
+        )
+    consensus = consensus_profiles(found.image, found.prompt_of_well, len(found.text))
+    own = np.arange(len(found.text))
+    image, text = Side(consensus, own, found.modality), Side(found.text, own, found.modality)
+    within = {
+        "image_to_text": measured_queries(image, text).within_modality,
+        "text_to_image": measured_queries(text, image).within_modality,
+    }
+    parts = []
+    for name in np.unique(found.modality):
+        rows = np.flatnonzero(found.modality == name)
+        for direction, measured in within.items():
+            parts.append(_described(measured.loc[rows], found.digests[rows], name, direction))
+    return _of_method(parts, MODEL_METHOD)
+
+
+def _described(
+    measured: pd.DataFrame, digests: NDArray[np.str_], modality: str, direction: str
+) -> pd.DataFrame:
+    """Metrics of the perturbations of one modality, beside chance."""
+    chance = chance_metrics(len(digests), 1)
+    return measured[list(METRICS)].assign(
+        **{PROMPT_DIGEST: digests, MODALITY: modality, "n_candidates": len(digests)},
+        **{f"{metric}_chance": chance[metric] for metric in METRICS},
+        direction=direction,
+    )
+
+
+def _of_method(parts: list[pd.DataFrame], method: str) -> pd.DataFrame:
     table = pd.concat(parts, ignore_index=True).assign(method=method, split_seed=0, fold=0, seed=0)
     return table[list(PER_PERTURBATION_RETRIEVAL.columns)]
 
@@ -62,9 +102,7 @@ def rows_of_profiles(
     profiles: pd.DataFrame, prompt_embeddings: pd.DataFrame, subset: Subset
 ) -> pd.DataFrame:
     """The model's rows on a subset, from tables of profiles."""
-    found = subset_embeddings(profiles, prompt_embeddings, subset)
-    similarity = similarity_to_texts(found.image, found.prompt_of_well, found.text)
-    return retrieval_rows(similarity, found.digests, found.modality, MODEL_METHOD)
+    return rows_of_embeddings(subset_embeddings(profiles, prompt_embeddings, subset))
 
 
 def rows_of_model(
@@ -73,9 +111,14 @@ def rows_of_model(
     """The model's rows on the test subset, from its wells."""
     test = wells.select(wells.rows_of_subset(manifest, Subset.TEST))
     embedded = embed_with(trained, test, batch_size=batch_size, device=device)
-    similarity = similarity_to_texts(embedded.image, test.prompt_of_well.numpy(), embedded.text)
-    return retrieval_rows(
-        similarity, np.array(test.digests), test.modality_of_prompts, MODEL_METHOD
+    return rows_of_embeddings(
+        SubsetEmbeddings(
+            embedded.image,
+            test.prompt_of_well.numpy(),
+            embedded.text,
+            test.modality_of_prompts,
+            np.array(test.digests),
+        )
     )
 
 

@@ -1,11 +1,13 @@
 """Wells of a subset as one row per perturbation: what baselines are fitted on."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from morphoclip.backbones.text import HashedNgrams
@@ -18,6 +20,9 @@ from morphoclip.perturbations.prompts import text_by_digest
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.featured import FeaturedWells
 
+logger = logging.getLogger(__name__)
+
+MOST_COMPARED = 4096
 _NGRAM_DIM = 768
 
 
@@ -70,6 +75,18 @@ class PerturbationSet:
         )
 
 
+def compared_prompts(n: int) -> NDArray[np.int64]:
+    """Which of a subset's n prompts, by their digests' order, baselines see and are scored on.
+
+    All of them up to 4,096, else as many at equal distances, which a digest makes a random choice:
+    kernels of baselines grow with the square, decomposing them with the third power.
+    """
+    if n <= MOST_COMPARED:
+        return np.arange(n)
+    logger.info("baselines are compared on %d of %d perturbations", MOST_COMPARED, n)
+    return np.linspace(0, n - 1, MOST_COMPARED).round().astype(np.int64)
+
+
 def perturbation_set(
     wells: Wells,
     manifest: pd.DataFrame,
@@ -81,12 +98,15 @@ def perturbation_set(
     """The distinct prompts of a subset, with the mean image features of their sites.
 
     Channels stand side by side: ``F = C * D``. ``others`` are tables of wells, by plate and well;
-    one that lacks a well of the subset is left out.
+    one that lacks a well of the subset is left out. Of very many prompts, `compared_prompts`.
 
     Raises:
         InputError: The subset has no wells.
     """
-    chosen = wells.select(wells.rows_of_subset(manifest, subset))
+    rows = wells.rows_of_subset(manifest, subset)
+    prompts_of_subset = wells.prompt_of_well[rows].unique()
+    kept = prompts_of_subset[torch.from_numpy(compared_prompts(len(prompts_of_subset)))]
+    chosen = wells.select(rows[torch.isin(wells.prompt_of_well[rows], kept)])
     facts = chosen.table.assign(prompt=chosen.prompt_of_well.numpy()).merge(
         perturbations[[MODALITY, BROAD_SAMPLE, MOA_LIST, SMILES]],
         on=[MODALITY, BROAD_SAMPLE],

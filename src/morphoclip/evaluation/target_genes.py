@@ -5,8 +5,9 @@ import pandas as pd
 
 from morphoclip.columns import BROAD_SAMPLE, GENE, GENETIC, MODALITY, Modality
 from morphoclip.evaluation.nearest_treatments import OTHER_COLUMNS, rows_together
-from morphoclip.evaluation.treatments import GENES, comparable_conditions
+from morphoclip.evaluation.treatments import GENES, Treatments, comparable_conditions
 from morphoclip.metrics.matrix import unit_rows
+from morphoclip.metrics.query_metrics import SIMILARITIES_AT_A_TIME
 from morphoclip.metrics.ranking import expected_rank
 from morphoclip.schemas.treatments import TARGET_GENES
 
@@ -21,34 +22,38 @@ def target_genes(profiles: pd.DataFrame, perturbations: pd.DataFrame) -> pd.Data
     for queries, candidates in comparable_conditions(_by_gene(profiles), perturbations):
         if queries.modality != Modality.COMPOUND or candidates.modality not in GENETIC:
             continue
-        asked = unit_rows(queries.means)
-        similarity, z = candidates.compared_with(asked)
-        column_of = {gene: n for n, gene in enumerate(candidates.facts[GENE])}
-        targets = [
-            (query, column_of[gene])
-            for query, genes in enumerate(queries.facts[GENES])
-            for gene in genes
-            if gene in column_of
-        ]
-        if not targets:
-            continue
-        query, candidate = np.array(targets).T
-        of_target = similarity[query, candidate]
-        other = candidates.facts.iloc[candidate].reset_index(drop=True)
-        tables.append(
-            queries.facts.iloc[query]
-            .reset_index(drop=True)
-            .assign(
-                similarity=of_target,
-                similarity_sd=candidates.spaces.spread(asked[query], candidates.means[candidate]),
-                z=z[query, candidate],
-                rank=expected_rank(similarity[query], of_target),
-                n_genes=len(candidates.facts),
-                gene=other[GENE],
-                **{name: other[column] for name, column in OTHER_COLUMNS.items()},
-            )
-        )
+        at_a_time = max(1, SIMILARITIES_AT_A_TIME // len(candidates.means))
+        for some in queries.in_parts(at_a_time):
+            tables.append(_ranks_of_targets(some, candidates))
     return rows_together(tables, list(TARGET_GENES.columns))
+
+
+def _ranks_of_targets(queries: Treatments, candidates: Treatments) -> pd.DataFrame:
+    """The targets of some compounds among the genes of a condition; empty without any."""
+    asked = unit_rows(queries.means)
+    column_of = {gene: n for n, gene in enumerate(candidates.facts[GENE])}
+    targets = [
+        (query, column_of[gene])
+        for query, genes in enumerate(queries.facts[GENES])
+        for gene in genes
+        if gene in column_of
+    ]
+    if not targets:
+        return pd.DataFrame()
+    similarity, z = candidates.compared_with(asked)
+    query, candidate = np.array(targets).T
+    of_target = similarity[query, candidate]
+    other = candidates.facts.iloc[candidate].reset_index(drop=True)
+    facts = queries.facts.iloc[query].reset_index(drop=True)
+    return facts.assign(
+        similarity=of_target,
+        similarity_sd=candidates.spaces.spread(asked[query], candidates.means[candidate]),
+        z=z[query, candidate],
+        rank=expected_rank(similarity[query], of_target),
+        n_genes=len(candidates.facts),
+        gene=other[GENE],
+        **{name: other[column] for name, column in OTHER_COLUMNS.items()},
+    )
 
 
 def _by_gene(profiles: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Average precision of groups through copairs, with its chance and its q-values."""
+"""Average precision of groups, with its chance and its q-values."""
 
 import tempfile
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from math import comb
 import numpy as np
 import pandas as pd
 from copairs.compute import get_null_dists
-from copairs.map import average_precision, multilabel
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
@@ -16,7 +15,6 @@ from morphoclip.columns import (
 )
 from morphoclip.metrics.chance import NullConfig, harmonic_numbers
 from morphoclip.metrics.conditions import single_subset
-from morphoclip.metrics.matrix import Matrix
 
 LEVEL = 0.05
 """False discovery rate below which a group counts as retrieved."""
@@ -24,9 +22,11 @@ LEVEL = 0.05
 _ROUNDING = 1e-6
 """By how much an average precision in single precision may miss the same one in the null."""
 
-_NUMBERS_AT_A_TIME = 2**18
-"""What copairs takes of profiles in each of its threads, about: a megabyte, which stays in a
-processor's cache. By itself it takes 20,000 pairs of profiles, however wide they are."""
+_MOST_OF_COPAIRS = 2**27
+"""Draws times candidates of a null that copairs is asked for: it holds a byte of each, twice."""
+
+_DIGITS = 3
+"""To which larger numbers of candidates are rounded: of 96,000, a hundred change no null."""
 
 
 @dataclass(frozen=True)
@@ -58,32 +58,47 @@ def expected_average_precision(n_positive: int, n_total: int) -> float:
     return (harmonic + rest) / n_total
 
 
-def average_precisions(
-    table: pd.DataFrame,
-    matrix: Matrix,
-    *,
-    distance: str = "cosine",
-    labels: str | None = None,
-    **keys: list[str],
-) -> pd.DataFrame:
-    """Average precision of each row of ``table``, whose profiles are ``matrix`` ``(N, E)``.
+def null_precisions(configurations: NDArray[np.int64], null: NullConfig) -> NDArray[np.float32]:
+    """Average precisions of random orders, ``(configurations, draws)``.
+
+    By copairs, which shuffles all candidates in every draw; where that would take gigabytes, the
+    places of the matches are drawn alone, which has the same distribution.
 
     Args:
-        table: What ``keys`` name; nothing else, as copairs copies it.
-        matrix: Profiles.
-        distance: copairs' name of it.
-        labels: A column of lists, any of which may be shared.
-        keys: copairs' ``pos_sameby``, ``pos_diffby``, ``neg_sameby`` and ``neg_diffby``.
+        configurations: Matches, and matches and others; ``(K, 2)``.
+        null: Draws and seed.
     """
-    at_a_time = max(1, _NUMBERS_AT_A_TIME // matrix.shape[1])
-    arguments = {**keys, "distance": distance, "batch_size": at_a_time, "progress_bar": False}
-    meta = table.reset_index(drop=True)
-    features = np.ascontiguousarray(matrix, dtype=np.float32)
-    if labels is None:
-        scores = average_precision(meta, features, **arguments)
-    else:
-        scores = multilabel.average_precision(meta, features, multilabel_col=labels, **arguments)
-    return scores.dropna(subset=["average_precision"])
+    nulls = np.empty((len(configurations), null.size), dtype=np.float32)
+    is_small = configurations[:, 1] * null.size <= _MOST_OF_COPAIRS
+    if is_small.any():
+        with tempfile.TemporaryDirectory() as cache:
+            nulls[is_small] = get_null_dists(
+                configurations[is_small], null.size, null.seed, cache_dir=cache, progress_bar=False
+            )
+    large = configurations[~is_small]
+    if len(large):
+        scale = 10.0 ** (np.floor(np.log10(large[:, 1])) - _DIGITS + 1)
+        rounded = (np.round(large[:, 1] / scale) * scale).astype(np.int64)
+        kinds, which = np.unique(np.stack([large[:, 0], rounded], 1), axis=0, return_inverse=True)
+        seeds = np.random.SeedSequence(null.seed).spawn(len(kinds))
+        drawn = [
+            _drawn_precisions(int(n_positive), int(n_total), null.size, np.random.default_rng(seed))
+            for (n_positive, n_total), seed in zip(kinds, seeds, strict=True)
+        ]
+        nulls[~is_small] = np.stack(drawn)[which.ravel()]
+    return nulls
+
+
+def _drawn_precisions(
+    n_positive: int, n_total: int, n_draws: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Average precision of so many matches at random places among all, ``(draws,)``."""
+    rank = np.arange(1, n_positive + 1)
+    values = np.empty(n_draws, dtype=np.float32)
+    for draw in range(n_draws):
+        places = np.sort(rng.choice(n_total, n_positive, replace=False, shuffle=False)) + 1
+        values[draw] = (rank / places).mean()
+    return values
 
 
 def score_groups(scores: pd.DataFrame, group: str, null: NullConfig) -> Scored | None:
@@ -92,10 +107,7 @@ def score_groups(scores: pd.DataFrame, group: str, null: NullConfig) -> Scored |
         return None
     sizes = scores[["n_pos_pairs", "n_total_pairs"]].astype(int)
     configurations, which = np.unique(sizes.to_numpy(), axis=0, return_inverse=True)
-    with tempfile.TemporaryDirectory() as cache:
-        nulls = get_null_dists(
-            configurations, null.size, null.seed, cache_dir=cache, progress_bar=False
-        )
+    nulls = null_precisions(configurations, null)
     expected = np.array([expected_average_precision(*map(int, size)) for size in configurations])
     by_group = scores.assign(chance=expected[which.ravel()]).groupby(group)
     table = pd.DataFrame(

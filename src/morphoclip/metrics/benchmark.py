@@ -1,4 +1,4 @@
-"""The CPJUMP1 benchmark through copairs: replicability, matching, gene-compound pairs.
+"""The CPJUMP1 benchmark, as copairs computes it: replicability, matching, gene-compound pairs.
 
 Chandrasekaran et al. 2024, `benchmark/1.0.calculate-map-cp.ipynb`, with two changes that keep it
 honest: negative controls that a normalisation was fitted on are not scored against, and the same
@@ -7,7 +7,9 @@ common. A pure function of metadata, matrix and seed, so that any profiles go th
 """
 
 import logging
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -25,18 +27,18 @@ from morphoclip.columns import (
 from morphoclip.metrics.average_precision import (
     LEVEL,
     Scored,
-    average_precisions,
     score_groups,
 )
-from morphoclip.metrics.bootstrap import Bootstrap, interval_95, resampling_counts
+from morphoclip.metrics.bootstrap import Bootstrap, drawn_sums, interval_95, resampling_counts
 from morphoclip.metrics.chance import NullConfig
 from morphoclip.metrics.conditions import (
     rows_by_condition,
     scored_controls,
     treated_wells,
 )
-from morphoclip.metrics.matching import Consensus, consensus_profiles_by_condition
+from morphoclip.metrics.consensus import Consensus, consensus_profiles_by_condition
 from morphoclip.metrics.matrix import Matrix
+from morphoclip.metrics.ranked_pairs import replicate_precisions
 from morphoclip.metrics.target_matching import (
     gene_compound_tracks,
     match_genes_and_compounds,
@@ -49,8 +51,9 @@ _COARSEST_NULL = 0.005
 _COARSE = "null too coarse: few pairs"
 _TIED = "ties: matches and others are equally similar, which copairs counts as matches"
 _POSITION = "position: controls at one position are as similar as wells of one treatment"
-_IS_CONTROL = "Metadata_is_control"
 _DRAWS = 2000
+_TRACKS_AT_ONCE = min(os.cpu_count() or 1, 4)
+"""Each holds similarities of its own."""
 
 
 def benchmark(
@@ -68,23 +71,37 @@ def benchmark(
     logging.getLogger("copairs").setLevel(logging.ERROR)
     rows: list[dict[str, object]] = []
     active: dict[str, dict[str, set[str]]] = {"q": {}, "q_legacy": {}}
-    for track, members in rows_by_condition(metadata):
-        table, own = metadata.loc[members], matrix[members]
-        if not _with_replicates(table).any():
-            continue
-        scored, position = _replicability(table, own, null), _same_position(table, own, null)
-        note = _note_on_position(scored, position, null)
-        rows += _strata_rows(scored, "replicability", track, position, note)
-        rows += _strata_rows(position, "same_position_controls", track)
-        if isinstance(scored, Scored):
-            for rule, of_track in active.items():
-                groups = scored.groups
-                of_track[track] = set(groups.loc[groups[rule] < LEVEL, BROAD_SAMPLE])
+    tracks = list(rows_by_condition(metadata))
+    with ThreadPoolExecutor(_TRACKS_AT_ONCE) as threads:
+        of_tracks = threads.map(
+            lambda members: _replicates(metadata.loc[members], matrix[members], null),
+            [members for _, members in tracks],
+        )
+        for (track, _), replicates in zip(tracks, of_tracks, strict=True):
+            if replicates is None:
+                continue
+            scored, position = replicates
+            note = _note_on_position(scored, position, null)
+            rows += _strata_rows(scored, "replicability", track, position, note)
+            rows += _strata_rows(position, "same_position_controls", track)
+            if isinstance(scored, Scored):
+                for rule, of_track in active.items():
+                    groups = scored.groups
+                    of_track[track] = set(groups.loc[groups[rule] < LEVEL, BROAD_SAMPLE])
     consensus = consensus_profiles_by_condition(metadata, matrix)
     for task, track, scored in _both_rules(consensus, active, null):
         rows += _strata_rows(scored, task, track)
     table = pd.DataFrame(rows, columns=[c for c in BENCHMARK_METRICS.columns if c != "profiles"])
     return table.assign(profiles=profiles)[list(BENCHMARK_METRICS.columns)]
+
+
+def _replicates(
+    table: pd.DataFrame, matrix: Matrix, null: NullConfig
+) -> tuple[Scored | Tied | None, Scored | Tied | None] | None:
+    """Replicability and the same of controls' positions; None without replicates."""
+    if not _with_replicates(table).any():
+        return None
+    return _replicability(table, matrix, null), _same_position(table, matrix, null)
 
 
 def _both_rules(
@@ -110,10 +127,19 @@ def _by_target(
 ) -> Iterator[tuple[str, str, Scored | Tied | None]]:
     """Matching and gene-compound pairs among treatments that replicate in their condition."""
     active = _replicable_rows(consensus.table, replicable)
-    for track, treatments in active.groupby(CONDITION):
-        yield "matching", str(track), match_targets(treatments, consensus.matrix, null)
-    for track, pair in gene_compound_tracks(active):
-        yield "gene_compound", track, match_genes_and_compounds(pair, consensus.matrix, null)
+    tracks = [("matching", str(track), own) for track, own in active.groupby(CONDITION)]
+    tracks += [("gene_compound", track, own) for track, own in gene_compound_tracks(active)]
+
+    def score(of_track: tuple[str, str, pd.DataFrame]) -> Scored | Tied | None:
+        task, _, own = of_track
+        if task == "matching":
+            return match_targets(own, consensus.matrix, null)
+        return match_genes_and_compounds(own, consensus.matrix, null)
+
+    with ThreadPoolExecutor(_TRACKS_AT_ONCE) as threads:
+        scores = threads.map(score, tracks)
+        for (task, track, _), scored in zip(tracks, scores, strict=True):
+            yield task, track, scored
 
 
 def _note_on_position(
@@ -130,7 +156,8 @@ def _note_on_position(
     drawn = []
     for one in (scored, position):
         above = (one.groups["mean_average_precision"] - one.chance) / (1 - one.chance)
-        drawn.append(resampling_counts(len(above), bootstrap) @ above.to_numpy() / len(above))
+        counts = resampling_counts(len(above), bootstrap)
+        drawn.append(drawn_sums(counts, above.to_numpy()) / len(above))
     lead, _ = interval_95(drawn[0] - drawn[1])
     of_position, _ = interval_95(drawn[1])
     return _POSITION if of_position > 0 and lead <= 0 else None
@@ -150,7 +177,7 @@ def _replicability(
     """Wells of one ID against the scored controls of each well's own plate."""
     control = scored_controls(metadata)
     used = _with_replicates(metadata) | control
-    table = metadata[used].assign(**{_IS_CONTROL: control[used].astype(int)})
+    table = metadata[used]
     profiles, is_control = matrix[used.to_numpy()], control[used].to_numpy()
 
     def pairs_of(rows: NDArray[np.int64]) -> Pairs:
@@ -160,15 +187,14 @@ def _replicability(
 
     if ties_decide(profiles, np.flatnonzero(~is_control), pairs_of):
         return TIED
-    scores = average_precisions(
-        table[[PLATE, WELL, BROAD_SAMPLE, SUBSET, _IS_CONTROL]],
+    found = replicate_precisions(
         profiles,
-        pos_sameby=[BROAD_SAMPLE],
-        pos_diffby=[],
-        neg_sameby=[PLATE],
-        neg_diffby=[_IS_CONTROL],
+        pd.factorize(table[BROAD_SAMPLE])[0],
+        pd.factorize(table[PLATE])[0],
+        queries=~is_control,
+        others=is_control,
     )
-    return score_groups(scores[scores[_IS_CONTROL] == 0], BROAD_SAMPLE, null)
+    return score_groups(found.beside(table[[BROAD_SAMPLE, SUBSET]]), BROAD_SAMPLE, null)
 
 
 def _same_position(
@@ -189,15 +215,15 @@ def _same_position(
 
     if ties_decide(profiles, np.arange(len(table)), pairs_of):
         return TIED
-    scores = average_precisions(
-        table,
+    everything = np.ones(len(table), dtype=bool)
+    found = replicate_precisions(
         profiles,
-        pos_sameby=[WELL],
-        pos_diffby=[PLATE],
-        neg_sameby=[PLATE],
-        neg_diffby=[WELL],
+        pd.factorize(table[WELL])[0],
+        pd.factorize(table[PLATE])[0],
+        queries=everything,
+        others=everything,
     )
-    return score_groups(scores, WELL, null)
+    return score_groups(found.beside(table), WELL, null)
 
 
 def _same(column: pd.Series, rows: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -1,10 +1,13 @@
 """Bootstrap intervals over perturbations: how far a number moves when they are drawn again."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+_NUMBERS_AT_A_TIME = 2**22
 
 
 class Bootstrap(NamedTuple):
@@ -14,10 +17,29 @@ class Bootstrap(NamedTuple):
     seed: int = 0
 
 
-def resampling_counts(n: int, bootstrap: Bootstrap) -> NDArray[np.float64]:
+def resampling_counts(n: int, bootstrap: Bootstrap) -> NDArray[np.uint16]:
     """How often each of n perturbations is in each draw with replacement, ``(draws, n)``."""
     rng = np.random.default_rng(bootstrap.seed)
-    return rng.multinomial(n, np.full(n, 1 / n), size=bootstrap.draws).astype(np.float64)
+    counts = np.empty((bootstrap.draws, n), dtype=np.uint16)
+    for some in _some_draws(counts):
+        counts[some] = rng.multinomial(n, np.full(n, 1 / n), size=some.stop - some.start)
+    return counts
+
+
+def drawn_sums(counts: NDArray[np.uint16], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums over each draw of values ``(n, ...)``: ``(draws, ...)``."""
+    found = np.empty((len(counts), *values.shape[1:]))
+    for some in _some_draws(counts):
+        found[some] = counts[some].astype(np.float64) @ values
+    return found
+
+
+def _some_draws(counts: NDArray[np.uint16]) -> Iterator[slice]:
+    """Draws that are held in eight bytes a number at a time."""
+    n_draws, n = counts.shape
+    at_a_time = max(1, _NUMBERS_AT_A_TIME // max(n, 1))
+    for start in range(0, n_draws, at_a_time):
+        yield slice(start, min(start + at_a_time, n_draws))
 
 
 def interval_95(resampled: NDArray[np.float64]) -> tuple[float, float]:
@@ -38,9 +60,9 @@ def compare_means(values: pd.DataFrame, reference: str, bootstrap: Bootstrap) ->
         One row per column: ``value``, ``ci_low``, ``ci_high``, and ``difference``,
         ``difference_low``, ``difference_high`` of column minus reference over the same draws.
     """
-    weights = resampling_counts(len(values), bootstrap) / len(values)
     means = values.mean()
-    resampled = pd.DataFrame(weights @ values.to_numpy(), columns=values.columns)
+    drawn = drawn_sums(resampling_counts(len(values), bootstrap), values.to_numpy())
+    resampled = pd.DataFrame(drawn / len(values), columns=values.columns)
     beside = resampled.get(reference, float("nan"))
     rows = {}
     for name in values.columns:

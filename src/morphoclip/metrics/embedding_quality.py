@@ -12,6 +12,10 @@ from morphoclip.metrics.conditions import rows_by_condition, scored_controls, tr
 from morphoclip.metrics.matrix import Matrix, unit_rows
 from morphoclip.schemas.evaluation import EMBEDDING_QUALITY
 
+_SIMILARITIES_AT_A_TIME = 2**23
+_MOST_WELLS = 20_000
+"""Of a condition, whose distances to each other are taken."""
+
 
 def embedding_quality(
     metadata: pd.DataFrame, image: Matrix, prompt_of_well: NDArray[np.int64], text: Matrix
@@ -53,8 +57,15 @@ def uniformity(points: Matrix) -> float:
 
     Two antipodes give -8, two orthogonal points -4, identical ones 0.
     """
-    squared = 2 - 2 * (points @ points.T)[np.triu_indices(len(points), 1)]
-    return float(np.log(np.exp(-2 * squared).mean())) if len(points) > 1 else 0.0
+    n = len(points)
+    if n < 2:
+        return 0.0
+    total = 0.0
+    at_a_time = max(1, _SIMILARITIES_AT_A_TIME // n)
+    for start in range(0, n, at_a_time):
+        block = points[start : start + at_a_time] @ points[start:].T
+        total += float(np.exp(4 * block[np.triu_indices_from(block, 1)] - 4).sum())
+    return float(np.log(total / (n * (n - 1) / 2)))
 
 
 def effective_rank(points: Matrix) -> float:
@@ -84,7 +95,8 @@ def plate_silhouette(metadata: pd.DataFrame, unit: Matrix) -> float:
     """Mean cosine silhouette of wells by plate, within conditions of two plates or more.
 
     Over all plates together it would measure modality and cell type. 1 where plates stand apart,
-    about 0 where they do not. NaN without such a condition.
+    about 0 where they do not. NaN without such a condition. Of a condition of more than 20,000
+    wells, those of evenly spaced plates are taken.
     """
     values = [
         silhouette_samples(unit[rows], plates, metric="cosine").mean()
@@ -98,5 +110,10 @@ def _plates_by_condition(
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     for _, rows in rows_by_condition(metadata):
         plates, names = pd.factorize(metadata[PLATE].to_numpy()[rows])
+        if len(rows) > _MOST_WELLS:
+            n_taken = max(2, len(names) * _MOST_WELLS // len(rows))
+            taken = np.linspace(0, len(names) - 1, n_taken).round().astype(int)
+            kept = np.isin(plates, taken)
+            rows, plates, names = rows[kept], plates[kept], names[taken]
         if 2 <= len(names) < len(rows):
             yield rows, plates

@@ -7,7 +7,6 @@ any profiles go through them. Negative controls that a normalisation was fitted 
 
 import logging
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,13 +15,10 @@ from scipy.stats import rankdata
 
 from morphoclip.columns import (
     BROAD_SAMPLE,
-    CELL_TYPE,
-    CONDITION,
     GENE,
     MODALITY,
     PLATE,
     SUBSET,
-    TARGET_LIST,
     WELL,
     Subset,
 )
@@ -32,11 +28,11 @@ from morphoclip.metrics.conditions import (
     compound_gene_pairs,
     rows_by_condition,
     scored_controls,
-    single_subset,
     treated_wells,
 )
+from morphoclip.metrics.consensus import consensus_profiles_by_condition
 from morphoclip.metrics.matrix import Matrix, unit_rows
-from morphoclip.metrics.query_metrics import Block, query_metrics
+from morphoclip.metrics.query_metrics import SIMILARITIES_AT_A_TIME, Block, query_metrics
 from morphoclip.metrics.ranking import DECIMALS
 from morphoclip.perturbations.genes import genes_of
 from morphoclip.schemas.evaluation import MATCHING_METRICS
@@ -196,30 +192,42 @@ def gene_matching(metadata: pd.DataFrame, matrix: Matrix) -> pd.DataFrame:
     rows = []
     consensus = consensus_profiles_by_condition(metadata, matrix)
     for pair in compound_gene_pairs(consensus.table):
-        relevant = _shares_gene(pair.compounds, pair.genetic)
-        has_target = relevant.any(axis=1)
-        if not has_target.any():
+        listed = genes_of(pair.compounds, listed=True)
+        candidates = set(pair.genetic[GENE])
+        asked = pair.compounds[[bool(candidates & set(genes)) for genes in listed]]
+        if asked.empty:
             continue
-        cosine = (
-            unit_rows(consensus.matrix[pair.compounds.index])
-            @ unit_rows(consensus.matrix[pair.genetic.index]).T
-        )
-        for kind, similarity in (("cosine", cosine), ("abs_cosine", np.abs(cosine))):
-            block = Block(np.round(similarity[has_target], DECIMALS), relevant[has_target])
+        for kind in ("cosine", "abs_cosine"):
             rows += _matched(
-                block,
-                pair.compounds.loc[has_target, SUBSET],
+                _measured_genes(asked, pair.genetic, consensus.matrix, kind),
+                len(pair.genetic),
                 f"{pair.compound_condition} to {pair.genetic_condition}, {kind}",
             )
     return pd.DataFrame(rows, columns=list(MATCHING_METRICS.columns))
 
 
-def _matched(block: Block, subsets: pd.Series, track: str) -> list[dict[str, object]]:
+def _measured_genes(
+    compounds: pd.DataFrame, genetic: pd.DataFrame, matrix: Matrix, kind: str
+) -> pd.DataFrame:
+    """Metrics of each compound, its number of true candidates and its subset."""
+    candidates = unit_rows(matrix[genetic.index]).T
+    parts = []
+    at_a_time = max(1, SIMILARITIES_AT_A_TIME // len(genetic))
+    for start in range(0, len(compounds), at_a_time):
+        some = compounds.iloc[start : start + at_a_time]
+        similarity = unit_rows(matrix[some.index]) @ candidates
+        similarity = np.abs(similarity) if kind == "abs_cosine" else similarity
+        relevant = _shares_gene(some, genetic)
+        measured = query_metrics(Block(np.round(similarity, DECIMALS), relevant))
+        parts.append(
+            measured.assign(n_true=relevant.sum(axis=1), **{SUBSET: some[SUBSET].to_numpy()})
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _matched(measured: pd.DataFrame, n_candidates: int, track: str) -> list[dict[str, object]]:
     names = ["recall@1", "recall@5", "recall@10", "mrr"]
-    measured = query_metrics(block)[names].assign(**{SUBSET: subsets.to_numpy()})
-    chance = pd.DataFrame(
-        [chance_metrics(block.relevant.shape[1], int(m)) for m in block.relevant.sum(axis=1)]
-    )
+    chance = pd.DataFrame([chance_metrics(n_candidates, int(m)) for m in measured["n_true"]])
     rows: list[dict[str, object]] = []
     for stratum, part in _strata(measured):
         rows += [
@@ -235,33 +243,6 @@ def _matched(block: Block, subsets: pd.Series, track: str) -> list[dict[str, obj
             for name in names
         ]
     return rows
-
-
-class Consensus(NamedTuple):
-    """One row per treatment and condition: its metadata, and its profile in ``matrix`` ``(T, E)``.
-
-    The index of ``table`` counts the rows of ``matrix``.
-    """
-
-    table: pd.DataFrame
-    matrix: Matrix
-
-
-def consensus_profiles_by_condition(metadata: pd.DataFrame, matrix: Matrix) -> Consensus:
-    """The median over wells of each treatment in each condition, in float64."""
-    wells = metadata.reset_index(drop=True)
-    wells = wells[treated_wells(wells)]
-    keys = [CONDITION, MODALITY, BROAD_SAMPLE]
-    table = wells.groupby(keys)[[CELL_TYPE, GENE, TARGET_LIST]].first()
-    table[SUBSET] = wells.groupby(keys)[SUBSET].agg(single_subset)
-    medians = np.empty((len(table), matrix.shape[1]))
-    n_filled = 0
-    for _, own in wells.groupby(CONDITION):  # one after the other, so that few wells are held twice
-        features = pd.DataFrame(matrix[own.index].astype(np.float64), index=own.index)
-        found = features.groupby([own[key] for key in keys]).median()
-        medians[n_filled : n_filled + len(found)] = found
-        n_filled += len(found)
-    return Consensus(table.reset_index(), medians)
 
 
 def _shares_gene(queries: pd.DataFrame, candidates: pd.DataFrame) -> NDArray[np.bool_]:

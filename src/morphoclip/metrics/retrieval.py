@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from morphoclip.columns import Modality
-from morphoclip.metrics.bootstrap import Bootstrap, interval_95, resampling_counts
+from morphoclip.metrics.bootstrap import Bootstrap, drawn_sums, interval_95, resampling_counts
 from morphoclip.metrics.chance import CUTOFFS, expected_metrics, harmonic_numbers
 from morphoclip.metrics.matrix import Matrix
 from morphoclip.metrics.query_metrics import SIMILARITIES_AT_A_TIME, Side, measured_queries
@@ -106,14 +106,6 @@ def consensus_profiles(
     sums = is_of @ image.astype(np.float64)
     length = np.linalg.norm(sums, axis=1, keepdims=True)
     return np.divide(sums, length, out=np.zeros_like(sums), where=length > 0)
-
-
-def similarity_to_texts(
-    image: Matrix, prompt_of_well: NDArray[np.int64], text: Matrix
-) -> NDArray[np.float64]:
-    """Cosine of the consensus profile of each text's wells to every text, ``(P, P)``."""
-    consensus = consensus_profiles(image, prompt_of_well, len(text))
-    return np.asarray(consensus @ text.T.astype(np.float64))
 
 
 class OwnTexts(NamedTuple):
@@ -236,31 +228,32 @@ def _measure(scope: Scope, n_groups: int, bootstrap: Bootstrap) -> Iterator[dict
         }
 
 
-def _draws(n_groups: int, group: NDArray[np.int64], bootstrap: Bootstrap) -> NDArray[np.float64]:
+def _draws(n_groups: int, group: NDArray[np.int64], bootstrap: Bootstrap) -> NDArray[np.uint16]:
     """How often each perturbation is in each draw, ``(draws, n_groups)``."""
     present = np.unique(group)
-    weights = np.zeros((bootstrap.draws, n_groups))
+    weights = np.zeros((bootstrap.draws, n_groups), dtype=np.uint16)
     weights[:, present] = resampling_counts(len(present), bootstrap)
     return weights
 
 
 def _weighted_means(
-    values: NDArray[np.float64], group: NDArray[np.int64], weights: NDArray[np.float64]
+    values: NDArray[np.float64], group: NDArray[np.int64], weights: NDArray[np.uint16]
 ) -> NDArray[np.float64]:
     n_groups = weights.shape[1]
     sums = np.bincount(group, values, minlength=n_groups)
     sizes = np.bincount(group, minlength=n_groups)
-    return np.asarray((weights @ sums) / (weights @ sizes))
+    drawn = drawn_sums(weights, np.stack([sums, sizes], axis=1))
+    return np.asarray(drawn[:, 0] / drawn[:, 1])
 
 
 def _weighted_medians(
-    values: NDArray[np.float64], group: NDArray[np.int64], weights: NDArray[np.float64]
+    values: NDArray[np.float64], group: NDArray[np.int64], weights: NDArray[np.uint16]
 ) -> NDArray[np.float64]:
     """The lower median of each draw, a few draws at a time."""
     order = np.argsort(values, kind="stable")
     medians = []
     for some in np.array_split(weights, max(len(weights) * len(values) // 4_000_000, 1)):
-        cumulated = np.cumsum(some[:, group[order]], axis=1)
+        cumulated = np.cumsum(some[:, group[order]], axis=1, dtype=np.int64)
         place = (cumulated < cumulated[:, [-1]] / 2).sum(axis=1)
         medians.append(values[order][place])
     return np.concatenate(medians)

@@ -1,6 +1,6 @@
 """Treatments that share a target, and compounds with the perturbations of their target genes.
 
-Through copairs, as Chandrasekaran et al. 2024 (`benchmark/1.0.calculate-map-cp.ipynb`).
+As Chandrasekaran et al. 2024 (`benchmark/1.0.calculate-map-cp.ipynb`).
 """
 
 from collections.abc import Iterator
@@ -10,11 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from morphoclip.columns import BROAD_SAMPLE, MODALITY, SUBSET, Modality
-from morphoclip.metrics.average_precision import Scored, average_precisions, score_groups
+from morphoclip.metrics.average_precision import Scored, score_groups
 from morphoclip.metrics.chance import NullConfig
 from morphoclip.metrics.conditions import compound_gene_pairs
 from morphoclip.metrics.matrix import Matrix
-from morphoclip.metrics.ties import TIED, Pairs, Tied, sharing, ties_decide
+from morphoclip.metrics.ranked_pairs import incidence, label_precisions, shared_labels
+from morphoclip.metrics.ties import TIED, Pairs, Tied, ties_decide
 from morphoclip.perturbations.doses import without_dose
 from morphoclip.perturbations.genes import genes_of
 
@@ -32,32 +33,13 @@ def match_targets(
     """
     is_compound = consensus[MODALITY].iloc[0] == Modality.COMPOUND
     undosed = without_dose(consensus[BROAD_SAMPLE])
-    has_doses = undosed.duplicated().any()
     table = consensus.assign(**{_LABEL: genes_of(consensus, listed=is_compound), _UNDOSED: undosed})
     table = _with_partners(table[table[_LABEL].map(len) > 0])
     if table.empty:
         return None
 
-    def pairs_of(rows: NDArray[np.int64]) -> Pairs:
-        codes, _ = pd.factorize(table[_UNDOSED])
-        own = codes[rows, None] == codes[None, :]
-        shares = sharing(table[_LABEL], rows)
-        return Pairs(shares & ~own, ~shares & ~own)
-
-    profiles = matrix[table.index]
-    if ties_decide(profiles, np.arange(len(table)), pairs_of, absolute=is_compound):
-        return TIED
-    scores = average_precisions(
-        table[[BROAD_SAMPLE, SUBSET, _LABEL, *([_UNDOSED] if has_doses else [])]],
-        profiles,
-        pos_sameby=[_LABEL],
-        pos_diffby=[_UNDOSED] if has_doses else [],
-        neg_sameby=[],
-        neg_diffby=[_LABEL],
-        distance="abs_cosine" if is_compound else "cosine",
-        labels=_LABEL,
-    )
-    return score_groups(scores, _LABEL, null)
+    apart, _ = pd.factorize(table[_UNDOSED])
+    return _scored(table, matrix, apart, null, absolute=is_compound)
 
 
 def match_genes_and_compounds(
@@ -76,26 +58,33 @@ def match_genes_and_compounds(
     if table.empty:
         return None
 
+    sides, _ = pd.factorize(table[MODALITY])
+    return _scored(table, matrix, sides, null, absolute=True)
+
+
+def _scored(
+    table: pd.DataFrame,
+    matrix: Matrix,
+    apart: NDArray[np.int64],
+    null: NullConfig,
+    *,
+    absolute: bool,
+) -> Scored | Tied | None:
+    """Rows that share a label against those that share none, of other codes of ``apart``."""
+    has = incidence(table[_LABEL])
+
     def pairs_of(rows: NDArray[np.int64]) -> Pairs:
-        is_compound = (table[MODALITY] == Modality.COMPOUND).to_numpy()
-        across = is_compound[rows, None] != is_compound[None, :]
-        shares = sharing(table[_LABEL], rows)
-        return Pairs(shares & across, ~shares & across)
+        is_apart = apart[rows, None] == apart[None, :]
+        shares = shared_labels(has, rows)
+        return Pairs(shares & ~is_apart, ~shares & ~is_apart)
 
     profiles = matrix[table.index]
-    if ties_decide(profiles, np.arange(len(table)), pairs_of, absolute=True):
+    if ties_decide(profiles, np.arange(len(table)), pairs_of, absolute=absolute):
         return TIED
-    scores = average_precisions(
-        table[[BROAD_SAMPLE, MODALITY, SUBSET, _LABEL]],
-        profiles,
-        pos_sameby=[_LABEL],
-        pos_diffby=[MODALITY],
-        neg_sameby=[],
-        neg_diffby=[_LABEL, MODALITY],
-        distance="abs_cosine",
-        labels=_LABEL,
-    )
-    return score_groups(scores, _LABEL, null)
+    found = label_precisions(profiles, has, apart=apart, absolute=absolute)
+    names = np.sort(table[_LABEL].explode().unique())
+    scores = found.beside(table[[BROAD_SAMPLE, SUBSET]])
+    return score_groups(scores.assign(**{_LABEL: names[found.label]}), _LABEL, null)
 
 
 def gene_compound_tracks(active: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -4,9 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from morphoclip.metrics.matrix import Matrix, unit_rows
 from morphoclip.metrics.ranking import DECIMALS
@@ -14,6 +12,8 @@ from morphoclip.metrics.ranking import DECIMALS
 MOST_TIED = 0.05
 """Share of pairs of a query's match and something else that may be equal to six digits."""
 _MOST_QUERIES = 1000
+_SIMILARITIES_AT_A_TIME = 2**26
+_ROWS_AT_A_TIME = 2**16
 
 
 class Tied:
@@ -49,28 +49,34 @@ def ties_decide(
     """
     if len(queries) > _MOST_QUERIES:
         queries = queries[np.linspace(0, len(queries) - 1, _MOST_QUERIES).astype(int)]
-    unit = unit_rows(matrix.astype(np.float64))
-    similarity = unit[queries] @ unit.T
-    rounded = np.round(np.abs(similarity) if absolute else similarity, DECIMALS)
-    pairs = pairs_of(queries)
-    tied = [
-        _share_of_ties(row[matches], row[others])
-        for row, matches, others in zip(rounded, pairs.matches, pairs.others, strict=True)
-        if matches.any() and others.any()
-    ]
+    tied: list[float] = []
+    at_a_time = max(1, _SIMILARITIES_AT_A_TIME // len(matrix))
+    for start in range(0, len(queries), at_a_time):
+        some = queries[start : start + at_a_time]
+        similarity = _cosines(matrix, some)
+        if absolute:
+            np.abs(similarity, out=similarity)
+        np.round(similarity, DECIMALS, out=similarity)
+        pairs = pairs_of(some)
+        tied += [
+            _share_of_ties(row[matches], row[others])
+            for row, matches, others in zip(similarity, pairs.matches, pairs.others, strict=True)
+            if matches.any() and others.any()
+        ]
     return bool(np.mean(tied) > MOST_TIED) if tied else False
+
+
+def _cosines(matrix: Matrix, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Of some rows to all, ``(Q, N)``, in double precision, of some of N at a time."""
+    asked = unit_rows(matrix[rows].astype(np.float64))
+    found = np.empty((len(rows), len(matrix)))
+    for start in range(0, len(matrix), _ROWS_AT_A_TIME):
+        block = slice(start, start + _ROWS_AT_A_TIME)
+        found[:, block] = asked @ unit_rows(matrix[block].astype(np.float64)).T
+    return found
 
 
 def _share_of_ties(matches: Matrix, others: Matrix) -> float:
     ordered = np.sort(others)
     counts = np.searchsorted(ordered, matches, "right") - np.searchsorted(ordered, matches, "left")
     return float(counts.mean() / len(others))
-
-
-def sharing(labels: pd.Series, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of all rows ``(N,)`` of lists of labels share one with these rows: ``(Q, N)``."""
-    codes, names = pd.factorize(labels.explode().dropna(), sort=True)
-    row_of = labels.reset_index(drop=True).explode().dropna().index.to_numpy()
-    shape = (len(labels), max(len(names), 1))
-    has = csr_array((np.ones(len(codes)), (row_of, codes)), shape=shape)
-    return np.asarray((has[rows] @ has.T).toarray() > 0)
