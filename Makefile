@@ -11,7 +11,7 @@ export DO_NOT_TRACK := true
 export KEDRO_DISABLE_TELEMETRY := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow attack fuzz bench dtype-gate check format lint types contracts install clean-demo clean-runs
+.PHONY: help demo test test-slow attack fuzz bench bench-scale dtype-gate check format lint types contracts install clean-demo clean-runs
 .DEFAULT_GOAL := help
 
 help:  ## show this help
@@ -37,6 +37,9 @@ check: format-check lint types contracts test test-slow  ## everything that CI a
 
 bench: $(INSTALLED)  ## benchmark against a straightforward implementation; QUICK=1 for a short run
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+bench-scale: $(INSTALLED)  ## time and memory at JUMP's size: 1,500 plates, 100,000 treatments; hours
+	@$(BIN)/python -m benchmarks.scale
 
 dtype-gate: $(INSTALLED)  ## does half precision change features? MODEL=id or folder IMAGES=folder
 	@test -n "$(MODEL)" -a -n "$(IMAGES)" || { echo "give MODEL=<hub id or folder> and IMAGES=<plate folder>"; exit 1; }

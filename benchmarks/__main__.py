@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +21,7 @@ from benchmarks.harness import Timing
 from benchmarks.images import overlap, synthetic_plane, tiff_bytes, tiff_to_input
 from benchmarks.lora import lora_step
 from benchmarks.peaks import JOBS, peak
+from benchmarks.scale import EPOCHS, SIZES, Measured, epochs, exponent, measured
 from benchmarks.text import text_features
 from benchmarks.training import loading_features, training_epoch
 
@@ -118,6 +120,30 @@ def _sizes(console: Console, results: dict[str, object]) -> None:
         table.add_row(job.job, f"{job.seconds:.0f}", f"{job.held:.0f}", f"{job.peak:.0f}")
     console.print(table)
     results["peaks"] = [asdict(job) for job in peaks]
+    table = Table(title="growth towards JUMP's size (all of it: make bench-scale)")
+    for column in ("job, size in", "sizes", "seconds", "MB at most", "exponents"):
+        table.add_column(column, justify="left" if column.startswith("job") else "right")
+    towards = list(_towards_jump())
+    for name, of_job in pd.DataFrame(map(asdict, towards)).groupby("job", sort=False):
+        grown = [exponent(list(of_job["size"]), list(of_job[c])) for c in ("seconds", "megabytes")]
+        table.add_row(
+            str(name),
+            " / ".join(f"{size:,}" for size in of_job["size"]),
+            " / ".join(f"{seconds:.1f}" for seconds in of_job["seconds"]),
+            " / ".join(f"{megabytes:.0f}" for megabytes in of_job["megabytes"]),
+            f"{grown[0]:.2f}, {grown[1]:.2f}",
+        )
+    console.print(table)
+    results["scale"] = [asdict(own) for own in towards]
+
+
+def _towards_jump() -> Iterator[Measured]:
+    """Every job of JUMP's size at its smallest size, and at a quarter of that."""
+    for n_plates in (EPOCHS[0] // 4, EPOCHS[0]):
+        yield from epochs(n_plates)
+    for job, sizes in SIZES.items():
+        for size in (sizes[0] // 4, sizes[0]):
+            yield measured(job, size)
 
 
 def _on_device(device: str, console: Console, results: dict[str, object], *, sites: int) -> None:

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -338,18 +337,21 @@ def main() -> None:
     if given.here:
         print(json.dumps(_here(given.job, given.size)))
         return
-    runs: list[partial[Any]] = []
-    for size in EPOCHS if given.job in (None, "training") else ():
-        runs.append(partial(epochs, int(given.size or size)))
-    for job, sizes in SIZES.items():
-        if given.job in (None, job):
-            runs += [partial(measured, job, int(given.size or size)) for size in sizes]
-    for run in dict.fromkeys((run.func, run.args) for run in runs):
-        found = run[0](*run[1])
-        for one in [found] if isinstance(found, Measured) else found:
-            print(
-                f"{one.job} {one.size:,}: {one.seconds:.1f} s, {one.megabytes:,.0f} MB", flush=True
-            )
+    for found in _asked_for(given.job, given.size and int(given.size)):
+        print(
+            f"{found.job} {found.size:,}: {found.seconds:.1f} s, {found.megabytes:,.0f} MB",
+            flush=True,
+        )
+
+
+def _asked_for(job: str | None, size: int | None) -> Iterator[Measured]:
+    if job in (None, "training"):
+        for n_plates in [size] if size else EPOCHS:
+            yield from epochs(n_plates)
+    for name, sizes in SIZES.items():
+        if job in (None, name):
+            for own in [size] if size else sizes:
+                yield measured(name, own)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import dtype_gate
+from benchmarks import dtype_gate, scale
 from benchmarks.bucket import extracting, fetching
 from benchmarks.cuda import Precision, epoch, extraction
 from benchmarks.evaluation import retrieval
@@ -164,3 +164,16 @@ def test_all_ways_to_a_bucket_read_all_bytes() -> None:
     """`fetching` raises where bytes are missing, `extracting` where sites are."""
     assert len(fetching(20, 1000, rounds=1)) == 5
     assert len(extracting(2, rounds=1)) == 2
+
+
+@pytest.mark.slow
+def test_jobs_of_jumps_size_run_at_a_small_one() -> None:
+    places = {one.job: one for one in scale.epochs(2, dim=4)}
+    assert set(places) == {
+        f"training, {w}, {p}" for w in ("wells", "epoch") for p in ("ram", "mmap")
+    }
+    assert all(one.seconds > 0 and one.megabytes > 50 for one in places.values())
+    for job in scale.JOBS:
+        size = 2 * scale.WELLS if job.endswith("wells") else 8
+        scale.JOBS[job](size)()
+    assert scale.exponent([1, 2, 4], [3.0, 6.0, 12.0]) == pytest.approx(1)

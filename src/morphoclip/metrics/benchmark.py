@@ -111,11 +111,12 @@ def _both_rules(
 
     The fraction retrieved by the paper's rule is of the treatments that replicate by that rule.
     """
-    legacy = {
-        (task, track): scored
-        for task, track, scored in _by_target(consensus, active["q_legacy"], null)
-    }
-    for task, track, scored in _by_target(consensus, active["q"], null):
+    present = list(_by_target(consensus, active["q"], null))
+    of_rule = present
+    if active["q_legacy"] != active["q"]:
+        of_rule = list(_by_target(consensus, active["q_legacy"], null))
+    legacy = {(task, track): scored for task, track, scored in of_rule}
+    for task, track, scored in present:
         of_paper = legacy.get((task, track))
         if isinstance(scored, Scored) and isinstance(of_paper, Scored):
             scored = replace(scored, legacy=of_paper.groups)

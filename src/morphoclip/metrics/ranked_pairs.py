@@ -7,10 +7,11 @@ others are counted against its matches some queries at a time.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -158,33 +159,83 @@ def label_precisions(
     """
     unit = unit_rows(matrix.astype(np.float32))
     columns = has.tocsc()
-    found = []
+    columns.sort_indices()
+    together = np.argsort(apart, kind="stable")
+    starts = np.searchsorted(apart[together], np.arange(int(apart.max(initial=-1)) + 2))
+    value = np.empty(has.nnz)
+    n_positive, n_others = np.zeros(has.nnz, np.int64), np.zeros(has.nnz, np.int64)
     for rows in _blocks(len(unit)):
         similarity = unit[rows] @ unit.T
         if absolute:
             np.abs(similarity, out=similarity)
-        is_apart = apart[rows, None] == apart[None, :]
-        is_other = ~(shared_labels(has, rows) | is_apart)
-        for n, row in enumerate(rows):
-            others = np.sort(similarity[n, is_other[n]])
-            if not len(others):
-                continue
-            for label in has.indices[has.indptr[row] : has.indptr[row + 1]]:
-                members = columns.indices[columns.indptr[label] : columns.indptr[label + 1]]
-                members = members[~is_apart[n, members]]
-                if not len(members):
-                    continue
-                matches = -np.sort(-similarity[n, members])
-                n_before = len(others) - np.searchsorted(others, matches, "right")
-                rank = np.arange(1, len(matches) + 1)
-                value = float((rank / (rank + n_before)).mean())
-                found.append((row, label, value, len(matches), len(matches) + len(others)))
-    if not found:
-        return _none()
-    values = np.array([one[2] for one in found])
-    row, label, n_positive, n_total = np.array([(*one[:2], *one[3:]) for one in found]).T
-    in_order = np.lexsort((row, label))
-    return _where(Precisions(row, label, values, n_positive, n_total), in_order)
+        _count_of_labels(
+            similarity,
+            rows,
+            (has.indptr, has.indices),
+            (columns.indptr, columns.indices),
+            (apart, starts, together),
+            (value, n_positive, n_others),
+        )
+    row = np.repeat(np.arange(len(unit)), np.diff(has.indptr))
+    found = Precisions(row, has.indices.astype(np.int64), value, n_positive, n_positive + n_others)
+    in_order = np.lexsort((found.row, found.label))
+    return _where(found, in_order[(n_positive > 0)[in_order] & (n_others > 0)[in_order]])
+
+
+@njit(cache=True, nogil=True)
+def _count_of_labels(
+    similarity: Any, rows: Any, labels_of: Any, rows_of: Any, apart: Any, found: Any
+) -> None:
+    """For each label of each query, what `Precisions` holds.
+
+    ``labels_of`` and ``rows_of`` are the pointers and indices of the incidence by row and by label,
+    ``apart`` the codes, where each code starts among the rows in their order, and these rows.
+    """
+    for query in range(len(rows)):
+        row, similar = rows[query], similarity[query]
+        is_other = np.ones(len(similar), np.bool_)
+        code = apart[0][row]
+        for place in range(apart[1][code], apart[1][code + 1]):
+            is_other[apart[2][place]] = False
+        for place in range(labels_of[0][row], labels_of[0][row + 1]):
+            label = labels_of[1][place]
+            for member in range(rows_of[0][label], rows_of[0][label + 1]):
+                is_other[rows_of[1][member]] = False
+        for place in range(labels_of[0][row], labels_of[0][row + 1]):
+            members = _comparable(rows_of, labels_of[1][place], apart[0], code)
+            matches = np.sort(similar[members])[::-1]
+            before = np.zeros(len(matches) + 1, np.int64)
+            n_others = 0
+            for candidate in range(len(similar)):
+                if is_other[candidate]:
+                    n_others += 1
+                    before[_first_below(matches, similar[candidate])] += 1
+            total, n_before = 0.0, 0
+            for rank in range(1, len(matches) + 1):
+                n_before += before[rank - 1]
+                total += rank / (rank + n_before)
+            found[0][place] = total / max(len(matches), 1)
+            found[1][place], found[2][place] = len(matches), n_others
+
+
+@njit(cache=True, nogil=True)
+def _comparable(rows_of: Any, label: Any, codes: Any, code: Any) -> Any:
+    """The rows of a label that are of other codes."""
+    members = rows_of[1][rows_of[0][label] : rows_of[0][label + 1]]
+    return members[codes[members] != code]
+
+
+@njit(cache=True, nogil=True)
+def _first_below(falling: Any, value: Any) -> int:
+    """The place of the first of falling numbers that is less than a value."""
+    low, high = 0, len(falling)
+    while low < high:
+        middle = (low + high) // 2
+        if falling[middle] < value:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def incidence(labels: pd.Series) -> csr_array:
