@@ -24,6 +24,7 @@ from morphoclip.evaluation.regressions import (
     rbf_kernels,
 )
 from morphoclip.metrics.matrix import Matrix
+from morphoclip.metrics.ranking import DECIMALS
 from morphoclip.metrics.retrieval import reciprocal_ranks
 from morphoclip.perturbations.known_facts import FINGERPRINT_BITS
 
@@ -82,8 +83,8 @@ def _score(similarity: Matrix, data: BaselineData) -> float:
     total = 0.0
     for name in np.unique(data.held_out.modality):
         rows = np.flatnonzero(data.held_out.modality == name)
-        block = similarity[np.ix_(rows, rows)]
-        total += float(np.trace(reciprocal_ranks(block)) + np.trace(reciprocal_ranks(block.T)))
+        block, own = np.round(similarity[np.ix_(rows, rows)], DECIMALS), np.arange(len(rows))
+        total += sum(float(reciprocal_ranks(way, own).sum()) for way in (block, block.T))
     return total
 
 

@@ -1,6 +1,7 @@
 """Bootstrap intervals over perturbations: how far a number moves when they are drawn again."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,12 +18,14 @@ class Bootstrap(NamedTuple):
     seed: int = 0
 
 
+@lru_cache(maxsize=1)  # the metrics of one table are of the same perturbations
 def resampling_counts(n: int, bootstrap: Bootstrap) -> NDArray[np.uint16]:
     """How often each of n perturbations is in each draw with replacement, ``(draws, n)``."""
     rng = np.random.default_rng(bootstrap.seed)
     counts = np.empty((bootstrap.draws, n), dtype=np.uint16)
     for some in _some_draws(counts):
         counts[some] = rng.multinomial(n, np.full(n, 1 / n), size=some.stop - some.start)
+    counts.flags.writeable = False
     return counts
 
 

@@ -50,8 +50,12 @@ class Measured(NamedTuple):
 def measured_queries(queries: Side, candidates: Side) -> Measured:
     """`query_metrics` of all queries; similarities of some of them are held at a time."""
     among_all, within = [], []
+    is_one = len({*queries.modality, *candidates.modality}) == 1
     for rows, block in queries.among(candidates):
         among_all.append(query_metrics(block).set_axis(rows))
+        if is_one:
+            within.append(among_all[-1])
+            continue
         for name in np.unique(queries.modality[rows]):
             own = np.flatnonzero(queries.modality[rows] == name)
             pairs = np.ix_(own, np.flatnonzero(candidates.modality == name))

@@ -111,20 +111,19 @@ def consensus_profiles(
 class OwnTexts(NamedTuple):
     """Consensus profiles of a modality's N texts, and these texts; ``(N, E)``, float64.
 
-    The reciprocal rank of each text for each profile is computed for some profiles at a time:
-    all of them, ``(N, N)``, are 80 GB at 100,000 texts.
+    Similarities are held of some profiles at a time: all of them are 80 GB at 100,000 texts.
     """
 
     profiles: Matrix
     texts: Matrix
 
-    def reciprocal_ranks(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-        """Rows of some profiles, and 1 / rank of every text for each of them, ``(Q, N)``."""
+    def similarities(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """Rows of some profiles, and their similarity to every text, rounded, ``(Q, N)``."""
         n_texts = len(self.texts)
         at_a_time = max(1, SIMILARITIES_AT_A_TIME // n_texts)
         for start in range(0, n_texts, at_a_time):
             rows = np.arange(start, min(start + at_a_time, n_texts))
-            yield rows, reciprocal_ranks(self.profiles[rows] @ self.texts.T)
+            yield rows, np.round(self.profiles[rows] @ self.texts.T, DECIMALS)
 
 
 def texts_by_modality(
@@ -141,18 +140,35 @@ def mrr_within_modality(
 ) -> float:
     """Perturbation-level image-to-text MRR, candidates of the query's own modality."""
     own = texts_by_modality(image, prompt_of_well, text, modality)
-    of_truth = [np.diag(block[:, rows]) for part in own for rows, block in part.reciprocal_ranks()]
+    of_truth = [
+        reciprocal_ranks(block, rows) for part in own for rows, block in part.similarities()
+    ]
     return float(np.mean(np.concatenate(of_truth)))
 
 
-def reciprocal_ranks(similarity: Matrix) -> NDArray[np.float64]:
-    """``(Q, N)``: 1 / rank of each candidate of each query, ties as their expectation."""
-    rounded = np.round(similarity, DECIMALS)
-    pairs = list(zip(np.sort(-rounded, axis=1), -rounded, strict=True))
-    better = np.stack([np.searchsorted(ordered, row, "left") for ordered, row in pairs])
-    up_to = np.stack([np.searchsorted(ordered, row, "right") for ordered, row in pairs])
+def reciprocal_ranks(similarity: Matrix, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
+    """1 / rank of one candidate ``(Q,)`` of each query, ties as their expectation: ``(Q,)``.
+
+    Similarities ``(Q, N)`` are compared as they are: round them before.
+    """
+    own = similarity[np.arange(len(candidates)), candidates][:, None]
+    better, tied = (similarity > own).sum(axis=1), (similarity == own).sum(axis=1)
     harmonic = harmonic_numbers(similarity.shape[1])
-    return np.asarray((harmonic[up_to] - harmonic[better]) / (up_to - better))
+    return np.asarray((harmonic[better + tied] - harmonic[better]) / tied)
+
+
+def _reciprocal_ranks_of_many(
+    similarity: NDArray[np.float64], candidates: NDArray[np.int32]
+) -> NDArray[np.float64]:
+    """The same of several candidates ``(K, Q)`` of each query: ``(K, Q)``."""
+    harmonic = harmonic_numbers(similarity.shape[1])
+    found = np.empty(candidates.shape)
+    for query, row in enumerate(-similarity):
+        wanted = row[candidates[:, query]]
+        row.sort()
+        better, up_to = np.searchsorted(row, wanted), np.searchsorted(row, wanted, "right")
+        found[:, query] = (harmonic[up_to] - harmonic[better]) / (up_to - better)
+    return found
 
 
 def permutation_test(own: list[OwnTexts], *, null_size: int, seed: int) -> dict[str, float]:
@@ -169,10 +185,10 @@ def permutation_test(own: list[OwnTexts], *, null_size: int, seed: int) -> dict[
         for start in range(0, null_size, at_a_time):
             stop = min(start + at_a_time, null_size)
             order = rng.permuted(np.tile(everyone, (stop - start, 1)), axis=1)
-            for rows, block in part.reciprocal_ranks():
-                here = np.arange(len(rows))
-                null[start:stop] += block[here, order[:, rows]].sum(axis=1) / n_queries
-                value += float(np.trace(block[:, rows])) / n_queries if start == 0 else 0.0
+            for rows, block in part.similarities():
+                drawn = _reciprocal_ranks_of_many(block, order[:, rows])
+                null[start:stop] += drawn.sum(axis=1) / n_queries
+                value += reciprocal_ranks(block, rows).sum() / n_queries if start == 0 else 0.0
     return {
         "value": value,
         "null_mean": float(null.mean()),
