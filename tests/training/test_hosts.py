@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import pytest
 import torch
+from click.testing import CliRunner
 from network_namespaces import places
 from other_host import free_port, gradients_of_job, other_host
 from small_training import (
@@ -27,6 +28,7 @@ from small_training import (
 )
 
 from morphoclip.errors import InputError
+from morphoclip.terminal.worker import worker
 from morphoclip.training import host_watch, hosts
 from morphoclip.training.checkpoints import (
     SECONDS_BETWEEN_CHECKPOINTS,
@@ -35,6 +37,7 @@ from morphoclip.training.checkpoints import (
 )
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.distributed import ALONE
+from morphoclip.training.fine_tuning import refuse_parts_beside_towers
 from morphoclip.training.host_store import HostStore, StoreClosed
 from morphoclip.training.hosts import lead
 from morphoclip.training.job import TrainingJob
@@ -238,3 +241,20 @@ def test_hosts_of_another_version_are_refused(tmp_path, monkeypatch) -> None:
         status, said = other.said()
     assert status == 1
     assert "install the same on all hosts" in said
+
+
+def test_a_worker_says_what_is_wrong_and_that_nothing_came() -> None:
+    runner = CliRunner()
+    asked = runner.invoke(worker, ["--rendezvous", "nowhere"])
+    assert asked.exit_code == 1
+    assert "the rendezvous 'nowhere' is no host:port" in asked.output
+    address = f"127.0.0.1:{free_port('127.0.0.1')}"
+    alone = runner.invoke(worker, ["--rendezvous", address, "--patience", "1"])
+    assert alone.exit_code == 1
+    assert f"no training was led from {address} within 1 s" in alone.output
+    assert "--rendezvous HOST:PORT" in runner.invoke(worker, ["--help"]).output
+
+
+def test_an_adapter_is_trained_on_one_host() -> None:
+    with pytest.raises(InputError, match=r"lora trains on one host, .* set training\.nodes to 1"):
+        refuse_parts_beside_towers(NO_DROPOUT, QUICK.model_copy(update={"nodes": 2}))
