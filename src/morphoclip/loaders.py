@@ -1,5 +1,6 @@
 """Folders of files, read one by one when they are asked for."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -32,10 +33,17 @@ class Extent(NamedTuple):
     Attributes:
         path: The file.
         start: Its first byte there.
+        stamp: What tells the file from another of its name: `file_stamp`.
     """
 
     path: Path
     start: int
+    stamp: tuple[int, int, int]
+
+
+def file_stamp(of: os.stat_result) -> tuple[int, int, int]:
+    """Number, size and time of change of a file."""
+    return of.st_ino, of.st_size, of.st_mtime_ns
 
 
 def extent_of(reader: object, content: memoryview) -> Extent | None:

@@ -1,5 +1,6 @@
 """Tokens that stay in their files are those that lie in memory, to the bit."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -164,20 +165,44 @@ def test_what_cannot_be_read_in_parts_is_said(plates) -> None:
         wells_with_features(mixed, well_index(), TokenNormalisation.NONE, "mmap")
 
 
-def test_a_file_that_became_shorter_and_numbers_that_are_none_are_said(plates, tmp_path) -> None:
+def test_files_that_change_while_they_are_read_are_said(plates, tmp_path) -> None:
     _, disk = both(plates)
     path = tmp_path / "plates" / "P2.pt"
     whole = path.read_bytes()
-    start = disk.sites.files[1].start
-    path.write_bytes(whole[: start + 10])
     everyone = torch.arange(len(disk.table))
-    with pytest.raises(InputError, match=r"P2\.pt is shorter than when the training began"):
+    path.write_bytes(whole)  # the same bytes, written again: nobody knows
+    with pytest.raises(InputError, match=r"P2\.pt is not the file that it was when the wells"):
         disk.sites.read(everyone)
-    with pytest.raises(InputError, match=r"P2\.pt is shorter"):
+    with pytest.raises(InputError, match=r"P2\.pt is not the file that it was"):
         list(read_ahead(disk.sites, everyone.split(5)))
-    path.write_bytes(whole[:start] + b"\xff" * (len(whole) - start))
-    with pytest.raises(InputError, match="plate P2: features normalised by its negative controls"):
+    path.unlink()
+    with pytest.raises(InputError, match=r"P2\.pt is not the file that it was"):
         disk.sites.read(everyone)
+
+
+def test_a_file_that_becomes_shorter_while_it_is_open_is_said(plates, tmp_path) -> None:
+    _, disk = both(plates)
+    everyone = torch.arange(len(disk.table))
+    disk.sites.read(everyone)
+    os.truncate(tmp_path / "plates" / "P2.pt", disk.sites.files[1].start + 10)
+    with pytest.raises(InputError, match=r"P2\.pt is not the file that it was"):
+        disk.sites.read(everyone)
+
+
+def test_numbers_that_are_none_in_half_precision_are_said(plates) -> None:
+    _, disk = both(plates)
+    plane = disk.sites.correction.normalisation
+    plane.sd[1] = 1e-9
+    with pytest.raises(InputError, match="plate P2: features normalised by its negative controls"):
+        disk.sites.read(torch.arange(len(disk.table)))
+
+
+def test_features_under_another_plates_name_are_refused(plates, tmp_path) -> None:
+    folder = tmp_path / "plates"
+    (folder / "P2.pt").write_bytes((folder / "P1.pt").read_bytes())
+    for placement in ("ram", "mmap"):
+        with pytest.raises(InputError, match=r"features of plate P2 are those of plate P1"):
+            wells_with_features(plates.load(), well_index(), TokenNormalisation.NONE, placement)
 
 
 def test_more_plates_than_files_may_be_open_are_read(plates, monkeypatch) -> None:

@@ -17,7 +17,7 @@ from kedro_datasets._typing import JSONPreview
 
 from morphoclip.errors import InputError
 from morphoclip.files import require_intact, shown_path, start_in, written_whole
-from morphoclip.loaders import Extent
+from morphoclip.loaders import Extent, file_stamp
 
 
 class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
@@ -90,7 +90,7 @@ class TorchFileDataset(AbstractVersionedDataset[Any, Any]):
         """Where a tensor of these bytes lies in the file."""
         path = Path(get_filepath_str(self._get_load_path(), "file")).resolve()
         start = start_in(path, content)
-        return None if start is None else Extent(path, start)
+        return None if start is None else Extent(path, start, file_stamp(path.stat()))
 
     @property
     def _shown(self) -> str:

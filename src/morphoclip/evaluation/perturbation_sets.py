@@ -94,19 +94,24 @@ def perturbation_set(
     perturbations: pd.DataFrame,
     prompts: pd.DataFrame,
     others: Mapping[str, pd.DataFrame] | None = None,
+    *,
+    every: bool = False,
 ) -> PerturbationSet:
     """The distinct prompts of a subset, with the mean image features of their sites.
 
     Channels stand side by side: ``F = C * D``. ``others`` are tables of wells, by plate and well;
-    one that lacks a well of the subset is left out. Of very many prompts, `compared_prompts`.
+    one that lacks a well of the subset is left out. Of very many prompts, `compared_prompts`,
+    unless ``every`` one is asked for.
 
     Raises:
         InputError: The subset has no wells.
     """
     rows = wells.rows_of_subset(manifest, subset)
-    prompts_of_subset = wells.prompt_of_well[rows].unique()
-    kept = prompts_of_subset[torch.from_numpy(compared_prompts(len(prompts_of_subset)))]
-    chosen = wells.select(rows[torch.isin(wells.prompt_of_well[rows], kept)])
+    if not every:
+        of_subset = wells.prompt_of_well[rows].unique()
+        kept = of_subset[torch.from_numpy(compared_prompts(len(of_subset)))]
+        rows = rows[torch.isin(wells.prompt_of_well[rows], kept)]
+    chosen = wells.select(rows)
     facts = chosen.table.assign(prompt=chosen.prompt_of_well.numpy()).merge(
         perturbations[[MODALITY, BROAD_SAMPLE, MOA_LIST, SMILES]],
         on=[MODALITY, BROAD_SAMPLE],

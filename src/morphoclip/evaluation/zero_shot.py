@@ -152,7 +152,15 @@ def rank_by_words(
     """
     joined = with_validation_joined(held_out.manifest)
     train, test = (
-        perturbation_set(data.wells, joined, subset, data.perturbations, data.prompts, data.others)
+        perturbation_set(
+            data.wells,
+            joined,
+            subset,
+            data.perturbations,
+            data.prompts,
+            data.others,
+            every=subset == Subset.TEST,
+        )
         for subset in (Subset.TRAIN, Subset.TEST)
     )
     chosen = data.wells.select(data.wells.rows_of_subset(held_out.manifest, Subset.TEST))

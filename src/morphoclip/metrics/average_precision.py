@@ -26,7 +26,7 @@ _MOST_OF_COPAIRS = 2**27
 """Draws times candidates of a null that copairs is asked for: it holds a byte of each, twice."""
 
 _DIGITS = 3
-"""To which larger numbers of candidates are rounded: of 96,000, a hundred change no null."""
+"""To which more than 999 others are rounded: of 96,000, fifty change no null."""
 
 
 @dataclass(frozen=True)
@@ -77,27 +77,28 @@ def null_precisions(configurations: NDArray[np.int64], null: NullConfig) -> NDAr
             )
     large = configurations[~is_small]
     if len(large):
-        scale = 10.0 ** (np.floor(np.log10(large[:, 1])) - _DIGITS + 1)
-        rounded = (np.round(large[:, 1] / scale) * scale).astype(np.int64)
+        n_others = large[:, 1] - large[:, 0]
+        scale = 10.0 ** np.maximum(np.floor(np.log10(n_others)) - _DIGITS + 1, 0)
+        rounded = (np.round(n_others / scale) * scale).astype(np.int64)
         kinds, which = np.unique(np.stack([large[:, 0], rounded], 1), axis=0, return_inverse=True)
         seeds = np.random.SeedSequence(null.seed).spawn(len(kinds))
         drawn = [
-            _drawn_precisions(int(n_positive), int(n_total), null.size, np.random.default_rng(seed))
-            for (n_positive, n_total), seed in zip(kinds, seeds, strict=True)
+            _drawn_precisions(int(matches), int(others), null.size, np.random.default_rng(seed))
+            for (matches, others), seed in zip(kinds, seeds, strict=True)
         ]
         nulls[~is_small] = np.stack(drawn)[which.ravel()]
     return nulls
 
 
 def _drawn_precisions(
-    n_positive: int, n_total: int, n_draws: int, rng: np.random.Generator
+    n_positive: int, n_others: int, n_draws: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Average precision of so many matches at random places among all, ``(draws,)``."""
+    """Average precision of so many matches at random places among others, ``(draws,)``."""
     rank = np.arange(1, n_positive + 1)
     values = np.empty(n_draws, dtype=np.float32)
     for draw in range(n_draws):
-        places = np.sort(rng.choice(n_total, n_positive, replace=False, shuffle=False)) + 1
-        values[draw] = (rank / places).mean()
+        places = rng.choice(n_positive + n_others, n_positive, replace=False, shuffle=False)
+        values[draw] = (rank / (np.sort(places) + 1)).mean()
     return values
 
 

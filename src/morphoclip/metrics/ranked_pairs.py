@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 from morphoclip.metrics.matrix import Matrix, unit_rows
 
 _AT_A_TIME = 2**24
-"""Similarities, or comparisons of them: 64 MiB in single precision."""
+"""Similarities, or comparisons of them: 128 MiB in double precision."""
 
 
 class Precisions(NamedTuple):
@@ -115,7 +115,7 @@ def _sorted_on_plates(
         if not (len(asked) and len(against)):
             continue
         own = np.where(
-            group[asked][:, None] == group[against], -np.inf, unit[asked] @ unit[against].T
+            group[asked][:, None] == group[against], -np.inf, _cosines(unit[asked], unit[against])
         )
         similarity[place[asked], : len(against)] = -np.sort(-own, axis=1)
         number[place[asked]] = np.isfinite(own).sum(axis=1)
@@ -132,7 +132,7 @@ def _of_group(
     at_a_time = max(1, _AT_A_TIME // (n_matches * max(against.similarity.shape[1], 1)))
     for start in range(0, len(rows), at_a_time):
         some = np.arange(start, min(start + at_a_time, len(rows)))
-        own = unit[rows[some]] @ unit[rows].T
+        own = _cosines(unit[rows[some]], unit[rows])
         own[np.arange(len(some)), some] = -np.inf
         matches = -np.sort(-own, axis=1)[:, :n_matches]
         before = against.similarity[against.place[rows[some]]]
@@ -157,7 +157,7 @@ def label_precisions(
             other.
         absolute: Whether opposite profiles count as similar.
     """
-    unit = unit_rows(matrix.astype(np.float32))
+    unit = unit_rows(matrix.astype(np.float32)).astype(np.float64)
     columns = has.tocsc()
     columns.sort_indices()
     together = np.argsort(apart, kind="stable")
@@ -165,7 +165,7 @@ def label_precisions(
     value = np.empty(has.nnz)
     n_positive, n_others = np.zeros(has.nnz, np.int64), np.zeros(has.nnz, np.int64)
     for rows in _blocks(len(unit)):
-        similarity = unit[rows] @ unit.T
+        similarity = _cosines(unit[rows], unit)
         if absolute:
             np.abs(similarity, out=similarity)
         _count_of_labels(
@@ -236,6 +236,16 @@ def _first_below(falling: Any, value: Any) -> int:
         else:
             low = middle + 1
     return low
+
+
+def _cosines(one: Matrix, other: Matrix) -> NDArray[np.float32]:
+    """Products of unit vectors, ``(len(one), len(other))``.
+
+    In double precision, then rounded: products of equal rows in single precision differ in the last
+    digit by where they lie, and would tie no longer.
+    """
+    products = one.astype(np.float64, copy=False) @ other.astype(np.float64, copy=False).T
+    return np.asarray(products, dtype=np.float32)
 
 
 def incidence(labels: pd.Series) -> csr_array:

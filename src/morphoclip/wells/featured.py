@@ -96,6 +96,11 @@ def wells_with_features(
     kept: _InMemory | _OnDisk | None = None
     for plate in plates:  # one beside the whole, not all of them twice
         features = plate_features[plate]()
+        if features.plate != plate:
+            raise InputError(
+                f"the packed features of plate {plate} are those of plate {features.plate}: files "
+                "go by the barcode; run kedro run --pipeline image_features, or import_features"
+            )
         made_by[plate], shapes[plate] = features.fingerprint, tuple(features.tokens.shape[1:])
         if not _go_together(made_by, shapes):
             continue  # what differs is told of all plates
@@ -103,7 +108,7 @@ def wells_with_features(
         if kept is None:
             n_at_most = int(present[N_SITES].sum())
             n_bytes = n_at_most * features.tokens[0].nbytes if len(features.tokens) else 0
-            extent = _extent_of(features, plate_features)
+            extent = None if placement == "ram" else _extent_of(features, plate_features)
             stays = _stays_on_disk(placement, n_bytes, normalisation, extent)
             kept = _OnDisk() if stays else _InMemory(n_at_most)
         kept.add(features, own, plate_features)

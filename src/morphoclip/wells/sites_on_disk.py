@@ -20,7 +20,7 @@ from torch import Tensor
 
 from morphoclip.errors import InputError, example_of
 from morphoclip.files import shown_path
-from morphoclip.loaders import Extent
+from morphoclip.loaders import Extent, file_stamp
 from morphoclip.plate_effects import SETTING, Correction
 from morphoclip.wells.batch import WellBatch, rows_of_wells
 
@@ -99,7 +99,7 @@ class SitesOnDisk:
             kept: Which of all sites to take, ``(S,)`` bool; all by default.
 
         Raises:
-            InputError: A file is shorter than it was, or a number is none in half precision.
+            InputError: A file is another than it was, or a number is none in half precision.
         """
         sites, offsets = rows_of_wells(self.offsets, wells, kept)
         n_sites = offsets.diff()
@@ -136,14 +136,11 @@ class SitesOnDisk:
         for run in np.lexsort((rows[starts], plates[starts])).tolist():
             start, end = int(starts[run]), int(ends[run])
             extent = self.files[plates[start]]
-            with self._handles.at(extent.path) as handle:
-                part = view[start * n_bytes : end * n_bytes]
+            part = view[start * n_bytes : end * n_bytes]
+            with self._handles.at(extent) as handle:
                 read = os.preadv(handle, [part], extent.start + int(rows[start]) * n_bytes)
             if read != len(part):
-                raise InputError(
-                    f"{shown_path(extent.path)} is shorter than when the training began: leave "
-                    "features alone while they are read, or set training.placement to ram"
-                )
+                raise _changed(extent)
 
 
 def not_finite(plates: list[str]) -> InputError:
@@ -153,6 +150,24 @@ def not_finite(plates: list[str]) -> InputError:
         "for half precision, as when controls hardly differ from each other; look at its "
         f"controls, or set {SETTING} to none"
     )
+
+
+def _changed(extent: Extent) -> InputError:
+    return InputError(
+        f"{shown_path(extent.path)} is not the file that it was when the wells were put together: "
+        "leave features alone while they are read, or set training.placement to ram"
+    )
+
+
+def _opened(extent: Extent) -> int:
+    try:
+        handle = os.open(extent.path, os.O_RDONLY)
+    except OSError as error:
+        raise _changed(extent) from error
+    if file_stamp(os.fstat(handle)) != extent.stamp:
+        os.close(handle)
+        raise _changed(extent)
+    return handle
 
 
 class _Handles:
@@ -165,15 +180,19 @@ class _Handles:
         self._most = min(allowed // 2, _OPEN_AT_MOST)
 
     @contextmanager
-    def at(self, path: Path) -> Iterator[int]:
-        """A file to read from."""
+    def at(self, extent: Extent) -> Iterator[int]:
+        """A file to read from.
+
+        Raises:
+            InputError: It is gone, or another one by now.
+        """
         with self._lock:
-            handle = self._open.get(path)
+            handle = self._open.get(extent.path)
             stays = handle is not None or len(self._open) < self._most
             if handle is None:
-                handle = os.open(path, os.O_RDONLY)
+                handle = _opened(extent)
                 if stays:
-                    self._open[path] = handle
+                    self._open[extent.path] = handle
         try:
             yield handle
         finally:
