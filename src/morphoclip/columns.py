@@ -5,7 +5,9 @@
 
 from enum import StrEnum
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 PLATE = "Metadata_Plate"
 WELL = "Metadata_Well"
@@ -113,6 +115,14 @@ class Subset(StrEnum):
     VALIDATION = "validation"
     TEST = "test"
     EXCLUDED = "excluded"
+
+
+def embeddings(table: pd.DataFrame) -> NDArray[np.floating]:
+    """The embedding of each row, ``(B, E)``; not copied where its columns lie side by side."""
+    names = embedding_columns(table)
+    first = table.columns.get_loc(names[0]) if names else 0
+    together = table.iloc[:, first : first + len(names)]
+    return (together if list(together.columns) == names else table[names]).to_numpy()
 
 
 def embedding_columns(table: pd.DataFrame) -> list[str]:

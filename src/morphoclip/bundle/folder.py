@@ -26,7 +26,7 @@ from morphoclip.bundle.files import (
     sha256_of,
 )
 from morphoclip.bundle.weights import described, tensors_of
-from morphoclip.columns import embedding_columns
+from morphoclip.columns import embedding_columns, embeddings
 from morphoclip.files import json_digest, written_whole
 from morphoclip.models.trained import TrainedModel
 
@@ -68,7 +68,7 @@ def write_bundle(packed: PackedModel, folder: Path) -> None:
             _write_tensors(*packed.adapter.to_safetensors(), path=partial / ADAPTER_FILE)
         if packed.profiles is not None:
             dimensions = embedding_columns(packed.profiles)
-            matrix = packed.profiles[dimensions].to_numpy(dtype=np.float32)
+            matrix = embeddings(packed.profiles).astype(np.float32, copy=False)
             np.save(partial / PROFILES_FILE, matrix, allow_pickle=False)
             packed.profiles.drop(columns=dimensions).to_parquet(partial / WELLS_FILE)
         config = BundleConfig(

@@ -15,6 +15,7 @@ from morphoclip.columns import (
     WELL,
     Role,
     embedding_columns,
+    embeddings,
 )
 from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.metrics.matrix import Matrix
@@ -64,7 +65,7 @@ def as_anndata(profiles: pd.DataFrame, *, seed: int) -> Any:
     from anndata import AnnData
 
     dimensions = embedding_columns(profiles)
-    matrix = profiles[dimensions].to_numpy(dtype=np.float32)
+    matrix = embeddings(profiles).astype(np.float32, copy=False)
     metadata = profiles.drop(columns=dimensions)
     obs = pd.DataFrame(
         {name: _plain(metadata[name]) for name in metadata},

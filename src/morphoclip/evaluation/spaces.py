@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from morphoclip.columns import EMBEDDING_PREFIX, embedding_columns
+from morphoclip.columns import EMBEDDING_PREFIX, embedding_columns, embeddings
 from morphoclip.metrics.matrix import Matrix, unit_rows
+
+_ROWS_AT_A_TIME = 2**16
 
 
 class Spaces(NamedTuple):
@@ -26,8 +28,7 @@ class Spaces(NamedTuple):
     @classmethod
     def of(cls, profiles: pd.DataFrame) -> Self:
         """Those of a table of profiles, by the names of its columns."""
-        columns = embedding_columns(profiles)
-        return cls.of_vectors(columns, profiles[columns].to_numpy())
+        return cls.of_vectors(embedding_columns(profiles), embeddings(profiles))
 
     @classmethod
     def of_vectors(cls, columns: Sequence[str], vectors: Matrix) -> Self:
@@ -35,7 +36,10 @@ class Spaces(NamedTuple):
         widths = np.array(space_widths(columns), dtype=np.int64)
         ends = np.cumsum(widths)
         starts = ends - widths
-        squared = (np.asarray(vectors, dtype=np.float64) ** 2).mean(axis=0)
+        squared = np.zeros(len(columns))
+        for block in range(0, len(vectors), _ROWS_AT_A_TIME):
+            some = np.asarray(vectors[block : block + _ROWS_AT_A_TIME], dtype=np.float64)
+            squared += (some**2).sum(axis=0) / len(vectors)
         sums = np.add.reduceat(squared, starts) if len(squared) else squared
         return cls(starts, ends, sums / max(sums.sum(), 1e-12))
 

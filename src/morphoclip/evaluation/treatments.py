@@ -33,6 +33,7 @@ from morphoclip.columns import (
     TARGET_LIST,
     Quality,
     embedding_columns,
+    embeddings,
 )
 from morphoclip.evaluation.spaces import Spaces
 from morphoclip.metrics.conditions import (
@@ -175,7 +176,7 @@ def conditions_by_cell_type(
 ) -> Iterator[dict[str, Treatments]]:
     """`conditions_of` one table of profiles with their metadata."""
     dimensions = embedding_columns(profiles)
-    matrix = profiles[dimensions].to_numpy()
+    matrix = embeddings(profiles)
     wells = profiles.drop(columns=dimensions).reset_index(drop=True)
     return conditions_of(wells, matrix, Spaces.of_vectors(dimensions, matrix), perturbations)
 
@@ -199,7 +200,7 @@ def conditions_of(
     in_all_conditions = subsets.reindex(pd.MultiIndex.from_frame(wells[keys])).to_numpy()
     for of_cells in by_cell_type(wells.assign(**{SUBSET: in_all_conditions})):
         yield {
-            str(name): _treatments(rows, matrix[rows.index.to_numpy()], spaces, perturbations)
+            str(name): _treatments(rows, matrix, spaces, perturbations)
             for name, rows in of_cells.groupby(CONDITION)
             if treated_wells(rows).any()
         }
@@ -230,23 +231,34 @@ def _treatments(
     facts[MECHANISMS] = entries_of(known[MOA_LIST].reset_index(drop=True))
     share = shows_few_cells(treated).groupby(treated[BROAD_SAMPLE]).mean()
     facts[FEW_CELLS] = share.reindex(facts[BROAD_SAMPLE]).to_numpy() >= 0.5
-    means = _means_of_unit_rows(matrix[is_treated], codes, n_wells)
-    is_control = scored_controls(wells).to_numpy()
-    controls = unit_rows(matrix[is_control].astype(np.float64))
-    control_rows = wells.index.to_numpy(dtype=np.int64)[is_control]
+    rows = wells.index.to_numpy(dtype=np.int64)
+    means = _means_of_unit_rows(matrix, rows[is_treated], codes, n_wells)
+    control_rows = rows[scored_controls(wells).to_numpy()]
+    controls = unit_rows(matrix[control_rows].astype(np.float64))
     return Treatments(facts, means, n_wells, controls, spaces, control_rows)
 
 
 def _means_of_unit_rows(
-    matrix: Matrix, codes: NDArray[np.int64], n_rows: NDArray[np.int64]
+    matrix: Matrix, rows: NDArray[np.int64], codes: NDArray[np.int64], n_rows: NDArray[np.int64]
 ) -> Matrix:
-    """Means ``(G, E)`` of rows ``(B, E)`` at unit length by group; a block of columns at a time."""
-    lengths = np.sqrt(np.einsum("be,be->b", matrix, matrix, dtype=np.float64))
+    """Means ``(G, E)`` by group of some rows ``(B',)`` of a matrix, each at unit length.
+
+    Some columns at a time: the rows are never all copied.
+    """
+    blocks = [
+        slice(start, start + _COLUMNS_AT_ONCE)
+        for start in range(0, matrix.shape[1], _COLUMNS_AT_ONCE)
+    ]
+    squared = np.zeros(len(rows))
+    for block in blocks:
+        some = matrix[rows, block]
+        squared += np.einsum("be,be->b", some, some, dtype=np.float64)
+    lengths = np.sqrt(squared)
     lengths[lengths == 0] = 1
     places = (codes, np.arange(len(codes)))
     weights = csr_array((1 / lengths, places), shape=(len(n_rows), len(codes)))
     means = np.empty((len(n_rows), matrix.shape[1]))
-    for start in range(0, matrix.shape[1], _COLUMNS_AT_ONCE):
-        block = slice(start, start + _COLUMNS_AT_ONCE)
-        means[:, block] = weights @ matrix[:, block].astype(np.float64)
-    return means / n_rows[:, None]
+    for block in blocks:
+        means[:, block] = weights @ matrix[rows, block].astype(np.float64)
+    means /= n_rows[:, None]
+    return means

@@ -26,6 +26,7 @@ from morphoclip.columns import (
     TARGET_LIST,
     WELL,
     embedding_columns,
+    embeddings,
 )
 from morphoclip.errors import InputError
 from morphoclip.evaluation.spaces import Spaces
@@ -64,7 +65,7 @@ class SearchIndex:
     ) -> Self:
         """Of one table of profiles with their metadata."""
         dimensions = embedding_columns(profiles)
-        matrix = profiles[dimensions].to_numpy(dtype=np.float32)
+        matrix = embeddings(profiles).astype(np.float32, copy=False)
         wells = profiles.drop(columns=dimensions).reset_index(drop=True)
         return cls(wells, matrix, perturbations, texts, tuple(dimensions))
 

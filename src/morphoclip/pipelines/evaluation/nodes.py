@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from morphoclip.columns import PROMPT_DIGEST, SUBSET, Subset, embedding_columns
+from morphoclip.columns import PROMPT_DIGEST, SUBSET, Subset, embeddings
 from morphoclip.evaluation.baseline_comparison import compare_methods, single_split_sentence
 from morphoclip.evaluation.config import EvaluationConfig
 from morphoclip.evaluation.held_out_retrieval import (
@@ -150,7 +150,7 @@ def score_matching(
     well_profiles: pd.DataFrame, plain_profiles: dict[str, pd.DataFrame], config: EvaluationConfig
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Distance to controls, identification and gene matching; the CPJUMP1 benchmark."""
-    embedded = well_profiles[embedding_columns(well_profiles)].to_numpy()
+    embedded = embeddings(well_profiles)
     tracks = [
         benchmark(well_profiles, embedded, config.null, profiles="trained model"),
         benchmark_of_tables(well_profiles, plain_profiles, config.null),
@@ -160,13 +160,12 @@ def score_matching(
 
 def score_embedding(well_profiles: pd.DataFrame, prompt_embeddings: pd.DataFrame) -> pd.DataFrame:
     """Alignment, spread, what plates leave in the embedding, and signs of collapse."""
-    dimensions = embedding_columns(well_profiles)
     row_of = {digest: n for n, digest in enumerate(prompt_embeddings[PROMPT_DIGEST])}
     return embedding_quality(
         well_profiles,
-        well_profiles[dimensions].to_numpy(),
+        embeddings(well_profiles),
         well_profiles[PROMPT_DIGEST].map(row_of).to_numpy(dtype=np.int64),
-        prompt_embeddings[dimensions].to_numpy(),
+        embeddings(prompt_embeddings),
     )
 
 
