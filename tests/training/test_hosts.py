@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,7 +31,7 @@ from small_training import (
 
 from morphoclip.errors import InputError
 from morphoclip.terminal.worker import worker
-from morphoclip.training import host_watch, hosts
+from morphoclip.training import gathering, host_store, host_watch
 from morphoclip.training.checkpoints import (
     SECONDS_BETWEEN_CHECKPOINTS,
     CheckpointStore,
@@ -38,6 +40,7 @@ from morphoclip.training.checkpoints import (
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.distributed import ALONE
 from morphoclip.training.fine_tuning import refuse_parts_beside_towers
+from morphoclip.training.host_notes import Begun, End, FileSent, Hello, Note, Place, Run, Sign
 from morphoclip.training.host_store import HostStore, StoreClosed
 from morphoclip.training.hosts import lead
 from morphoclip.training.job import TrainingJob
@@ -185,7 +188,11 @@ def test_hosts_meet_on_a_named_interface(tmp_path) -> None:
     assert "is no host:port" in sentence("29411")
     assert "is no host:port" in sentence("localhost:70000")
     assert "there is no host" in sentence("no-such-host.invalid:29411")
-    assert "cannot listen at 192.0.2.1:29411" in sentence("192.0.2.1:29411")
+    assert "no interface of this machine has the address" in sentence("192.0.2.1:29411")
+    assert "would listen on every interface" in sentence("[::ffff:0.0.0.0]:29411")
+    assert "would listen on every interface" in sentence("224.0.0.1:29411")
+    assert "there is no host 10.0.0..5" in sentence("10.0.0..5:29411")
+    assert "is no host:port" in sentence("localhost:" + "1" * 200)
     assert "trusted_network:true" in sentence("192.0.2.1:29411", trusted=False)
     port = free_port("127.0.0.1")
     late = sentence(f"127.0.0.1:{port}", trusted=False)
@@ -201,9 +208,9 @@ def test_the_store_listens_on_its_address_alone() -> None:
     store = HostStore.serve(Address("127.0.0.1", port), trusted=False)
     listening = [one for one in listening_sockets() if one[1] == port]
     assert [address for address, _ in listening] == ["0100007F"]
-    store.say("a", {"text": "\x1b[31mred"})
-    assert store.another().hear("a") == {"text": "?[31mred"}
-    assert store.hear("b") is None
+    store.say("a", End(kind="sentence", text="\x1b[31mred"))
+    assert store.another().hear("a", End).text == "?[31mred"
+    assert store.hear("b", End) is None
     del store
     with pytest.raises(StoreClosed):
         HostStore.connect(Address("127.0.0.1", port))
@@ -228,8 +235,71 @@ def test_files_arrive_as_they_were_sent_and_are_not_sent_twice(tmp_path) -> None
     assert written[0] == written[1]
 
 
+STRANGE = ["x", "[1]", "{}", "null", "[" * 100_000, '{"nodes": null, "run": "r"}', '{"size": -5}']
+
+
+@pytest.mark.parametrize("kind", [Run, Begun, End, FileSent, Hello, Place, Sign])
+def test_a_strangers_note_of_another_shape_is_none(kind: type[Note]) -> None:
+    store = HostStore.serve(Address("127.0.0.1", free_port("127.0.0.1")), trusted=False)
+    for text in STRANGE:
+        store._set("note", text.encode())
+        assert store.hear("note", kind) is None
+    store.take_back("note")
+    assert store.hear("note", kind) is None
+
+
+def test_a_port_that_answers_nothing_is_no_store(monkeypatch) -> None:
+    monkeypatch.setattr(host_store, "_SECONDS_TO_ANSWER", 1.0)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        with pytest.raises(StoreClosed, match="no answer for 1 s"):
+            HostStore.connect(Address("127.0.0.1", silent.getsockname()[1]))
+
+
+def test_a_place_whose_worker_leaves_or_never_signs_is_free_again(monkeypatch) -> None:
+    monkeypatch.setattr(gathering, "SECONDS_OF_SILENCE", 1.0)
+    address = Address("127.0.0.1", free_port("127.0.0.1"))
+    store = HostStore.serve(address, trusted=False)
+    store.say("run", Run(run="r", nodes=2))
+    assert gathering.place_in(store.another(), "silent") == 1
+    assert gathering.place_in(store.another(), "second") is None
+    assert gathering.place_in(store.another(), "silent") == 1, "its own place stays its own"
+    rendezvous = {"address": str(address), "patience": 3}
+    with (
+        host_watch.watching(store, 0, [1]) as watch,
+        pytest.raises(InputError, match="1 of 1 hosts did not come"),
+    ):
+        gathering.wait_for_hosts(store, watch, on_two_hosts("", rendezvous=rendezvous), "cpu")
+    assert gathering.place_in(store.another(), "second") == 1
+    store.say("end", End(kind="done"))
+    with host_watch.watching(store, 1, [0]) as watch:
+        assert gathering.wait_for_begin(store, watch, 1) is None
+    assert store.hear("place/1", Place) is None
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_told_to_end_leaves_no_features(tmp_path) -> None:
+    address = f"127.0.0.1:{free_port('127.0.0.1')}"
+    command = [sys.executable, "-m", "morphoclip", "worker", "--rendezvous", address]
+    process = subprocess.Popen([*command, "--folder", str(tmp_path)])
+    while not list(tmp_path.iterdir()):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    (dead,) = tmp_path.iterdir()
+    second = subprocess.Popen([*command, "--folder", str(tmp_path)])
+    while dead.exists() or not list(tmp_path.iterdir()):
+        assert second.poll() is None
+        time.sleep(0.1)
+    second.terminate()
+    assert second.wait(20) == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+
+
 def test_hosts_of_another_version_are_refused(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(hosts.torch, "__version__", "1.0")
+    monkeypatch.setattr(gathering.torch, "__version__", "1.0")
     address = f"127.0.0.1:{free_port('127.0.0.1')}"
     data = wells()
     job = TrainingJob(

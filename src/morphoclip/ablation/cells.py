@@ -17,20 +17,13 @@ from morphoclip.models.config import ModelConfig
 from morphoclip.splits.config import SplitConfig
 from morphoclip.splits.strategies import STRATEGIES
 from morphoclip.training.config import TrainingConfig
+from morphoclip.training.run_identity import WHERE_IT_RUNS
 
 BASE = "base"
 """The cell that the others are compared with: the parameters as they are."""
 
 _FEATURE_SET = "image_features.name"
-_OF_THE_MACHINE = {
-    "resume",
-    "device",
-    "placement",
-    "cpu_threads",
-    "seeds",
-    "devices",
-    "micro_batch",
-}
+_OF_THE_MACHINE = WHERE_IT_RUNS | {"micro_batch"}
 
 Grid = dict[str, list[Any]]
 """A parameter, and the values that it takes in turn; the others stay as they are."""

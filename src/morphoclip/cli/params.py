@@ -22,6 +22,7 @@ _OTHER_NUMBER = re.compile(r"[-+]?(0\d+|0[oxb]\w+|\d+(:\d+)+|\d+(_\d+)+)")
 
 _FREE_TEXT = (
     "find_similar.text",
+    "training.rendezvous.address",
     "find_similar.treatment",
     "find_similar.well",
     "find_similar.site",

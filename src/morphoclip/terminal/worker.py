@@ -2,12 +2,18 @@
 
 import logging
 import os
+import shutil
+import signal
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from morphoclip.errors import InputError
+from morphoclip.files import partial_name, remove_leftovers
 
 
 @click.command()
@@ -50,12 +56,11 @@ def worker(rendezvous: str, patience: float, folder: Path | None) -> None:
     from morphoclip.training.hosts import follow
     from morphoclip.training.trainer import train_rank
 
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leave no features
     try:
-        with tempfile.TemporaryDirectory(prefix="morphoclip-", dir=folder) as own:
-            done = follow(train_rank, rendezvous, Path(own), patience)
-    except (InputError, RuntimeError) as error:
+        with _own_folder(folder or Path(tempfile.gettempdir())) as own:
+            done = follow(train_rank, rendezvous, own, patience)
+    except (InputError, OSError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
     if not done:
         raise click.ClickException(
@@ -63,3 +68,16 @@ def worker(rendezvous: str, patience: float, folder: Path | None) -> None:
             "training.nodes and training.rendezvous.address, and see that this host reaches it"
         )
     click.echo(f"{done} training(s) done, and none came for {patience:g} s")
+
+
+@contextmanager
+def _own_folder(within: Path) -> Iterator[Path]:
+    """A folder that only this user can read; those of workers that were killed go with it."""
+    own = partial_name(within / "morphoclip-worker")
+    within.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(within.glob(f".{own.name.split('.')[1]}.*"))
+    own.mkdir(mode=0o700)
+    try:
+        yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)

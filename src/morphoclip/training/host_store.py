@@ -7,18 +7,21 @@ nothing that comes out of it is unpickled or run: numbers, JSON, tables, tensors
 
 import datetime
 import hashlib
-import json
+import queue
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+from pydantic import ValidationError
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from morphoclip.errors import InputError
 from morphoclip.files import written_whole
+from morphoclip.training.host_notes import FileSent, Note
 from morphoclip.training.rendezvous import Address, listen
 
 _CHUNK = 4 * 2**20
@@ -26,11 +29,52 @@ _CHUNK = 4 * 2**20
 
 _CHUNKS_AHEAD = 4
 _SECONDS_TO_CONNECT = 5
-_LONGEST_TEXT = 2000
+_SECONDS_TO_ANSWER = 20.0
+"""torch's own limits do not hold for a machine that is silent, or for a port that is no store's."""
+
+T = TypeVar("T")
+N = TypeVar("N", bound=Note)
 
 
 class StoreClosed(Exception):
     """The store cannot be reached, or no longer."""
+
+
+class _Answers:
+    """Calls of one connection, one after the other, each answered in time or given up."""
+
+    def __init__(self) -> None:
+        self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]
+        self._asked = queue.SimpleQueue()
+        threading.Thread(target=_answer, args=(self._asked,), daemon=True).start()
+
+    def to(self, question: Callable[[], T]) -> T:
+        """What a call returns.
+
+        Raises:
+            StoreClosed: It failed, or does not return.
+        """
+        future: Future[T] = Future()
+        self._asked.put((question, future))
+        try:
+            return future.result(_SECONDS_TO_ANSWER)
+        except TimeoutError as error:
+            raise StoreClosed(f"no answer for {_SECONDS_TO_ANSWER:g} s") from error
+        except RuntimeError as error:  # torch's errors of network and store are such
+            raise StoreClosed(str(error).partition("\n")[0]) from error
+
+    def __del__(self) -> None:
+        self._asked.put(None)
+
+
+def _answer(asked: "queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]") -> None:
+    while (one := asked.get()) is not None:
+        question, future = one
+        try:
+            future.set_result(question())
+        except BaseException as error:  # it is raised where the answer is waited for
+            future.set_exception(error)
+        del one, question, future
 
 
 class HostStore:
@@ -39,8 +83,9 @@ class HostStore:
     Methods raise `StoreClosed` once the leading host is gone.
     """
 
-    def __init__(self, store: Any, address: Address) -> None:
-        self._store = store
+    def __init__(self, open_store: Callable[[], Any], address: Address) -> None:
+        self._answers = _Answers()
+        self._store = self._answers.to(open_store)
         self.address = address
 
     @classmethod
@@ -48,19 +93,27 @@ class HostStore:
         """Open the store on this machine.
 
         Raises:
-            InputError: As `listen` does.
+            InputError: As `listen` does, or nothing can connect to the address.
         """
         listening = listen(address, trusted=trusted)
-        resolved = address.resolved()
-        store = TCPStore(
-            resolved.host,
-            resolved.port,
-            is_master=True,
-            wait_for_workers=False,
-            timeout=datetime.timedelta(seconds=_SECONDS_TO_CONNECT),
-            master_listen_fd=listening.detach(),
-        )
-        return cls(store, resolved)
+        resolved = Address(str(listening.getsockname()[0]), address.port)
+        try:
+            return cls(
+                lambda: TCPStore(
+                    resolved.host,
+                    resolved.port,
+                    is_master=True,
+                    wait_for_workers=False,
+                    timeout=datetime.timedelta(seconds=_SECONDS_TO_CONNECT),
+                    master_listen_fd=listening.detach(),
+                ),
+                resolved,
+            )
+        except StoreClosed as error:
+            raise InputError(
+                f"nothing reaches the rendezvous {address} ({error}): give the address of one of "
+                "this machine's interfaces"
+            ) from error
 
     @classmethod
     def connect(cls, address: Address) -> Self:
@@ -72,67 +125,63 @@ class HostStore:
         try:
             resolved = address.resolved()
             socket.create_connection(resolved, timeout=_SECONDS_TO_CONNECT).close()
-            store = TCPStore(
+        except (OSError, InputError) as error:  # names may be known later
+            raise StoreClosed(str(error)) from error
+        return cls(
+            lambda: TCPStore(
                 resolved.host,
                 resolved.port,
                 is_master=False,
                 wait_for_workers=False,
                 timeout=datetime.timedelta(seconds=_SECONDS_TO_CONNECT),
-            )
-        except (OSError, RuntimeError, InputError) as error:  # names may be known later
-            raise StoreClosed(_first_line(error)) from error
-        return cls(store, resolved)
+            ),
+            resolved,
+        )
 
     def another(self) -> "HostStore":
         """A connection of its own: one that waits holds up its others."""
         return HostStore.connect(self.address)
 
-    def say(self, name: str, note: Any) -> None:
+    def say(self, name: str, note: Note) -> None:
         """Leave a note, as JSON."""
-        with _closed_if_broken():
-            self._store.set(name, json.dumps(note))
+        self._answers.to(lambda: self._store.set(name, note.model_dump_json()))
 
-    def hear(self, name: str) -> Any:
-        """The note of this name, or None where there is none yet.
-
-        Text in it is printable and short, whoever wrote it.
-        """
-        with _closed_if_broken():
-            if not self._store.check([name]):
-                return None
-            content = self._store.get(name)
+    def hear(self, name: str, kind: type[N]) -> N | None:
+        """The note of this name; None where there is none yet, or something of another shape."""
+        if not self._is_there(name):
+            return None
+        content = self._answers.to(lambda: self._store.get(name))
         try:
-            return _harmless(json.loads(content))
-        except ValueError:
+            return kind.model_validate_json(content)
+        except (ValidationError, RecursionError):
             return None
 
-    def claim(self, name: str, mine: str) -> bool:
+    def claim(self, name: str, mine: Note) -> bool:
         """Whether what this name stands for is mine now."""
-        with _closed_if_broken():
-            return bool(self._store.compare_set(name, "", mine) == mine.encode())
+        wanted = mine.model_dump_json()
+        found = self._answers.to(lambda: self._store.compare_set(name, "", wanted))
+        return bool(found == wanted.encode())
 
-    def give_back(self, name: str) -> None:
-        """Let another claim it."""
-        with _closed_if_broken():
-            self._store.delete_key(name)
+    def take_back(self, name: str) -> None:
+        """Leave no note by this name; another may claim it."""
+        self._answers.to(lambda: self._store.set(name, ""))
 
     def send_file(self, name: str, path: Path, n_hosts: int, look: Callable[[], None]) -> None:
         """Hand a file to so many hosts; returns when all have it. ``look`` may end the waiting."""
-        digest, size = _sha256(path), path.stat().st_size
-        self.say(f"file/{name}", {"sha256": digest, "size": size})
+        size = path.stat().st_size
+        self.say(f"file/{name}", FileSent(sha256=_sha256(path), size=size))
         self._wait_for_count(f"answer/{name}", n_hosts, look)
-        n_wanting = self._count(f"want/{name}")
+        n_wanting = self._add(f"want/{name}", 0)
         if not n_wanting:
             return
         n_chunks = -(-size // _CHUNK)
         with path.open("rb") as file:
             for number in range(n_chunks + _CHUNKS_AHEAD):
                 if number < n_chunks:
-                    with _closed_if_broken():
-                        self._store.set(f"part/{name}/{number}", file.read(_CHUNK))
-                if (behind := number - _CHUNKS_AHEAD) >= 0:
+                    self._set(f"part/{name}/{number}", file.read(_CHUNK))
+                if 0 <= (behind := number - _CHUNKS_AHEAD) < n_chunks:
                     self._wait_for_count(f"got/{name}/{behind}", n_wanting, look)
-                    self.give_back(f"part/{name}/{behind}")
+                    self._drop(f"part/{name}/{behind}")
         self._wait_for_count(f"whole/{name}", n_wanting, look)
 
     def receive_file(self, name: str, folder: Path, look: Callable[[], None]) -> Path:
@@ -143,15 +192,15 @@ class HostStore:
         Raises:
             InputError: What came is not what was sent.
         """
-        while (about := self.hear(f"file/{name}")) is None:
+        while (about := self.hear(f"file/{name}", FileSent)) is None:
             look()
             time.sleep(0.01)
-        digest, size = str(about["sha256"]), int(about["size"])
+        digest, size = about.sha256, about.size
         path = folder / hashlib.sha256(digest.encode()).hexdigest()  # a name of ours
         is_here = path.exists() and _sha256(path) == digest
         if not is_here:
-            self._add(f"want/{name}")
-        self._add(f"answer/{name}")
+            self._add(f"want/{name}", 1)
+        self._add(f"answer/{name}", 1)
         if is_here:
             return path
         with written_whole(path) as partial, partial.open("wb") as file:
@@ -159,53 +208,33 @@ class HostStore:
                 while not self._is_there(f"part/{name}/{number}"):
                     look()
                     time.sleep(0.002)
-                with _closed_if_broken():
-                    file.write(self._store.get(f"part/{name}/{number}"))
-                self._add(f"got/{name}/{number}")
+                file.write(self._get(f"part/{name}/{number}"))
+                self._add(f"got/{name}/{number}", 1)
         if _sha256(path) != digest:
             path.unlink()
             raise InputError(f"{name} did not arrive as it was sent: run the training again")
-        self._add(f"whole/{name}")
+        self._add(f"whole/{name}", 1)
         return path
 
+    def _set(self, name: str, content: bytes) -> None:
+        self._answers.to(lambda: self._store.set(name, content))
+
+    def _get(self, name: str) -> bytes:
+        return bytes(self._answers.to(lambda: self._store.get(name)))
+
+    def _drop(self, name: str) -> None:
+        self._answers.to(lambda: self._store.delete_key(name))
+
     def _is_there(self, name: str) -> bool:
-        with _closed_if_broken():
-            return bool(self._store.check([name]))
+        return bool(self._answers.to(lambda: self._store.check([name])))
 
-    def _add(self, name: str) -> None:
-        with _closed_if_broken():
-            self._store.add(name, 1)
-
-    def _count(self, name: str) -> int:
-        with _closed_if_broken():
-            return int(self._store.add(name, 0))
+    def _add(self, name: str, number: int) -> int:
+        return int(self._answers.to(lambda: self._store.add(name, number)))
 
     def _wait_for_count(self, name: str, number: int, look: Callable[[], None]) -> None:
-        while self._count(name) < number:
+        while self._add(name, 0) < number:
             look()
             time.sleep(0.002)
-
-
-@contextmanager
-def _closed_if_broken() -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:  # torch's errors of network and store are such
-        raise StoreClosed(_first_line(error)) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def _harmless(value: Any) -> Any:
-    """The same with texts that a terminal shows as they are."""
-    if isinstance(value, str):
-        kept = "".join(c if c.isprintable() or c == "\n" else "?" for c in value)
-        return kept[:_LONGEST_TEXT]
-    if isinstance(value, dict):
-        return {str(key): _harmless(item) for key, item in value.items()}
-    return [_harmless(item) for item in value] if isinstance(value, list) else value
 
 
 def _sha256(path: Path) -> str:

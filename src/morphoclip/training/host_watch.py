@@ -2,11 +2,11 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from morphoclip.errors import InputError
+from morphoclip.training.host_notes import End, Sign
 from morphoclip.training.host_store import HostStore, StoreClosed
 
 SECONDS_OF_SILENCE = 30.0
@@ -16,7 +16,6 @@ LEADER = 0
 """The number of the leading host."""
 
 _SECONDS_BETWEEN_SIGNS = 2.0
-_DONE = {"kind": "done"}
 _GO_ON = (
     "kedro run --pipeline training --params training.resume:true goes on after the last epoch that "
     "was saved, with these hosts or another number of them"
@@ -35,9 +34,9 @@ class HostWatch(threading.Thread):
     def __init__(self, store: HostStore, own: int, others: list[int]) -> None:
         super().__init__(daemon=True)
         self._store, self._own, self._others = store.another(), own, others
-        self._signs: dict[int, Any] = {}
+        self._signs: dict[int, int] = {}
         self._heard = dict.fromkeys(others, time.monotonic())
-        self._ends: dict[int, Mapping[str, Any]] = {}
+        self._ends: dict[int, End] = {}
         self._lost: str | None = None
         self._stopped = threading.Event()
 
@@ -47,17 +46,18 @@ class HostWatch(threading.Thread):
         try:
             while not self._stopped.wait(_SECONDS_BETWEEN_SIGNS if number else 0):
                 number += 1
-                self._store.say(f"alive/{self._own}", number)
+                self._store.say(f"alive/{self._own}", Sign(number=number))
                 for other in self._others:
                     self._listen(other)
         except StoreClosed as error:
             self._lost = str(error)
 
     def _listen(self, other: int) -> None:
-        sign = self._store.hear(f"alive/{other}")
-        if sign is not None and sign != self._signs.get(other):
-            self._signs[other], self._heard[other] = sign, time.monotonic()
-        end = self._store.hear("end" if other == LEADER else f"end/{other}")
+        sign = self._store.hear(f"alive/{other}", Sign)
+        if sign is not None and sign.number != self._signs.get(other):
+            self._heard[other] = time.monotonic()
+            self._signs[other] = sign.number
+        end = self._store.hear("end" if other == LEADER else f"end/{other}", End)
         if end is not None:
             self._ends[other] = end
 
@@ -66,13 +66,14 @@ class HostWatch(threading.Thread):
         self._stopped.set()
         self.join(_SECONDS_BETWEEN_SIGNS)
 
-    def has_signed(self, number: int) -> bool:
-        """Whether a host was ever heard of."""
-        return number in self._signs
+    def is_here(self, number: int) -> bool:
+        """Whether a host gave a sign just now."""
+        since = time.monotonic() - self._heard[number]
+        return number in self._signs and since < 3 * _SECONDS_BETWEEN_SIGNS
 
     def gone(self) -> list[int]:
         """Hosts that gave signs and give none any more."""
-        return [number for number in self._signs if self._is_silent(number)]
+        return [number for number in list(self._signs) if self._is_silent(number)]
 
     def forget(self, number: int) -> None:
         """A host that is gone; another may come with its number."""
@@ -91,10 +92,10 @@ class HostWatch(threading.Thread):
         for number in self._others:
             name = "the leading host" if number == LEADER else f"host {number + 1}"
             end = self._ends.get(number)
-            if end is not None and end.get("kind") != "done":
-                if end.get("kind") == "sentence":
-                    raise HostGone(str(end.get("text")))
-                raise HostGone(f"{name} ended: {end.get('text')}. {_GO_ON}")
+            if end is not None and end.kind == "sentence":
+                raise HostGone(end.text if number == LEADER else f"{name}: {end.text}")
+            if end is not None and end.kind == "died":
+                raise HostGone(f"{name} ended: {end.text}. {_GO_ON}")
             if end is None and (self._lost or self._is_silent(number)):
                 raise HostGone(f"{name} {_IS_GONE}")
 
@@ -123,12 +124,12 @@ def said_how_it_ended(store: HostStore, name: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        kind = "sentence" if isinstance(error, InputError) else "died"
+        is_sentence = isinstance(error, InputError)
         text = str(error) or type(error).__name__
         with suppress(StoreClosed):
-            store.say(name, {"kind": kind, "text": text[-1500:]})
+            store.say(name, End(kind="sentence" if is_sentence else "died", text=text))
         raise
-    store.say(name, _DONE)
+    store.say(name, End(kind="done"))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from morphoclip.errors import InputError
@@ -92,7 +92,14 @@ def read_job(folder: Path, tokens: Path) -> tuple[Wells, TrainingJob, str]:
             log_epoch=_not_logged,
         )
         return wells, job, settings["device"]
-    except (KeyError, TypeError, ValueError, OSError, ValidationError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        OSError,
+        SafetensorError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise InputError(
             f"the leading host sent something else than a training ({type(error).__name__}): "
             "install the same version of morphoclip on all hosts"

@@ -7,7 +7,6 @@ import os
 import pickle
 import shutil
 import signal
-import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -19,10 +18,11 @@ from typing import Any, Protocol, cast
 
 import torch
 import torch.distributed as dist
-from torch.distributed import FileStore, PrefixStore, TCPStore  # type: ignore[attr-defined]
+from torch.distributed import DistError, FileStore, PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from morphoclip.errors import InputError
 from morphoclip.training.distributed import World
+from morphoclip.training.rendezvous import loopback
 from morphoclip.wells.ahead import write_tokens
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.batch import WellBatch, mapped_tokens
@@ -55,7 +55,8 @@ class Meeting:
 
     def join(self, rank: int, backend: str) -> None:
         """Wait for all ranks; from then on they exchange tensors."""
-        os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = self.interface
+        os.environ["GLOO_SOCKET_IFNAME"] = self.interface
+        os.environ["NCCL_SOCKET_IFNAME"] = f"={self.interface}"  # not also those it begins
         store: Any
         if self.store is None:
             store = FileStore(str(self.folder / "ranks"), self.size)
@@ -127,7 +128,7 @@ def launch(
     """
     require_gpus(n_processes, device)
     with private_folder(folder / "processes") as own:
-        meeting = Meeting(own, n_processes, first_rank=0, interface=_loopback())
+        meeting = Meeting(own, n_processes, first_rank=0, interface=loopback())
         if not isinstance(wells.sites, SitesOnDisk):
             write_tokens(wells.sites, meeting.tokens)
         return run_ranks(function, n_processes, meeting, device, wells, args)
@@ -182,10 +183,6 @@ def require_gpus(n_processes: int, device: str) -> None:
         raise InputError(
             f"training.devices is {n_processes} and there are {torch.cuda.device_count()} GPUs"
         )
-
-
-def _loopback() -> str:
-    return next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
 
 
 class _Rank:
@@ -278,7 +275,8 @@ def _work(world: World, meeting: Meeting, task: bytes, outcome: Connection) -> N
 def _is_of_another(error: BaseException) -> bool:
     """Whether the exchange with other ranks failed: gloo's errors have no class of their own."""
     said = str(error)
-    return isinstance(error, RuntimeError) and ("gloo" in said or "NCCL" in said)
+    is_of_gloo = isinstance(error, RuntimeError) and ("gloo" in said or "NCCL" in said)
+    return is_of_gloo or isinstance(error, DistError)
 
 
 def _end_with_the_parent() -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 
 import psutil
 
-from morphoclip.errors import InputError
+from morphoclip.errors import InputError, example_of
 
 _SECONDS_TO_CONNECT = 5
 
@@ -25,7 +25,8 @@ class Address(NamedTuple):
             InputError: It is something else.
         """
         host, _, port = text.rpartition(":")
-        if not host.strip("[]") or not port.isdecimal() or not 0 < int(port) < 2**16:
+        is_port = port.isdecimal() and len(port) < 6 and 0 < int(port) < 2**16
+        if not host.strip("[]") or not is_port:
             raise InputError(
                 f"the rendezvous {text!r} is no host:port, such as 10.0.0.5:29400 (a port from 1 "
                 "to 65535)"
@@ -43,9 +44,11 @@ class Address(NamedTuple):
         """
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise InputError(f"there is no host {self.host} ({error.strerror})") from error
-        return self._replace(host=str(found[0][4][0]))
+        except (OSError, UnicodeError) as error:
+            raise InputError(f"there is no host {self.host} ({error})") from error
+        number = ipaddress.ip_address(str(found[0][4][0]).partition("%")[0])
+        plain = getattr(number, "ipv4_mapped", None) or number
+        return self._replace(host=str(plain))
 
 
 def listen(address: Address, *, trusted: bool) -> socket.socket:
@@ -56,11 +59,11 @@ def listen(address: Address, *, trusted: bool) -> socket.socket:
             reach it and nobody said that they are trusted.
     """
     resolved = address.resolved()
-    number = ipaddress.ip_address(resolved.host.partition("%")[0])
-    if number.is_unspecified:
+    number = ipaddress.ip_address(resolved.host)
+    if number.is_unspecified or number.is_multicast:
         raise InputError(
-            f"the rendezvous {address} would listen on every interface of this machine: name the "
-            "address of one, of a network that nobody else is on"
+            f"the rendezvous {address} would listen on every interface of this machine, or on none:"
+            " name the address of one, of a network that nobody else is on"
         )
     if not (number.is_loopback or trusted):
         raise InputError(
@@ -69,6 +72,7 @@ def listen(address: Address, *, trusted: bool) -> socket.socket:
             "network (one of the job's own, a VPN), say so: training.rendezvous.trusted_network:"
             "true"
         )
+    interface_of(resolved.host)
     family = socket.AF_INET6 if number.version == 6 else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -90,10 +94,26 @@ def interface_of(number: str) -> str:
     Raises:
         InputError: None has.
     """
-    for name, addresses in psutil.net_if_addrs().items():
+    interfaces = psutil.net_if_addrs()
+    for name, addresses in interfaces.items():
         if any(one.address.partition("%")[0] == number for one in addresses):
             return name
-    raise InputError(f"no interface of this machine has the address {number}")
+    if ipaddress.ip_address(number).is_loopback:  # 127.0.1.1, of Debian's own name
+        return loopback()
+    raise InputError(
+        f"no interface of this machine has the address {number}: give one that it has, such as "
+        + example_of(
+            one.address
+            for addresses in interfaces.values()
+            for one in addresses
+            if one.family == socket.AF_INET
+        )
+    )
+
+
+def loopback() -> str:
+    """The name of the interface that leads back to this machine."""
+    return next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
 
 
 def interface_towards(address: Address) -> str:

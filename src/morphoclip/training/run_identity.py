@@ -13,7 +13,7 @@ from morphoclip.training.config import TrainingConfig
 from morphoclip.training.fine_tuning import FineTuning
 from morphoclip.wells.assemble import Wells
 
-_WHERE_IT_RUNS = {
+WHERE_IT_RUNS = {
     "resume",
     "device",
     "devices",
@@ -23,7 +23,7 @@ _WHERE_IT_RUNS = {
     "cpu_threads",
     "seeds",
 }
-"""Parameters that make no other training of it."""
+"""Parameters that make no other training of one."""
 
 
 def run_description(
@@ -36,7 +36,7 @@ def run_description(
     """What tells this run from others: configuration, split, features."""
     return {
         "model": model_config.model_dump(mode="json"),
-        "training": config.model_dump(mode="json", exclude=_WHERE_IT_RUNS),
+        "training": config.model_dump(mode="json", exclude=WHERE_IT_RUNS),
         "manifest_sha256": manifest_sha256(manifest),
         "wells_sha256": wells.sha256,
         "image_fingerprint": wells.image_fingerprint,
