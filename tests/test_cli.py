@@ -170,6 +170,9 @@ def test_prose_with_colons_stays_prose() -> None:
         "find_similar": {"text": "Target: A. Function: an inhibitor."},
         "a": {"b": {"c": 1}},
     }
+    given = parsed("training.nodes:2,training.rendezvous.address:[::1]:29400,training.epochs:3")
+    address = {"address": "[::1]:29400"}
+    assert given == {"training": {"nodes": 2, "epochs": 3, "rendezvous": address}}
 
 
 def test_wrong_parameters_are_listed_without_pydantics_links() -> None:

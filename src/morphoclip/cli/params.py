@@ -22,11 +22,11 @@ _OTHER_NUMBER = re.compile(r"[-+]?(0\d+|0[oxb]\w+|\d+(:\d+)+|\d+(_\d+)+)")
 
 _FREE_TEXT = (
     "find_similar.text",
-    "training.rendezvous.address",
     "find_similar.treatment",
     "find_similar.well",
     "find_similar.site",
     "find_similar.structure",
+    "training.rendezvous.address",
 )
 """Parameters that are text: commas, colons and brackets in them mean themselves."""
 
@@ -53,8 +53,11 @@ def read_params(context: click.Context, param: click.Parameter, value: Any) -> A
         reason = str(error).splitlines()[0]
         raise click.BadParameter(f"{rewritten} cannot be read as YAML ({reason})") from error
     for key, text in texts.items():
-        group, _, field = key.partition(".")
-        parsed.setdefault(group, {})[field] = text.strip().replace("${", "\\${")
+        *groups, field = key.split(".")
+        own = parsed
+        for group in groups:
+            own = own.setdefault(group, {})
+        own[field] = text.strip().replace("${", "\\${")
     return parsed
 
 

@@ -76,7 +76,7 @@ def wait_for_hosts(store: HostStore, watch: HostWatch, config: TrainingConfig, d
                 logger.info("host %d of %d: %s", number + 1, config.nodes, hello.host)
                 known.add(number)
             _free_if_silent(store, watch, number, claimed)
-        if told != len(known):
+        if told != len(known) < len(others):
             told = len(known)
             logger.info(
                 "waiting for %d of %d hosts; on each: morphoclip worker --rendezvous %s",
