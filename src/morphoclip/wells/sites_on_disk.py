@@ -8,8 +8,6 @@ shorter ends in a sentence.
 import os
 import resource
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -137,8 +135,7 @@ class SitesOnDisk:
             start, end = int(starts[run]), int(ends[run])
             extent = self.files[plates[start]]
             part = view[start * n_bytes : end * n_bytes]
-            with self._handles.at(extent) as handle:
-                read = os.preadv(handle, [part], extent.start + int(rows[start]) * n_bytes)
+            read = self._handles.read(extent, part, extent.start + int(rows[start]) * n_bytes)
             if read != len(part):
                 raise _changed(extent)
 
@@ -179,25 +176,29 @@ class _Handles:
         allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = min(allowed // 2, _OPEN_AT_MOST)
 
-    @contextmanager
-    def at(self, extent: Extent) -> Iterator[int]:
-        """A file to read from.
+    def read(self, extent: Extent, into: memoryview, start: int) -> int:
+        """Fill with what begins at a byte of a file; how many bytes there were.
 
         Raises:
-            InputError: It is gone, or another one by now.
+            InputError: The file is gone, or another one by now.
         """
-        with self._lock:
-            handle = self._open.get(extent.path)
-            stays = handle is not None or len(self._open) < self._most
-            if handle is None:
-                handle = _opened(extent)
-                if stays:
-                    self._open[extent.path] = handle
+        handle = self._open.get(extent.path)
+        if handle is None:
+            handle = self._opened(extent)
+        if handle is not None:
+            return os.preadv(handle, [into], start)
+        handle = _opened(extent)
         try:
-            yield handle
+            return os.preadv(handle, [into], start)
         finally:
-            if not stays:
-                os.close(handle)
+            os.close(handle)
+
+    def _opened(self, extent: Extent) -> int | None:
+        """The file, to stay open; None where there is no room for one more."""
+        with self._lock:
+            if extent.path not in self._open and len(self._open) < self._most:
+                self._open[extent.path] = _opened(extent)
+            return self._open.get(extent.path)
 
     def __reduce__(self) -> tuple[type["_Handles"], tuple[()]]:
         return _Handles, ()  # another process opens its own
