@@ -14,7 +14,7 @@ from network_namespaces import Place
 from small_training import gradients
 
 from morphoclip.training.distributed import World
-from morphoclip.training.hosts import follow
+from morphoclip.training.hosts.lead_and_follow import follow
 from morphoclip.training.job import TrainingJob
 from morphoclip.training.trainer import train_rank
 from morphoclip.wells.assemble import Wells

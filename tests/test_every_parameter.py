@@ -18,7 +18,7 @@ from morphoclip.imaging.tiff import opened_tiffs
 from morphoclip.losses import LossConfig
 from morphoclip.models.config import ModelConfig
 from morphoclip.models.embedding import embed_with_parts
-from morphoclip.plate_effects import fit_correction
+from morphoclip.plate_correction import fit_correction
 from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import EarlyStoppingConfig, TrainingConfig
 from morphoclip.training.data import belongs_on_device

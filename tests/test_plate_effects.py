@@ -6,15 +6,13 @@ import torch
 
 from morphoclip.columns import PLATE, ROLE, WELL
 from morphoclip.errors import InputError
-from morphoclip.plate_effects import (
+from morphoclip.plate_correction import (
     TokenNormalisation,
-    align_by_batch_mean,
-    align_by_offset,
-    condition_offsets,
     fit_correction,
     fit_plane,
     reference_wells,
 )
+from morphoclip.plate_effects import align_by_batch_mean, align_by_offset, condition_offsets
 
 
 def plate(sites: int = 40, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -32,7 +32,7 @@ from morphoclip.backbones.image.base import IMAGENET_MEAN, IMAGENET_SD
 from morphoclip.columns import ROLE
 from morphoclip.errors import InputError
 from morphoclip.models.trained import TrainedModel
-from morphoclip.plate_effects import reference_wells
+from morphoclip.plate_correction import reference_wells
 from morphoclip.splits.manifest import manifest_sha256
 from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.controls import carry_to_controls, renew_normalisation
@@ -358,7 +358,7 @@ def test_an_adapter_that_is_not_there_is_named_with_those_that_are() -> None:
 def test_normalisation_follows_the_backbone() -> None:
     """Tokens of the wells' own controls have mean 0 and sd 1 by the adapted backbone, too."""
     from morphoclip.columns import ROLE
-    from morphoclip.plate_effects import TokenNormalisation, reference_wells
+    from morphoclip.plate_correction import TokenNormalisation, reference_wells
     from morphoclip.training.controls import renew_normalisation
 
     data = imaged_wells()

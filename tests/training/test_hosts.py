@@ -31,7 +31,6 @@ from small_training import (
 
 from morphoclip.errors import InputError
 from morphoclip.terminal.worker import worker
-from morphoclip.training import gathering, host_store, host_watch
 from morphoclip.training.checkpoints import (
     SECONDS_BETWEEN_CHECKPOINTS,
     CheckpointStore,
@@ -40,11 +39,14 @@ from morphoclip.training.checkpoints import (
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.distributed import ALONE
 from morphoclip.training.fine_tuning import refuse_parts_beside_towers
-from morphoclip.training.host_notes import Begun, End, FileSent, Hello, Note, Place, Run, Sign
-from morphoclip.training.host_store import HostStore, StoreClosed
-from morphoclip.training.hosts import lead
+from morphoclip.training.hosts import gathering
+from morphoclip.training.hosts import store as host_store
+from morphoclip.training.hosts import watch as host_watch
+from morphoclip.training.hosts.lead_and_follow import lead
+from morphoclip.training.hosts.notes import Begun, End, FileSent, Hello, Note, Place, Run, Sign
+from morphoclip.training.hosts.rendezvous import Address
+from morphoclip.training.hosts.store import HostStore, StoreClosed
 from morphoclip.training.job import TrainingJob
-from morphoclip.training.rendezvous import Address
 from morphoclip.training.trainer import train
 
 

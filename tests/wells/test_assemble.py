@@ -11,7 +11,7 @@ import torch
 from morphoclip.columns import N_SITES, PLATE, ROLE, WELL
 from morphoclip.errors import InputError
 from morphoclip.features.plate_features import PlateFeatures
-from morphoclip.plate_effects import TokenNormalisation
+from morphoclip.plate_correction import TokenNormalisation
 from morphoclip.wells.featured import wells_with_features
 
 WELLS = pd.DataFrame(

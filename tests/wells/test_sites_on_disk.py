@@ -14,7 +14,7 @@ from morphoclip.datasets.partitions import Partitions
 from morphoclip.errors import InputError
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.models.embedding import embed
-from morphoclip.plate_effects import TokenNormalisation
+from morphoclip.plate_correction import TokenNormalisation
 from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.trainer import train
 from morphoclip.well_names import well_name, well_position

@@ -33,7 +33,7 @@ from morphoclip.fingerprint import Fingerprint
 from morphoclip.loaders import Loaders
 from morphoclip.perturbations.prompts import prompt_table
 from morphoclip.perturbations.wording import PromptTemplates
-from morphoclip.plate_effects import TokenNormalisation
+from morphoclip.plate_correction import TokenNormalisation
 from morphoclip.schemas.evaluation import ABLATION_TRAININGS
 from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.members import train_members

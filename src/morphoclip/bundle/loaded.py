@@ -19,7 +19,7 @@ from morphoclip.evaluation.embedded_plates import profiles_of_plates
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.loaders import Loaders
 from morphoclip.models.embedding import embed_text
-from morphoclip.plate_effects import TokenNormalisation
+from morphoclip.plate_correction import TokenNormalisation
 from morphoclip.search.index import SearchIndex
 from morphoclip.search.question import Question
 from morphoclip.search.questions import Kind, questions_of

@@ -13,7 +13,7 @@ from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.loaders import Loaders
 from morphoclip.models.embedding import embed_wells
 from morphoclip.models.trained import TrainedModel
-from morphoclip.plate_effects import TokenNormalisation
+from morphoclip.plate_correction import TokenNormalisation
 from morphoclip.wells.featured import wells_with_features
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from morphoclip.loaders import Loaders
 from morphoclip.metrics.benchmark import benchmark
 from morphoclip.metrics.chance import NullConfig
 from morphoclip.metrics.matrix import Matrix
-from morphoclip.plate_effects import TokenNormalisation
+from morphoclip.plate_correction import TokenNormalisation
 from morphoclip.well_names import well_position
 from morphoclip.wells.assemble import Wells, assemble_wells
 

@@ -14,7 +14,7 @@ from morphoclip.evaluation.profiles import dimension_names, with_quality
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.loaders import Loaders
 from morphoclip.perturbations.well_index import with_site_counts
-from morphoclip.plate_effects import (
+from morphoclip.plate_correction import (
     FEWEST_SITES,
     FEWEST_WELLS_OF_A_PLANE,
     TokenNormalisation,

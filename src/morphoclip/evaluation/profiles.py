@@ -23,7 +23,7 @@ from morphoclip.device import resolve_device
 from morphoclip.metrics.matrix import Matrix
 from morphoclip.models.embedding import Embeddings, embed_with_parts
 from morphoclip.models.trained import TrainedModel
-from morphoclip.plate_effects import reference_wells
+from morphoclip.plate_correction import reference_wells
 from morphoclip.wells.assemble import Wells
 
 

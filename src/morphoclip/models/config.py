@@ -9,7 +9,7 @@ from pydantic import Field
 from morphoclip.config import Config
 from morphoclip.errors import InputError
 from morphoclip.models.pooling import InputNorm
-from morphoclip.plate_effects import TokenNormalisation
+from morphoclip.plate_correction import TokenNormalisation
 from morphoclip.wells.assemble import Wells
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from morphoclip.backbones.adapter import dropouts_of
 from morphoclip.backbones.image.base import ImageBackbone
 from morphoclip.models.morphoclip import MorphoCLIP
-from morphoclip.plate_effects import PlateNormalisation, TokenNormalisation
+from morphoclip.plate_correction import PlateNormalisation, TokenNormalisation
 from morphoclip.wells.batch import WellBatch
 from morphoclip.wells.site_images import ImageBatch
 

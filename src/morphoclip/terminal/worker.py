@@ -53,7 +53,7 @@ def worker(rendezvous: str, patience: float, folder: Path | None) -> None:
     """  # noqa: D301 - \b is click's mark for lines that stay
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its stacks say less than our sentence
-    from morphoclip.training.hosts import follow
+    from morphoclip.training.hosts.lead_and_follow import follow
     from morphoclip.training.trainer import train_rank
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leave no features

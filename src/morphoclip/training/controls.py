@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from morphoclip.models.fine_tuned import FineTuned
-from morphoclip.plate_effects import TokenNormalisation, fit_normalisation, reference_wells
+from morphoclip.plate_correction import TokenNormalisation, fit_normalisation, reference_wells
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.data import TrainingData
 from morphoclip.training.state import TrainingState

@@ -17,7 +17,7 @@ from morphoclip.columns import (
 )
 from morphoclip.losses import PromptAffinity, TargetGenes
 from morphoclip.perturbations.genes import genes_of
-from morphoclip.plate_effects import reference_wells
+from morphoclip.plate_correction import reference_wells
 from morphoclip.training.config import TrainingConfig
 from morphoclip.well_names import well_position
 from morphoclip.wells.assemble import Wells

@@ -11,9 +11,7 @@ from morphoclip.metrics.retrieval import mrr_within_modality
 from morphoclip.models.embedding import embed, less_offsets
 from morphoclip.models.fine_tuned import FineTuned
 from morphoclip.models.morphoclip import MorphoCLIP
-from morphoclip.plate_effects import (
-    condition_offsets,
-)
+from morphoclip.plate_effects import condition_offsets
 from morphoclip.progress import watched
 from morphoclip.training.config import TrainingConfig
 from morphoclip.training.controls import carry_to_controls, renew_normalisation

@@ -22,7 +22,7 @@ from torch.distributed import DistError, FileStore, PrefixStore, TCPStore  # typ
 
 from morphoclip.errors import InputError
 from morphoclip.training.distributed import World
-from morphoclip.training.rendezvous import loopback
+from morphoclip.training.hosts.rendezvous import loopback
 from morphoclip.wells.ahead import write_tokens
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.batch import WellBatch, mapped_tokens

@@ -34,7 +34,7 @@ from morphoclip.training.fine_tuning import (
     fingerprint_with,
     refuse_parts_beside_towers,
 )
-from morphoclip.training.hosts import lead
+from morphoclip.training.hosts.lead_and_follow import lead
 from morphoclip.training.job import LogEpoch, TrainingJob
 from morphoclip.training.optim import build_optimizer, warmup_then_cosine
 from morphoclip.training.processes import launch

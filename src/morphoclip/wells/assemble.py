@@ -27,9 +27,7 @@ from morphoclip.features.text_features import TextFeatures
 from morphoclip.fingerprint import Fingerprint
 from morphoclip.loaders import Loaders
 from morphoclip.perturbations.prompts import digests_of
-from morphoclip.plate_effects import (
-    TokenNormalisation,
-)
+from morphoclip.plate_correction import TokenNormalisation
 from morphoclip.wells.ahead import Take, read_ahead
 from morphoclip.wells.batch import WellBatch
 from morphoclip.wells.featured import Placement, wells_with_features

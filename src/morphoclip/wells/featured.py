@@ -13,7 +13,7 @@ from morphoclip.errors import InputError, example_of
 from morphoclip.features.plate_features import PlateFeatures
 from morphoclip.fingerprint import Fingerprint, as_models_see_it, require_same
 from morphoclip.loaders import Extent, Loaders, extent_of
-from morphoclip.plate_effects import (
+from morphoclip.plate_correction import (
     Correction,
     TokenNormalisation,
     fit_correction,

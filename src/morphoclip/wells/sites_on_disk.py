@@ -19,7 +19,7 @@ from torch import Tensor
 from morphoclip.errors import InputError, example_of
 from morphoclip.files import shown_path
 from morphoclip.loaders import Extent, file_stamp
-from morphoclip.plate_effects import SETTING, Correction
+from morphoclip.plate_correction import SETTING, Correction
 from morphoclip.wells.batch import WellBatch, rows_of_wells
 
 _SITES_AT_ONCE = 64

@@ -17,7 +17,7 @@ from morphoclip.fingerprint import differences
 from morphoclip.loaders import Loaders
 from morphoclip.models.config import ModelConfig
 from morphoclip.models.trained import TrainedModel
-from morphoclip.plate_effects import TokenNormalisation
+from morphoclip.plate_correction import TokenNormalisation
 from morphoclip.splits.manifest import manifest_sha256, require_recorded
 from morphoclip.training.checkpoints import CheckpointStore
 from morphoclip.training.config import TrainingConfig

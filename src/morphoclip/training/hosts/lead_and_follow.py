@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from morphoclip.errors import InputError
-from morphoclip.training.gathering import place_in, wait_for_begin, wait_for_hosts
-from morphoclip.training.host_notes import Begun, End, Run
-from morphoclip.training.host_store import HostStore, StoreClosed
-from morphoclip.training.host_watch import (
+from morphoclip.training.hosts.gathering import place_in, wait_for_begin, wait_for_hosts
+from morphoclip.training.hosts.notes import Begun, End, Run
+from morphoclip.training.hosts.rendezvous import Address, interface_of, interface_towards
+from morphoclip.training.hosts.store import HostStore, StoreClosed
+from morphoclip.training.hosts.watch import (
     LEADER,
     HostWatch,
     closed_means_gone,
@@ -30,7 +31,6 @@ from morphoclip.training.host_watch import (
 )
 from morphoclip.training.job import FILES, TrainingJob, read_job, write_job
 from morphoclip.training.processes import Meeting, private_folder, require_gpus, run_ranks
-from morphoclip.training.rendezvous import Address, interface_of, interface_towards
 from morphoclip.wells.ahead import write_tokens
 from morphoclip.wells.assemble import Wells
 from morphoclip.wells.batch import WellBatch, mapped_tokens

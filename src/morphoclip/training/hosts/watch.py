@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from morphoclip.errors import InputError
-from morphoclip.training.host_notes import End, Sign
-from morphoclip.training.host_store import HostStore, StoreClosed
+from morphoclip.training.hosts.notes import End, Sign
+from morphoclip.training.hosts.store import HostStore, StoreClosed
 
 SECONDS_OF_SILENCE = 30.0
 """A host that was not heard of for so long is gone."""

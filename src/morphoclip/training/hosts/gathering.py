@@ -9,9 +9,9 @@ import torch
 
 from morphoclip.errors import InputError
 from morphoclip.training.config import TrainingConfig
-from morphoclip.training.host_notes import Begun, End, Hello, Place, Refusal, Run
-from morphoclip.training.host_store import HostStore
-from morphoclip.training.host_watch import SECONDS_OF_SILENCE, HostWatch
+from morphoclip.training.hosts.notes import Begun, End, Hello, Place, Refusal, Run
+from morphoclip.training.hosts.store import HostStore
+from morphoclip.training.hosts.watch import SECONDS_OF_SILENCE, HostWatch
 
 logger = logging.getLogger(__name__)
 

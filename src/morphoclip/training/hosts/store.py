@@ -21,8 +21,8 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from morphoclip.errors import InputError
 from morphoclip.files import written_whole
-from morphoclip.training.host_notes import FileSent, Note
-from morphoclip.training.rendezvous import Address, listen
+from morphoclip.training.hosts.notes import FileSent, Note
+from morphoclip.training.hosts.rendezvous import Address, listen
 
 _CHUNK = 4 * 2**20
 """Bytes; torch's store takes at most 8 MiB at once."""
