@@ -228,11 +228,15 @@ def test_each_way_to_stop_early_stops_elsewhere(tmp_path) -> None:
 def test_features_lie_where_they_are_told_to() -> None:
     data = wells()
     told = {
-        place: QUICK.model_copy(update={"placement": place}) for place in ("device", "ram", "auto")
+        place: QUICK.model_copy(update={"placement": place})
+        for place in ("device", "ram", "auto", "mmap")
     }
     assert belongs_on_device(data, told["device"], "cuda")
     assert not belongs_on_device(data, told["ram"], "cuda")
     assert not belongs_on_device(data, told["auto"], "cpu")
+    assert not belongs_on_device(data, told["mmap"], "cuda")
+    before = {place: config.host_placement for place, config in told.items()}
+    assert before == {"device": "ram", "ram": "ram", "auto": "auto", "mmap": "mmap"}
 
 
 def test_threads_are_set(tmp_path) -> None:
