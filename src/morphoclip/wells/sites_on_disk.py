@@ -174,7 +174,8 @@ class _Handles:
         self._open: dict[Path, int] = {}
         self._lock = threading.Lock()
         allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._most = min(allowed // 2, _OPEN_AT_MOST)
+        is_bounded = allowed != resource.RLIM_INFINITY
+        self._most = min(allowed // 2, _OPEN_AT_MOST) if is_bounded else _OPEN_AT_MOST
 
     def read(self, extent: Extent, into: memoryview, start: int) -> int:
         """Fill with what begins at a byte of a file; how many bytes there were.
