@@ -75,7 +75,7 @@ def both(plates: Partitions, kind: str = "negcon_zscore") -> tuple[FeaturedWells
 
 @pytest.mark.parametrize("kind", ["none", "negcon_zscore", "negcon_plane_zscore", "plate_zscore"])
 def test_what_is_read_is_what_lies_in_memory(kind: str, plates, monkeypatch) -> None:
-    monkeypatch.setattr(sites_on_disk, "_SITES_AT_ONCE", 5)
+    monkeypatch.setattr(sites_on_disk, "_NUMBERS_AT_ONCE", 5 * 3 * 8)
     ram, disk = both(plates, kind)
     assert isinstance(disk.sites, SitesOnDisk)
     assert disk.sites.shape == ram.sites.shape

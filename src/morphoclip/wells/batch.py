@@ -77,7 +77,7 @@ class WellBatch:
 
 def mapped_tokens(path: Path) -> Tensor:
     """Tokens ``(S, C, D)`` of an ``.npy`` file, of which several processes share the memory."""
-    return torch.from_numpy(np.load(path, mmap_mode="c"))
+    return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
 
 
 def rows_of_wells(

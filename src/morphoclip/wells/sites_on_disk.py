@@ -22,8 +22,8 @@ from morphoclip.loaders import Extent, file_stamp
 from morphoclip.plate_correction import SETTING, Correction
 from morphoclip.wells.batch import WellBatch, rows_of_wells
 
-_SITES_AT_ONCE = 64
-"""Sites that are normalised at a time: their double precision stays in the processor's cache."""
+_NUMBERS_AT_ONCE = 2**18
+"""Numbers that are normalised at a time: in double precision they stay in a processor's cache."""
 
 _WELLS_AT_ONCE = 512
 _OPEN_AT_MOST = 4096
@@ -103,11 +103,12 @@ class SitesOnDisk:
         n_sites = offsets.diff()
         plates = self.plate_of_well[wells].repeat_interleave(n_sites)
         raw = np.empty((len(sites), *self.site_shape), dtype=np.float16)
-        self._fill(raw, plates.numpy(), self.rows[sites].numpy())
+        self._fill(raw, plates.numpy(), self.rows[sites].long().numpy())
         tokens = torch.from_numpy(raw)
         places = self.place_of_well[wells].repeat_interleave(n_sites, dim=0)
-        for start in range(0, len(tokens), _SITES_AT_ONCE):
-            some = slice(start, start + _SITES_AT_ONCE)
+        at_once = max(1, _NUMBERS_AT_ONCE // max(int(np.prod(self.site_shape)), 1))
+        for start in range(0, len(tokens), at_once):
+            some = slice(start, start + at_once)
             correction = self.correction.of_plates(plates[some])
             tokens[some] = correction.apply(tokens[some].float(), places[some]).half()
             if (raw[some].view(np.int16) & _MAGNITUDE).max() >= _INFINITE:
@@ -130,13 +131,13 @@ class SitesOnDisk:
         follows = (np.diff(rows) == 1) & (np.diff(plates) == 0)
         starts = np.flatnonzero(np.concatenate([[True], ~follows]))
         ends = np.append(starts[1:], len(rows))
+        order = np.lexsort((rows[starts], plates[starts]))
+        starts, ends = starts[order], ends[order]
+        runs = (starts * n_bytes, ends * n_bytes, plates[starts], rows[starts] * n_bytes)
         view = memoryview(raw).cast("B")
-        for run in np.lexsort((rows[starts], plates[starts])).tolist():
-            start, end = int(starts[run]), int(ends[run])
-            extent = self.files[plates[start]]
-            part = view[start * n_bytes : end * n_bytes]
-            read = self._handles.read(extent, part, extent.start + int(rows[start]) * n_bytes)
-            if read != len(part):
+        for first, last, plate, at in zip(*(part.tolist() for part in runs), strict=True):
+            extent = self.files[plate]
+            if self._handles.read(extent, view[first:last], extent.start + at) != last - first:
                 raise _changed(extent)
 
 
