@@ -95,10 +95,15 @@ def train(
         result: TrainingResult
         if config.nodes > 1:
             result = lead(train_rank, device, wells, job)
-            return result
-        result = launch(
-            train_rank, config.devices, device=device, wells=wells, folder=run.folder, args=(job,)
-        )
+        else:
+            result = launch(
+                train_rank,
+                config.devices,
+                device=device,
+                wells=wells,
+                folder=run.folder,
+                args=(job,),
+            )
         return result
 
 
